@@ -1,0 +1,3 @@
+"""partigan: adversarial fast simulation in particle physics."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Reading, writing and normalising samples, one file for each kind."""

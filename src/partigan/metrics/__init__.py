@@ -1,0 +1,1 @@
+"""How far apart two samples are: plain functions of arrays."""

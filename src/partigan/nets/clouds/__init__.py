@@ -1,0 +1,1 @@
+"""Generators and critics of particle clouds, one file for each paper."""

@@ -1,0 +1,1 @@
+"""What makes a GAN a GAN: losses and terms."""

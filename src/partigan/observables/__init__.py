@@ -1,0 +1,1 @@
+"""What physicists look at, in differentiable torch."""
