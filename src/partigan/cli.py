@@ -1,0 +1,142 @@
+"""The command line: a thin skin over functions that are importable from `partigan` too."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from partigan import __version__
+from partigan.errors import PartiganError
+
+Run = Callable[[Namespace], object]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; an error that the user can mend is one line on standard error and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        _dispatch([argument for argument in arguments if argument != "--debug"])
+    except KeyboardInterrupt:
+        _fail("interrupted; what is finished is kept: go on with --resume", 130)
+    except PartiganError as error:
+        if debug:
+            raise
+        _fail(str(error), 2)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"partigan: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _dispatch(arguments: list[str]) -> None:
+    top = _parser("Adversarial fast simulation in particle physics: simulate, train, evaluate, generate.")
+    top.add_argument("--version", action="version", version=f"partigan {__version__}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    run, chosen = _add(top, _COMMANDS, arguments)
+    try:
+        options = top.parse_args(arguments or ["--help"])
+    except ArgumentError as error:
+        from partigan.config import readable
+
+        raise readable(error, chosen) from error
+    while isinstance(options.get("command"), str):
+        options = options[options.command]
+    if run is not None:
+        run(options)
+
+
+def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> tuple[Run | None, ArgumentParser]:
+    """Add subcommands; only the one that is called gets its options, so that nothing else is imported."""
+    run, chosen = None, parser
+    subcommands = parser.add_subcommands(dest="command")
+    for name, (description, command) in commands.items():
+        child = _parser(description)
+        if arguments[:1] == [name]:
+            if isinstance(command, dict):
+                run, chosen = _add(child, command, arguments[1:])
+            else:
+                run, chosen = command(child), child
+        subcommands.add_subcommand(name, child, help=description)
+    return run, chosen
+
+
+def _parser(description: str) -> ArgumentParser:
+    return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
+
+
+def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
+    """Options from a function's signature and docstring; booleans are flags."""
+    flags = {"resume", "overwrite", "trust"} & set(inspect.signature(function).parameters)
+    parser.add_function_arguments(function, as_positional=False, skip={*flags, *skip})
+    helps = {
+        "resume": "go on with an interrupted job",
+        "overwrite": "replace an existing output",
+        "trust": "follow class paths outside partigan and torch",
+    }
+    for name in sorted(flags):
+        parser.add_argument(f"--{name}", action="store_true", help=helps[name])
+
+
+def _simulate_jets(parser: ArgumentParser) -> Run:
+    from partigan.simulate.jets import simulate_jets
+
+    _options(parser, simulate_jets, "set")
+    parser.add_argument(
+        "--set", action="extend", nargs="+", default=[], metavar="SETTING", help='Pythia settings: "Pythia:setting = value"'
+    )
+    return lambda options: simulate_jets(**vars(options))
+
+
+def _train(parser: ArgumentParser) -> Run:
+    from partigan.config import add_training_options, plain
+    from partigan.training.train import run_training, train
+
+    _options(parser, train, "config", "overrides")
+    add_training_options(parser)
+
+    def run(options: Namespace) -> None:
+        own = {name: options[name] for name in ("seed", "threads", "resume", "overwrite")}
+        done = run_training(plain(options), options.data, options.out, **own)
+        print(f"{done.path}: the best generator is in {done.weights}")
+
+    return run
+
+
+def _generate(parser: ArgumentParser) -> Run:
+    from partigan.generate import generate
+
+    parser.add_argument("run", type=str, help="run directory")
+    _options(parser, generate, "run")
+    return lambda options: generate(**vars(options))
+
+
+def _evaluate(parser: ArgumentParser) -> Run:
+    from partigan.evaluate import evaluate
+
+    _options(parser, evaluate)
+    return lambda options: print(f"report: {evaluate(**vars(options)).report}")
+
+
+def _list(parser: ArgumentParser) -> Run:
+    from partigan.training.train import list_presets
+
+    return lambda options: list_presets()
+
+
+_Commands = dict[str, tuple[str, Any]]
+_COMMANDS: _Commands = {
+    "simulate": (
+        "make training data with real generators",
+        {"jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets)},
+    ),
+    "train": ("train a system of the literature, or one of your own", _train),
+    "generate": ("generate samples with a trained run", _generate),
+    "evaluate": ("compare a generated sample with a real one", _evaluate),
+    "list": ("the presets, with paper, kind of data, parameters and status", _list),
+}

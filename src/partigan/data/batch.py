@@ -1,0 +1,48 @@
+"""What every network, objective and metric is given: a batch of samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples with what belongs to them.
+
+    Attributes:
+        x: clouds ``(batch, particles, features)``, images ``(batch, channel, height, width)`` or tables
+            ``(batch, features)``, floating point.
+        mask: ``(batch, particles)`` bool, True = real particle; None for images and tables.
+        condition: ``(batch, features)`` float or ``(batch,)`` class index; None where there is none.
+        weight: ``(batch,)`` event weights such as sWeights; None = 1.
+        source: the input of a refiner or translator, shaped like ``x``; None elsewhere.
+    """
+
+    x: Tensor
+    mask: Tensor | None = None
+    condition: Tensor | None = None
+    weight: Tensor | None = None
+    source: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: slice | Tensor) -> Batch:
+        return Batch(**{k: None if v is None else v[rows] for k, v in self._parts().items()})
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(**{k: None if v is None else v.to(device) for k, v in self._parts().items()})
+
+    def trimmed(self) -> Batch:
+        """The same batch without the padding that none of its clouds needs (real particles come first)."""
+        if self.mask is None:
+            return self
+        width = max(int(self.mask.sum(1).max()), 1) if len(self) else 1
+        return replace(self, x=self.x[:, :width], mask=self.mask[:, :width])
+
+    def _parts(self) -> dict[str, Tensor | None]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}

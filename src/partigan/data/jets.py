@@ -1,0 +1,213 @@
+"""Jets in the JetNet layout: reading, checking, writing and normalising.
+
+References:
+    R. Kansal et al., Particle Cloud Generation with Message Passing Generative Adversarial Networks,
+    NeurIPS 2021, arXiv:2106.11535 (the JetNet data set).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.files import atomic
+
+PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
+JET_FEATURES = ("pt", "eta", "mass", "num_particles")
+SPLITS = {"train": (0.0, 0.70), "valid": (0.70, 0.85), "test": (0.85, 1.0), "all": (0.0, 1.0)}
+
+Floats = NDArray[np.float32]
+
+
+class JetTable(NamedTuple):
+    """The two datasets of a JetNet file, and its attributes.
+
+    Attributes:
+        particles: ``(jets, particles, 4)`` float32: eta_rel, phi_rel, pt_rel = pt / pt(jet), mask (0 or 1);
+            sorted by falling pt, zero-padded.
+        jets: ``(jets, 4)`` float32: pt (GeV), eta, mass (GeV), num_particles.
+        attributes: provenance and whatever else the file says of itself.
+    """
+
+    particles: Floats
+    jets: Floats
+    attributes: dict[str, Any]
+
+    def batch(self) -> Batch:
+        """The jets as a batch of clouds in physical units: x = (eta_rel, phi_rel, pt_rel)."""
+        return Batch(
+            x=torch.from_numpy(np.ascontiguousarray(self.particles[..., :3])),
+            mask=torch.from_numpy(self.particles[..., 3] > 0.5),
+        )
+
+
+def split_rows(jets: int, split: str) -> tuple[int, int]:
+    """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order."""
+    if split not in SPLITS:
+        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+    first, last = SPLITS[split]
+    return round(first * jets), round(last * jets)
+
+
+def read_jets(path: str | Path, split: str = "all") -> JetTable:
+    """Read jets from a file in the JetNet layout and check every one of them.
+
+    Args:
+        path: an HDF5 file with ``particle_features`` (jets, particles, 4) and ``jet_features`` (jets, 4).
+        split: ``train``, ``valid``, ``test`` or ``all``. A file's own ``split_train`` ... attributes
+            (first and one-past-last row) are obeyed; a file without them is cut 70/15/15 in its order.
+
+    Raises:
+        PartiganError: the file is missing, not HDF5, truncated, empty, of another shape or feature order, or
+            holds a row that no jet can have; the message names the file, the dataset and the first bad row.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        particle_set = _dataset(file, path, "particle_features", PARTICLE_FEATURES, dimensions=3)
+        jet_set = _dataset(file, path, "jet_features", JET_FEATURES, dimensions=2)
+        if len(particle_set) != len(jet_set):
+            raise PartiganError(
+                f"{path}: particle_features has {len(particle_set)} jets and jet_features {len(jet_set)}; "
+                "the file is damaged, make or fetch it again"
+            )
+        if len(particle_set) == 0:
+            raise PartiganError(f"{path}: particle_features holds no jets; simulate or fetch some")
+        attributes = dict(file.attrs)
+        first, last = _rows(attributes, len(particle_set), split, path)
+        try:
+            particles = np.asarray(particle_set[first:last], dtype=np.float32)
+            jets = np.asarray(jet_set[first:last], dtype=np.float32)
+        except OSError as error:
+            raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
+    return JetTable(_checked(particles, path, first), jets, attributes)
+
+
+def _open(path: Path) -> h5py.File:
+    if not path.exists():
+        raise PartiganError(f"{path} does not exist")
+    if path.is_dir() or not h5py.is_hdf5(path):
+        raise PartiganError(f"{path} is not an HDF5 file; jets are read from the JetNet layout (see docs/jets.md)")
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
+
+
+def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], dimensions: int) -> h5py.Dataset:
+    if name not in file:
+        raise PartiganError(
+            f"{path}: no dataset {name!r} (it has {', '.join(file) or 'none'}); "
+            "jets are read from the JetNet layout, particle_features and jet_features"
+        )
+    dataset = file[name]
+    named = dataset.attrs.get("features")
+    if named is not None and (names := tuple(_text(value) for value in named)) != features:
+        raise PartiganError(
+            f"{path}: {name} has the features {', '.join(names)}; "
+            f"needed are {', '.join(features)}, in this order: reorder the last axis"
+        )
+    if len(dataset.shape) != dimensions or dataset.shape[-1] != len(features) or dataset.dtype.kind not in "fiu":
+        expected = ("(jets, particles, 4)", "(jets, 4)")[dimensions == 2]
+        raise PartiganError(
+            f"{path}: {name} is {dataset.dtype}{list(dataset.shape)}, not float {expected} = {', '.join(features)}"
+        )
+    return dataset
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _rows(attributes: dict[str, Any], jets: int, split: str, path: Path) -> tuple[int, int]:
+    first, last = split_rows(jets, split)
+    if (stored := attributes.get(f"split_{split}")) is not None:
+        first, last = (int(row) for row in stored)
+    if not 0 <= first < last <= jets:
+        raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {jets}, which holds no jets")
+    return first, last
+
+
+def _checked(particles: Floats, path: Path, first_row: int) -> Floats:
+    """The same particles with the real ones first; raises for the first jet that cannot be one."""
+    x, pt, flag = particles[..., :3], particles[..., 2], particles[..., 3]
+    mask = flag > 0.5
+    zero = (x == 0).all(-1)
+
+    def refuse(bad: NDArray[np.bool_], what: str, remedy: str) -> None:
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise PartiganError(
+                f"{path}: particle_features row {first_row + row}: {what} ({int(bad.sum())} such jets); {remedy}"
+            )
+
+    refuse(~np.isfinite(particles).all((1, 2)), "NaN or infinite values", "remove these jets")
+    refuse(~np.isin(flag, (0.0, 1.0)).all(1), "a mask that is neither 0 nor 1", "the last feature must be the mask")
+    refuse((pt < 0).any(1), "negative pt_rel", "check the order eta_rel, phi_rel, pt_rel, mask")
+    refuse((mask & (pt == 0)).any(1), "a real particle (mask 1) without pt", "set its mask to 0")
+    refuse((~mask & ~zero).any(1), "a padded particle (mask 0) that is not zero", "set its mask to 1 or zero it")
+    refuse(~mask.any(1), "a jet of no particles", "remove these jets")
+    if not (mask[:, :-1] >= mask[:, 1:]).all():
+        order = np.argsort(~mask, axis=1, kind="stable")
+        particles = np.take_along_axis(particles, order[..., None], axis=1)
+    return particles
+
+
+def write_jets(path: str | Path, chunks: Iterable[tuple[Floats, Floats]], attributes: dict[str, Any]) -> None:
+    """Write jets in the JetNet layout, chunk by chunk and atomically.
+
+    Args:
+        path: the file to make.
+        chunks: pairs of ``particle_features`` (jets, particles, 4) and ``jet_features`` (jets, 4).
+        attributes: provenance, written as HDF5 attributes of the file.
+
+    Raises:
+        PartiganError: the disk is full or the place cannot be written; nothing is left behind.
+    """
+    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(attributes)
+        for particles, jets in chunks:
+            for name, rows, features in (
+                ("particle_features", particles, PARTICLE_FEATURES),
+                ("jet_features", jets, JET_FEATURES),
+            ):
+                if name not in file:
+                    file.create_dataset(
+                        name,
+                        shape=(0, *rows.shape[1:]),
+                        maxshape=(None, *rows.shape[1:]),
+                        chunks=(1000, *rows.shape[1:]),
+                        dtype="float32",
+                    ).attrs["features"] = features
+                dataset = file[name]
+                dataset.resize(len(dataset) + len(rows), axis=0)
+                dataset[-len(rows) :] = rows
+
+
+def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:
+    """The chunks of several JetNet files, one after the other, as `write_jets` takes them."""
+    for path in paths:
+        table = read_jets(path)
+        yield table.particles, table.jets
+
+
+def jet_features(batch: Batch, pt: float | Tensor, mass: Tensor) -> Floats:
+    """``jet_features`` of jets that have no event around them: pt (GeV), eta 0, mass (GeV), num_particles.
+
+    Args:
+        batch: clouds in physical units.
+        pt: jet pt in GeV that pt_rel refers to.
+        mass: ``(batch,)`` relative mass m / pt.
+    """
+    assert batch.mask is not None
+    pt = torch.as_tensor(pt, dtype=mass.dtype).expand_as(mass)
+    columns = (pt, torch.zeros_like(mass), mass * pt, batch.mask.sum(1).to(mass.dtype))
+    return torch.stack(columns, dim=1).float().numpy()

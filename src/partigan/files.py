@@ -1,0 +1,122 @@
+"""Files that are whole or not there: atomic writes, refusals to overwrite, and long jobs in parts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from partigan.errors import PartiganError
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` and rename it to ``path`` when the block ends well.
+
+    Whatever goes wrong inside, ``path`` keeps what it had and the temporary file is removed.
+
+    Raises:
+        PartiganError: the disk is full, or the place cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PartiganError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _reason(error: OSError) -> str:
+    text = str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in text:
+        return "the disk is full; free some space or choose another --out (nothing was half-written)"
+    if error.errno == errno.EFBIG or "errno = 27" in text:
+        return "the file is larger than this place allows (nothing was half-written)"
+    return error.strerror or text
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON; a missing or broken file is a `PartiganError` that names it."""
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError as error:
+        raise PartiganError(f"{path} is missing") from error
+    except (OSError, ValueError) as error:
+        raise PartiganError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> None:
+    """Raise where ``path`` exists, unless the user asked to overwrite it."""
+    if Path(path).exists() and not overwrite:
+        raise PartiganError(f"{path} exists; give --overwrite to replace it, or another --out")
+
+
+class Parts:
+    """A long job in chunks: finished part files in a folder beside the output, merged at the end.
+
+    An interruption loses the chunks that were being made and nothing else. The folder remembers what the
+    job was, so that a resumed job with other arguments is refused and never mixed.
+
+    Args:
+        out: the file that the job makes; the parts live in ``<out>.parts/``.
+        job: the arguments that decide the content of the file.
+        chunks: how many chunks there are.
+        resume: go on with the parts that an earlier run left.
+        overwrite: replace ``out`` and forget parts of earlier runs.
+
+    Raises:
+        PartiganError: ``out`` exists, or parts of another or an unfinished job do.
+    """
+
+    def __init__(
+        self, out: str | Path, job: dict[str, Any], chunks: int, *, resume: bool, overwrite: bool
+    ) -> None:
+        self.out, self.chunks = Path(out), chunks
+        refuse_existing(self.out, overwrite)
+        self.folder = self.out.with_name(self.out.name + ".parts")
+        description = self.folder / "job.json"
+        job = json.loads(json.dumps(job))
+        if self.folder.exists() and not resume:
+            if not overwrite:
+                raise PartiganError(
+                    f"{self.folder} holds an unfinished job; give --resume to go on or --overwrite to start anew"
+                )
+            shutil.rmtree(self.folder)
+        if description.exists():
+            before = read_json(description)
+            for key in sorted(before.keys() | job.keys()):
+                if before.get(key) != job.get(key):
+                    raise PartiganError(
+                        f"{self.folder} was made with {key} = {before.get(key)!r}, not {job.get(key)!r}; "
+                        "resume with the same arguments or give --overwrite without --resume"
+                    )
+        else:
+            write_json(description, job)
+
+    def path(self, chunk: int) -> Path:
+        """Where the part file of one chunk is, or will be."""
+        return self.folder / f"{chunk:06d}.h5"
+
+    def missing(self) -> list[int]:
+        """The chunks that are still to be made."""
+        return [chunk for chunk in range(self.chunks) if not self.path(chunk).exists()]
+
+    def finish(self) -> None:
+        """Remove the part files, after the merged file stands under its name."""
+        shutil.rmtree(self.folder)

@@ -1,0 +1,94 @@
+"""Generated samples in a file, chunk by chunk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from partigan import __version__
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.files import Parts
+from partigan.progress import progress_bar
+from partigan.run import Run
+from partigan.training.train import load
+
+CHUNK = 20_000
+
+
+def generate(
+    run: str | Path,
+    n: int,
+    out: Path,
+    seed: int = 1,
+    multiplicity: Path | None = None,
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    trust: bool = False,
+) -> Path:
+    """Generate samples with a trained run and write them in the layout of its training data.
+
+    Memory does not depend on the number of samples: they are made and written in chunks, each with a seed of its
+    own, so that an interrupted generation can be resumed and ends with the same file.
+
+    Args:
+        run: run directory.
+        n: number of samples.
+        out: file to make.
+        seed: makes the file reproducible.
+        multiplicity: file of samples from whose training split the numbers of particles are drawn; None = those that
+            the run was trained on.
+        threads: torch's threads; None = all usable cores.
+        resume: go on with an interrupted generation.
+        overwrite: replace an existing file.
+        trust: follow class paths outside partigan and torch.
+
+    Returns:
+        The file.
+
+    Raises:
+        PartiganError: not a run, an existing output, or a place that cannot be written.
+    """
+    if n < 1:
+        raise PartiganError(f"n = {n}; at least one sample is needed")
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    sampler = load(run, trust)
+    manifest = Run(run).manifest
+    if multiplicity is not None:
+        width = sampler.conditions["particles"]
+        sampler.conditions = sampler.kind.conditions(Path(multiplicity))
+        if sampler.conditions["particles"] != width:
+            raise PartiganError(
+                f"{multiplicity} holds up to {sampler.conditions['particles']} particles, the run {run} was trained on "
+                f"{width}; give a file of {width}"
+            )
+    attributes = {
+        "kind": sampler.kind.name,
+        "generated_by": str(manifest["versions"]["partigan"]),
+        "partigan_version": __version__,
+        "seed": seed,
+        "n": n,
+        "training_data_sha256": manifest["data"]["sha256"],
+        "training_step": manifest.get("finished", {}).get("selection", {}).get("step", -1),
+    }
+    sizes = [min(CHUNK, n - first) for first in range(0, n, CHUNK)]
+    job = {**attributes, "conditions": sampler.conditions}
+    parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
+    with progress_bar("generating", n) as advance:
+        for chunk, size in enumerate(sizes):
+            if not parts.path(chunk).exists():
+                batch = sampler.sample(size, seed, chunk)
+                sampler.kind.write(parts.path(chunk), [batch], {}, sampler.conditions)
+            advance(size)
+
+    def chunks() -> Iterator[Batch]:
+        for chunk in range(len(sizes)):
+            yield sampler.kind.read(parts.path(chunk), "all")
+
+    sampler.kind.write(out, chunks(), attributes, sampler.conditions)
+    parts.finish()
+    return Path(out)

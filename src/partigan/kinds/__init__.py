@@ -1,0 +1,16 @@
+"""Kinds of data: what training, sampling and evaluation have to know of jets, hitmaps, showers."""
+
+from __future__ import annotations
+
+from partigan.errors import PartiganError
+from partigan.kinds.kind import Kind
+
+
+def kind_named(name: str) -> Kind:
+    """A kind of data by its name."""
+    from partigan.kinds.jets import Jets
+
+    kinds = {kind.name: kind for kind in (Jets,)}
+    if name not in kinds:
+        raise PartiganError(f"unknown kind of data {name!r}; there are {', '.join(kinds)}")
+    return kinds[name]()

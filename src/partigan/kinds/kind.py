@@ -1,0 +1,71 @@
+"""What a kind of data brings, so that training, sampling and evaluation are generic."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from partigan.data.batch import Batch
+from partigan.metrics.measurement import Measurement
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Kind(ABC):
+    """A kind of data: its files, conditions, observables, metrics and figures.
+
+    Attributes:
+        name: as in presets and on the command line.
+        selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
+        protocols: for each protocol, the arguments of the metrics that differ from paper to paper.
+    """
+
+    name: ClassVar[str]
+    selection: ClassVar[tuple[str, str]]
+    protocols: ClassVar[dict[str, dict[str, Any]]]
+
+    @abstractmethod
+    def read(self, path: Path, split: str) -> Batch:
+        """Samples of one split of a file, checked, in physical units."""
+
+    @abstractmethod
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write generated samples to a file, atomically; ``state`` is that of `conditions`."""
+
+    @abstractmethod
+    def network_arguments(self, sample: Batch) -> dict[str, Any]:
+        """Arguments that networks take from the data where a preset leaves them open."""
+
+    @abstractmethod
+    def conditions(self, path: Path) -> dict[str, Any]:
+        """What generation has to know of the training sample's conditions, as JSON values."""
+
+    @abstractmethod
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Draw condition and mask of ``size`` samples."""
+
+    @abstractmethod
+    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """Quick metrics during training; the best checkpoint is chosen by them."""
+
+    @abstractmethod
+    def observables(self, sample: Batch) -> dict[str, NDArray[np.float64]]:
+        """What physicists look at, one array ``(samples, ...)`` each."""
+
+    @abstractmethod
+    def metrics(
+        self, real: Batch, fake: Batch, protocol: str, seed: int
+    ) -> dict[str, Measurement]:
+        """The protocol's metrics of a generated sample against a real one."""
+
+    @abstractmethod
+    def figures(self, real: Batch, fake: Batch) -> dict[str, Figure]:
+        """The figures of the report, by title."""

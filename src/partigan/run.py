@@ -1,0 +1,94 @@
+"""A run directory: everything that a training made, and all that is needed to use it.
+
+    config.yaml            the whole configuration, resolved
+    transform.json         normalisation, and what generation has to know of the training data
+    manifest.json          versions, data hash, seed, plan and outcome
+    metrics.jsonl          losses and validation metrics by step
+    generator.safetensors  the best generator, averaged weights
+    checkpoints/           to resume from
+    tensorboard/           the same curves for TensorBoard
+
+It can be mailed and loads without running anybody's code: YAML, JSON and safetensors. Class paths in the
+configuration are only followed inside partigan and torch, unless the user trusts the run.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from partigan.errors import PartiganError
+from partigan.files import atomic, read_json, write_json
+
+TRUSTED = ("partigan.", "torch.optim.", "torch.nn.")
+
+
+class Run:
+    """The files of one run.
+
+    Args:
+        path: the directory.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config_file, self.weights = self.path / "config.yaml", self.path / "generator.safetensors"
+        self._transform, self._manifest = self.path / "transform.json", self.path / "manifest.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a configuration, the first file that a run writes completely."""
+        return self.config_file.exists()
+
+    def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
+        """Write what a training starts from; the configuration last, so that a run exists or not."""
+        write_json(self._transform, transform)
+        write_json(self._manifest, manifest)
+        with atomic(self.config_file) as temporary:
+            temporary.write_text(config)
+
+    def config(self, trust: bool = False) -> dict[str, Any]:
+        """The configuration.
+
+        Raises:
+            PartiganError: there is none, or it names classes outside partigan and torch and is not trusted.
+        """
+        if not self.exists:
+            raise PartiganError(f"{self.path} is not a run directory (no config.yaml); train one or check the path")
+        try:
+            config = yaml.safe_load(self.config_file.read_text())
+        except yaml.YAMLError as error:
+            raise PartiganError(f"{self.config_file} cannot be read as YAML: {error}") from error
+        if not trust:
+            for name in _class_paths(config):
+                if not name.startswith(TRUSTED):
+                    raise PartiganError(
+                        f"{self.config_file} uses the class {name}, which is not part of partigan; "
+                        "look at its code, then give --trust to run it"
+                    )
+        return dict(config)
+
+    @property
+    def transform(self) -> dict[str, Any]:
+        """Content of ``transform.json``."""
+        return dict(read_json(self._transform))
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Content of ``manifest.json``."""
+        return dict(read_json(self._manifest))
+
+    def update_manifest(self, **values: Any) -> None:
+        """Add or replace entries of the manifest."""
+        write_json(self._manifest, self.manifest | values)
+
+
+def _class_paths(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        mine = [value["class_path"]] if isinstance(value.get("class_path"), str) else []
+        return mine + [name for entry in value.values() for name in _class_paths(entry)]
+    if isinstance(value, list):
+        return [name for entry in value for name in _class_paths(entry)]
+    return []

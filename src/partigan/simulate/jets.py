@@ -1,0 +1,363 @@
+"""Training jets from Pythia 8 and FastJet, in the JetNet layout.
+
+The recipe is that of JetNet: proton-proton collisions at 13 TeV, hard partons with pt in a 1 % window around
+1 TeV, Monash 2013 tune with underlying event, anti-kt jets with R = 0.8 of all visible particles taken as
+massless, in a simplified detector; the two leading jets of an event are kept where their pt is between 0.8 and
+1.6 times that of the partons.
+
+References:
+    R. Kansal et al., arXiv:2106.11535, appendix B; E. Coleman et al., arXiv:1709.08705 (the recipe);
+    C. Bierlich et al., arXiv:2203.11601 (Pythia 8.3); M. Cacciari, G. Salam, G. Soyez, arXiv:1111.6097 (FastJet).
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partigan import __version__
+from partigan.data.jets import SPLITS, read_parts, split_rows, write_jets
+from partigan.errors import PartiganError
+from partigan.extras import require
+from partigan.files import Parts
+from partigan.progress import progress_bar
+
+Flavour = Literal["g", "q", "t", "w", "z"]
+
+_HADRONIC_W = ("24:onMode = off", "24:onIfAny = 1 2 3 4 5")
+_HADRONIC_Z = ("WeakZ0:gmZmode = 2", "23:onMode = off", "23:onIfAny = 1 2 3 4 5")
+PROCESSES: dict[str, tuple[str, ...]] = {
+    "g": ("HardQCD:gg2gg = on", "HardQCD:qqbar2gg = on"),
+    "q": ("HardQCD:qq2qq = on",),
+    "t": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", *_HADRONIC_W),
+    "w": ("WeakDoubleBoson:ffbar2WW = on", *_HADRONIC_W),
+    "z": ("WeakDoubleBoson:ffbar2gmZgmZ = on", *_HADRONIC_Z),
+}
+"""The hard process of each JetNet class, as Pythia settings."""
+
+RADIUS = 0.8
+PT_RANGE = (0.8, 1.6)
+CHUNK = 2000  # jets in a part file: a few seconds of work, so that Pythia's start-up costs a few per cent
+_NEUTRINOS = (12, 14, 16)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What a detector makes of the visible particles.
+
+    Attributes:
+        decay_pi0: whether neutral pions decay into photons.
+        cell: side of the square (eta, phi) cells in which neutral particles merge; None = they do not.
+        charged_pt: lowest pt in GeV at which a charged particle is seen.
+        neutral_pt: lowest pt in GeV at which a neutral particle, or a cell, is seen.
+    """
+
+    decay_pi0: bool = True
+    cell: float | None = None
+    charged_pt: float = 0.0
+    neutral_pt: float = 0.0
+
+
+DETECTORS = {
+    "particle": Detector(),
+    "simplified": Detector(decay_pi0=True, cell=0.025, charged_pt=0.5, neutral_pt=0.5),
+}
+"""``particle``: every stable visible particle; ``simplified``: thresholds, and a calorimeter that merges neutrals."""
+
+
+def pythia_settings(
+    flavour: str, detector: Detector, pt: float, pt_window: float, extra: Sequence[str] = ()
+) -> list[str]:
+    """All Pythia settings of one sample; those of the user come last and win."""
+    return [
+        "Beams:eCM = 13000.",
+        "Tune:pp = 14",  # Monash 2013
+        *PROCESSES[flavour],
+        f"PhaseSpace:pTHatMin = {pt * (1 - pt_window)!r}",
+        f"PhaseSpace:pTHatMax = {pt * (1 + pt_window)!r}",
+        "ParticleDecays:limitTau0 = on",
+        "ParticleDecays:tau0Max = 10.",
+        f"111:mayDecay = {'on' if detector.decay_pi0 else 'off'}",
+        *extra,
+    ]
+
+
+def simulate_jets(
+    flavour: Flavour,
+    n: int,
+    out: Path,
+    particles: Literal[30, 150] = 30,
+    seed: int = 1,
+    workers: int = 1,
+    detector: Literal["particle", "simplified"] = "simplified",
+    pt: float = 1000.0,
+    pt_window: float = 0.01,
+    set: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Simulate jets with Pythia 8 and FastJet.
+
+    The file is the same bit for bit whatever the number of workers, since every chunk of jets has a Pythia of
+    its own with a seed of its own.
+
+    Args:
+        flavour: gluon, light quark, top, W or Z jets.
+        n: number of jets.
+        out: HDF5 file to make, in the JetNet layout.
+        particles: how many particles of a jet are kept at most, those of highest pt.
+        seed: makes the file reproducible.
+        workers: number of processes, one thread each.
+        detector: ``particle`` level, or a ``simplified`` detector (thresholds, merged neutrals) as in JetNet.
+        pt: transverse momentum of the hard partons in GeV.
+        pt_window: half width of the window around ``pt``, relative.
+        set: further Pythia settings, such as ``"PartonLevel:MPI = off"``.
+        resume: go on with an interrupted simulation.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        PartiganError: Pythia refuses a setting, a value is out of range, the extra is missing, the output exists
+            or cannot be written.
+    """
+    _check(flavour, n, particles, seed, workers, detector, pt, pt_window)
+    require("simulate", "pythia8mc", "fastjet", "awkward")
+    response = DETECTORS[detector]
+    settings = pythia_settings(flavour, response, pt, pt_window, set)
+    with _silent():
+        _pythia(settings, seed=1)  # refused settings are found before anything is made
+    job = {
+        "kind": "jets",
+        "flavour": flavour,
+        "n": n,
+        "particles": particles,
+        "seed": seed,
+        "pt": pt,
+        "detector": {"name": detector, **asdict(response)},
+        "pythia_settings": settings,
+        "partigan_version": __version__,
+        "pythia_version": metadata.version("pythia8mc"),
+        "fastjet_version": metadata.version("fastjet"),
+    }
+    sizes = [min(CHUNK, n - first) for first in range(0, n, CHUNK)]
+    parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
+    tasks = {chunk: (sizes[chunk], chunk) for chunk in parts.missing()}
+    with progress_bar(f"simulating {flavour} jets", n) as advance:
+        advance(n - sum(size for size, _ in tasks.values()))
+        arguments = [
+            (parts.path(chunk), size, chunk, seed, particles, pt, response, settings)
+            for size, chunk in tasks.values()
+        ]
+        for done in _spread(arguments, workers):
+            advance(done)
+    attributes = {key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in job.items()}
+    attributes |= {f"split_{split}": split_rows(n, split) for split in SPLITS if split != "all"}
+    write_jets(out, read_parts(parts.path(chunk) for chunk in range(len(sizes))), attributes)
+    parts.finish()
+    return Path(out)
+
+
+def _check(
+    flavour: str, n: int, particles: int, seed: int, workers: int, detector: str, pt: float, pt_window: float
+) -> None:
+    checks = {
+        f"flavour {flavour!r}; there are {', '.join(PROCESSES)}": flavour in PROCESSES,
+        f"detector {detector!r}; there are {', '.join(DETECTORS)}": detector in DETECTORS,
+        f"n = {n}; at least one jet is needed": n >= 1,
+        f"particles = {particles}; JetNet files have 30 or 150": particles in (30, 150),
+        f"seed = {seed}; it is between 0 and 2^31": 0 <= seed < 2**31,
+        f"workers = {workers}; at least one is needed": workers >= 1,
+        f"pt = {pt} GeV; it is between 20 and 6000": 20 <= pt <= 6000,
+        f"pt_window = {pt_window}; it is between 0 and 1": 0 < pt_window < 1,
+    }
+    for message, fine in checks.items():
+        if not fine:
+            raise PartiganError(f"cannot simulate jets with {message}")
+
+
+def _spread(arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
+    """Make the chunks, in this process or in several; yields the number of jets of each finished one."""
+    if workers == 1:
+        yield from (_make_chunk(*each) for each in arguments)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+        try:
+            for future in as_completed([pool.submit(_make_chunk, *each) for each in arguments]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise PartiganError(
+                "a worker process died (out of memory?); finished chunks are kept: go on with --resume"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def _make_chunk(
+    path: Path,
+    jets: int,
+    chunk: int,
+    seed: int,
+    particles: int,
+    pt: float,
+    detector: Detector,
+    settings: list[str],
+) -> int:
+    """Simulate exactly ``jets`` jets into a part file."""
+    pythia_seed = int(np.random.SeedSequence((seed, chunk)).generate_state(1)[0]) % 900_000_000 + 1
+    with _silent():
+        pythia = _pythia(settings, pythia_seed)
+        found: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
+        missing, attempts = jets, 0
+        while missing > 0:
+            events = pythia.nextBatch(max(missing // 2 + 5, 20))
+            found.append(cluster(_seen(events, pythia, detector), pt, particles))
+            missing -= len(found[-1][1])
+            attempts = attempts + 1 if len(found[-1][1]) == 0 else 0
+            if attempts == 5:
+                raise PartiganError(
+                    "Pythia makes no jets with these settings: 5 batches of events had none with "
+                    f"{PT_RANGE[0] * pt:g} < pt < {PT_RANGE[1] * pt:g} GeV; check --pt and --set"
+                )
+    clouds, features = (np.concatenate(column)[:jets] for column in zip(*found, strict=True))
+    write_jets(path, [(clouds, features)], {})
+    return jets
+
+
+def _pythia(settings: list[str], seed: int) -> Any:
+    import pythia8mc
+
+    pythia = pythia8mc.Pythia("", False)
+    for setting in [*settings, "Random:setSeed = on", f"Random:seed = {seed}", "Print:quiet = on"]:
+        if not pythia.readString(setting):
+            raise PartiganError(f"Pythia refuses the setting {setting!r}; check its name and value")
+    if not pythia.init():
+        raise PartiganError(f"Pythia cannot start with these settings: {'; '.join(settings)}")
+    return pythia
+
+
+def _seen(events: Any, pythia: Any, detector: Detector) -> Any:
+    """What the detector sees of each event: an awkward array of massless momenta."""
+    import awkward as ak
+
+    final = events.prt[events.prt.status > 0]
+    counts = ak.num(final).to_numpy()
+    flat = ak.flatten(final)
+    identity = flat.id.to_numpy()
+    px, py, pz = (flat.p[axis].to_numpy() for axis in ("px", "py", "pz"))
+    event = np.repeat(np.arange(len(counts)), counts)
+    kinds, index = np.unique(identity, return_inverse=True)
+    charged = np.array([pythia.particleData.charge(int(kind)) != 0 for kind in kinds], dtype=bool)[index]
+    visible = ~np.isin(np.abs(identity), _NEUTRINOS)
+
+    tracks = visible & charged
+    towers = visible & ~charged
+    neutral = (event[towers], px[towers], py[towers], pz[towers])
+    if detector.cell is not None:
+        neutral = _merge(*neutral, detector.cell)
+    event, px, py, pz, charged = (
+        np.concatenate(pair)
+        for pair in (
+            *zip((event[tracks], px[tracks], py[tracks], pz[tracks]), neutral, strict=True),
+            (np.ones(int(tracks.sum()), bool), np.zeros(len(neutral[0]), bool)),
+        )
+    )
+    keep = np.hypot(px, py) > np.where(charged, detector.charged_pt, detector.neutral_pt)
+    order = np.argsort(event[keep], kind="stable")
+    event, px, py, pz = (column[keep][order] for column in (event, px, py, pz))
+    energy = np.sqrt(px**2 + py**2 + pz**2)
+    momenta = ak.zip({"px": px, "py": py, "pz": pz, "E": energy}, with_name="Momentum4D")
+    return ak.unflatten(momenta, np.bincount(event, minlength=len(counts)))
+
+
+Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+def _merge(event: NDArray[Any], px: NDArray[Any], py: NDArray[Any], pz: NDArray[Any], cell: float) -> Columns:
+    """Neutral particles that hit one (eta, phi) cell of an event become one massless particle."""
+    eta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12))
+    # |eta| < 10.24 covers everything that can end in a jet; cells are numbered from 0 in both directions
+    columns = np.clip(np.floor(eta / cell), -(2**11), 2**11 - 1).astype(np.int64) + 2**11
+    rows = np.floor((np.arctan2(py, px) + np.pi) / cell).astype(np.int64)
+    address = (event.astype(np.int64) << 32) | (columns << 16) | rows
+    unique, index = np.unique(address, return_inverse=True)
+    sums = [np.bincount(index, weights=momentum, minlength=len(unique)) for momentum in (px, py, pz)]
+    return unique >> 32, sums[0], sums[1], sums[2]
+
+
+def cluster(momenta: Any, pt: float, particles: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Anti-kt jets of an awkward array of events, in the JetNet layout.
+
+    Args:
+        momenta: ``events * var * {px, py, pz, E}`` in GeV.
+        pt: pt of the hard partons in GeV; the two leading jets with 0.8 < pt(jet) / pt < 1.6 are kept.
+        particles: number of particles of a jet to keep, those of highest pt.
+
+    Returns:
+        ``particle_features`` (jets, particles, 4) and ``jet_features`` (jets, 4).
+    """
+    import awkward as ak
+    import fastjet
+
+    sequence = fastjet.ClusterSequence(momenta, fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS))
+    lowest = PT_RANGE[0] * pt
+    jets = sequence.inclusive_jets(min_pt=lowest)
+    constituents = sequence.constituents(min_pt=lowest)
+    jet_pt = np.hypot(jets.px, jets.py)
+    leading = ak.argsort(jet_pt, ascending=False, stable=True)[:, :2]
+    jets, constituents, jet_pt = jets[leading], constituents[leading], jet_pt[leading]
+    keep = jet_pt < PT_RANGE[1] * pt
+    jets, constituents = ak.flatten(jets[keep]), ak.flatten(constituents[keep], axis=1)
+
+    jx, jy, jz, je = (jets[axis].to_numpy() for axis in ("px", "py", "pz", "E"))
+    counts = ak.num(constituents).to_numpy()
+    flat = ak.flatten(constituents)
+    x, y, z = (flat[axis].to_numpy() for axis in ("px", "py", "pz"))
+    jet = np.repeat(np.arange(len(counts)), counts)
+    axis_pt = np.hypot(jx, jy)
+    eta, phi, p_t = np.arcsinh(z / np.hypot(x, y)), np.arctan2(y, x), np.hypot(x, y)
+    jet_eta, jet_phi = np.arcsinh(jz / axis_pt), np.arctan2(jy, jx)
+    delta_phi = (phi - jet_phi[jet] + np.pi) % (2 * np.pi) - np.pi
+
+    order = np.lexsort((-p_t, jet))
+    rank = np.arange(len(jet)) - np.repeat(np.cumsum(counts) - counts, counts)
+    order, rank = order[rank < particles], rank[rank < particles]
+    clouds = np.zeros((len(counts), particles, 4), np.float32)
+    columns = (eta - jet_eta[jet], delta_phi, p_t / axis_pt[jet], np.ones_like(eta))
+    clouds[jet[order], rank] = np.stack([column[order] for column in columns], axis=-1)
+    mass = np.sqrt(np.maximum(je**2 - jx**2 - jy**2 - jz**2, 0.0))
+    multiplicity = np.minimum(counts, particles)
+    return clouds, np.stack([axis_pt, jet_eta, mass, multiplicity], axis=1).astype(np.float32)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard output from the C++ libraries, which write around Python."""
+    sys.stdout.flush()
+    saved, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 1)
+        yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+        os.close(null)

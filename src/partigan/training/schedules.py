@@ -1,0 +1,44 @@
+"""Learning-rate schedules: the factor of the learning rate as a function of how much of the run is done."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+
+class Schedule(ABC):
+    """Called with the done fraction of the run (0 to 1), gives the factor of the learning rate."""
+
+    @abstractmethod
+    def __call__(self, done: float) -> float:
+        """Factor of the learning rate."""
+
+
+class Constant(Schedule):
+    """The learning rate as it is."""
+
+    def __call__(self, done: float) -> float:
+        """1."""
+        return 1.0
+
+
+class WarmupCosine(Schedule):
+    """Linear warm-up from 0, then half a cosine down.
+
+    Args:
+        warmup: fraction of the run that the warm-up takes.
+        final: factor at the end of the run.
+
+    References:
+        I. Loshchilov, F. Hutter, SGDR, arXiv:1608.03983, equation 5; A. Vaswani et al., arXiv:1706.03762 (warm-up).
+    """
+
+    def __init__(self, warmup: float = 0.1, final: float = 0.0) -> None:
+        self.warmup, self.final = warmup, final
+
+    def __call__(self, done: float) -> float:
+        """``done / warmup`` at first, then from 1 to ``final``."""
+        if done < self.warmup:
+            return done / self.warmup
+        turn = (done - self.warmup) / max(1 - self.warmup, 1e-12)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(turn, 1.0)))

@@ -1,0 +1,215 @@
+"""From a configuration and a file to a trained run."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+
+from partigan import __version__, presets
+from partigan.config import build, class_named, parse_training
+from partigan.data.loader import Loader
+from partigan.data.transforms import Transform
+from partigan.errors import PartiganError
+from partigan.files import refuse_existing
+from partigan.kinds import kind_named
+from partigan.run import Run
+from partigan.sampling import Sampler
+from partigan.training.checkpoint import load_tensors, unpack_module
+from partigan.training.monitors import Selection
+from partigan.training.system import System
+from partigan.training.trainer import Trainer
+
+
+def train(
+    config: str | dict[str, Any],
+    data: Path,
+    out: Path,
+    seed: int = 1,
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    overrides: dict[str, Any] | None = None,
+) -> Run:
+    """Train a system on a file of samples.
+
+    Args:
+        config: name of a preset, path of a YAML file, or the content of one.
+        data: the file of training samples; train and valid splits are used, the test split is not looked at.
+        out: run directory to make.
+        seed: makes the run reproducible, bit for bit on the same machine and number of threads.
+        threads: torch's threads; None = all usable cores.
+        resume: go on with an interrupted run, or start it where there is none.
+        overwrite: replace an existing run.
+        overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        PartiganError: unknown options, bad data, an existing output, a resumed run with other options, or a loss that
+            is not finite.
+
+    Example:
+        >>> run = train("mdma", "top.h5", "runs/top", overrides={"trainer.max_minutes": 10})  # doctest: +SKIP
+    """
+    return run_training(parse_training(config, overrides), Path(data), Path(out), seed, threads, resume, overwrite)
+
+
+def run_training(
+    config: dict[str, Any],
+    data: Path,
+    out: Path,
+    seed: int,
+    threads: int | None,
+    resume: bool,
+    overwrite: bool,
+) -> Run:
+    """`train`, with a parsed configuration."""
+    run = Run(out)
+    going_on = resume and run.exists
+    if not going_on:
+        refuse_existing(out, overwrite or resume)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    kind = kind_named(config["kind"])
+    real, valid = kind.read(data, "train"), kind.read(data, "valid")
+    _fill(config["system"], kind.network_arguments(real))
+    torch.manual_seed(seed)
+    system, transform, trainer = (build(config, key) for key in ("system", "transform", "trainer"))
+    assert isinstance(system, System)
+    assert isinstance(transform, Transform)
+    assert isinstance(trainer, Trainer)
+    trainer.fabric.launch()
+    settings = {**config, "seed": seed}
+    digest = _sha256(data)
+    if going_on:
+        _same(run, settings, digest, data)
+        transform.load_state(run.transform["state"])
+    else:
+        transform.fit(real)
+        if trainer.fabric.is_global_zero:
+            if out.exists():
+                shutil.rmtree(out)
+            stored = {"kind": kind.name, "state": transform.state(), "conditions": kind.conditions(data)}
+            run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, digest, system))
+        trainer.fabric.barrier()
+
+    sampler_parts = (transform, kind, run.transform["conditions"])
+
+    def validate(generator: nn.Module, step: int) -> dict[str, float]:
+        return kind.validate(valid, Sampler(generator, *sampler_parts).sample(len(valid), seed, step))  # type: ignore[arg-type]
+
+    loader = Loader(
+        transform.forward(real), trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size
+    )
+    trainer.fit(run, system, loader, validate, Selection(*kind.selection), seed)
+    return run
+
+
+def load(path: str | Path, trust: bool = False) -> Sampler:
+    """The best generator of a run, ready to sample.
+
+    Args:
+        path: a run directory.
+        trust: follow class paths outside partigan and torch.
+
+    Raises:
+        PartiganError: it is not a run directory, has no weights yet, or is not trusted.
+
+    Example:
+        >>> jets = load("runs/top").sample(1000, 1)  # doctest: +SKIP
+    """
+    run = Run(path)
+    config = run.config(trust)
+    if not run.weights.exists():
+        raise PartiganError(f"{run.path} has no generator yet; train on with --resume until the first validation")
+    system, transform = build(config, "system"), build(config, "transform")
+    stored = run.transform
+    transform.load_state(stored["state"])
+    generator = system.networks["generator"].eval()
+    unpack_module("generator", generator, load_tensors(run.weights)[0])
+    return Sampler(generator, transform, kind_named(stored["kind"]), stored["conditions"])
+
+
+def list_presets() -> None:
+    """Print the presets with paper, kind of data, numbers of parameters and status."""
+    table = Table("preset", "system", "paper", "kind", "parameters", "status", box=None, pad_edge=False)
+    for name in presets.names():
+        config = parse_training(name)
+        networks = build(config, "system").networks
+        parameters = ", ".join(f"{sum(p.numel() for p in m.parameters()):,}" for m in networks.values())
+        about = config["about"]
+        table.add_row(name, about["title"], about["paper"], config["kind"], parameters, about["status"])
+    Console().print(table)
+
+
+def _fill(value: Any, arguments: dict[str, Any]) -> None:
+    """Give every network the arguments that the data decide, such as the number of particles."""
+    if isinstance(value, list):
+        for entry in value:
+            _fill(entry, arguments)
+    elif isinstance(value, dict):
+        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module):
+            accepted = inspect.signature(found).parameters
+            value.setdefault("init_args", {}).update({k: v for k, v in arguments.items() if k in accepted})
+        for entry in value.values():
+            _fill(entry, arguments)
+
+
+def _same(run: Run, settings: dict[str, Any], digest: str, data: Path) -> None:
+    """Refuse to resume with another configuration or other data."""
+    before, now = (dict(_flat(c)) for c in (run.config(trust=True), json.loads(json.dumps(settings))))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise PartiganError(
+                f"{run.path} was trained with {key} = {before.get(key)!r}, not {now.get(key)!r}; "
+                "resume with the same options, or give another --out"
+            )
+    if run.manifest["data"]["sha256"] != digest:
+        raise PartiganError(f"{run.path} was trained on other data than {data}; resume with the same file")
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [pair for key, entry in value.items() for pair in _flat(entry, f"{prefix}.{key}" if prefix else key)]
+    if isinstance(value, list):
+        return [pair for number, entry in enumerate(value) for pair in _flat(entry, f"{prefix}.{number}")]
+    return [(prefix, value)]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _manifest(data: Path, digest: str, system: System) -> dict[str, Any]:
+    """Where a run comes from."""
+    git = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return {
+        "versions": {
+            "partigan": __version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("torch", "lightning-fabric", "numpy")},
+        },
+        "git_revision": git.stdout.strip() or None,
+        "command": sys.argv,
+        "data": {"path": str(data.resolve()), "sha256": digest},
+        "threads": torch.get_num_threads(),
+        "parameters": {n: sum(p.numel() for p in m.parameters()) for n, m in system.networks.items()},
+    }

@@ -1,0 +1,301 @@
+"""The one trainer: ordered phases, schedules in steps, exact resumption, on whatever devices Fabric gives."""
+
+from __future__ import annotations
+
+import copy
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from partigan.data.loader import Loader
+from partigan.errors import PartiganError
+from partigan.progress import TrainingDisplay
+from partigan.randomness import rng_for
+from partigan.run import Run
+from partigan.training.checkpoint import (
+    Checkpoints,
+    pack_module,
+    pack_optimizer,
+    save_tensors,
+    unpack_module,
+    unpack_optimizer,
+)
+from partigan.training.ema import EMA
+from partigan.training.monitors import Log, Selection
+from partigan.training.system import System, Tick
+
+Validate = Callable[[nn.Module, int], dict[str, float]]
+MEASURE_SECONDS = 4.0
+
+
+class Trainer:
+    """Trains any system.
+
+    Args:
+        max_steps: training steps; one step is one turn of every phase.
+        max_minutes: wall-clock minutes, turned into steps once by a measurement before training; where both are
+            given, the smaller number of steps counts.
+        batch_size: samples in a batch of each process.
+        validations: how often the run is validated, evenly over its steps.
+        ema_half_life: half-life of the averaged generator as a fraction of the run; 0 = no averaging.
+        gradient_clip: largest norm of a phase's gradient; None = not clipped.
+        checkpoint_seconds: time between two checkpoints; it has no influence on the result.
+        accelerator: as in Lightning Fabric (cpu, cuda, mps, auto).
+        devices: number of devices.
+        strategy: as in Lightning Fabric (auto, ddp, ...).
+        precision: as in Lightning Fabric (32-true, bf16-mixed, ...).
+    """
+
+    def __init__(
+        self,
+        max_steps: int | None = None,
+        max_minutes: float | None = None,
+        batch_size: int = 128,
+        validations: int = 50,
+        ema_half_life: float = 0.02,
+        gradient_clip: float | None = None,
+        checkpoint_seconds: float = 60.0,
+        accelerator: str = "auto",
+        devices: int = 1,
+        strategy: str = "auto",
+        precision: str = "32-true",
+    ) -> None:
+        if max_steps is None and max_minutes is None:
+            raise PartiganError("say how long to train: --trainer.max_minutes or --trainer.max_steps")
+        for name, value in (("max_steps", max_steps), ("max_minutes", max_minutes), ("batch_size", batch_size)):
+            if value is not None and value <= 0:
+                raise PartiganError(f"trainer.{name} = {value}; it must be above 0")
+        self.max_steps, self.max_minutes, self.batch_size = max_steps, max_minutes, batch_size
+        self.validations, self.ema_half_life = validations, ema_half_life
+        self.gradient_clip, self.checkpoint_seconds = gradient_clip, checkpoint_seconds
+        self.fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
+
+    def fit(
+        self, run: Run, system: System, loader: Loader, validate: Validate, selection: Selection, seed: int
+    ) -> None:
+        """Train from the run's newest checkpoint, or from the start, to the end.
+
+        Args:
+            run: where everything is written.
+            system: networks and phases.
+            loader: batches of the normalised training sample.
+            validate: gives metrics of a generator; called with it and the training step.
+            selection: chooses the best checkpoint by these metrics.
+            seed: together with the step it decides all randomness.
+
+        Raises:
+            PartiganError: a loss is not finite (says which term and step).
+            KeyboardInterrupt: after a checkpoint was written.
+        """
+        fabric = self.fabric
+        checkpoints = Checkpoints(run.path / "checkpoints")
+        found = checkpoints.newest()
+        plan = run.manifest.get("plan") or self._plan(system, loader, validate, seed)
+        total = plan["max_steps"]
+        if fabric.is_global_zero:
+            run.update_manifest(plan=plan)
+
+        players = _Players(fabric, system)
+        ema = EMA(system.networks["generator"], self.ema_half_life * total)
+        start, spent = 0, 0.0
+        if found:
+            tensors, state = found
+            for name, network in system.networks.items():
+                unpack_module(f"network.{name}", network, tensors)
+            for number, optimizer in enumerate(players.optimizers):
+                unpack_optimizer(f"optimizer.{number}", optimizer, tensors)
+            unpack_module("ema", ema.network, tensors)
+            vars(selection).update(state["selection"])
+            start, spent = state["step"], state["seconds"]
+
+        validate_at = {round(total * k / self.validations) for k in range(1, self.validations + 1)}
+        log_every = max(1, total // 500)
+        log = Log(run.path, start) if fabric.is_global_zero else None
+        began, saved, losses = time.monotonic() - spent, time.monotonic(), _Means()
+        step = start
+
+        def save() -> None:
+            if fabric.is_global_zero:
+                tensors = pack_module("ema", ema.network)
+                for name, network in system.networks.items():
+                    tensors |= pack_module(f"network.{name}", network)
+                for number, optimizer in enumerate(players.optimizers):
+                    tensors |= pack_optimizer(f"optimizer.{number}", optimizer)
+                state = {"selection": selection.state(), "seconds": time.monotonic() - began}
+                checkpoints.save(step, tensors, state)
+
+        with (
+            _Interruption() as interruption,
+            TrainingDisplay(total, start, run.path.name, fabric.is_global_zero) as display,
+            ExitStack() as stack,
+        ):
+            if log:
+                stack.callback(log.close)
+            while step < total:
+                losses.add(players.train_step(step, total, loader, seed, self.gradient_clip))
+                ema.update(system.networks["generator"])
+                step += 1
+                if log and (step % log_every == 0 or step in validate_at):
+                    log.write(step, means := losses.take())
+                    display.losses(means)
+                if log and step in validate_at:
+                    values = validate(ema.network, step)
+                    log.write(step, values)
+                    if chosen := selection.take(step, values):
+                        weights = pack_module("generator", ema.network)
+                        save_tensors(run.weights, weights, {"step": step, **values})
+                    display.validation(step, values, chosen)
+                display.advance(step, self.batch_size * fabric.world_size)
+                if interruption.requested or step == total or time.monotonic() - saved > self.checkpoint_seconds:
+                    save()
+                    saved = time.monotonic()
+                if interruption.requested:
+                    raise KeyboardInterrupt
+        fabric.barrier()
+        if fabric.is_global_zero:
+            run.update_manifest(
+                finished={"step": step, "seconds": round(time.monotonic() - began, 1), "selection": selection.state()}
+            )
+
+    def _plan(self, system: System, loader: Loader, validate: Validate, seed: int) -> dict[str, Any]:
+        """The number of training steps, measured on copies where minutes were asked for."""
+        if self.max_minutes is None:
+            return {"max_steps": self.max_steps}
+        twin = copy.deepcopy(system)
+        players = _Players(self.fabric, twin)
+        for warm in range(5):
+            players.train_step(warm, 100, loader, seed, self.gradient_clip)
+        began, steps = time.monotonic(), 0
+        while time.monotonic() - began < MEASURE_SECONDS or steps < 5:
+            players.train_step(steps, 100, loader, seed, self.gradient_clip)
+            steps += 1
+        per_step = (time.monotonic() - began) / steps
+        validate(twin.networks["generator"], 0)
+        began = time.monotonic()
+        validate(twin.networks["generator"], 0)
+        per_validation = time.monotonic() - began
+        seconds = max(60 * self.max_minutes - self.validations * per_validation, 0.0)
+        measured = self.fabric.broadcast(max(int(seconds / per_step), 1))
+        return {
+            "max_steps": measured if self.max_steps is None else min(measured, self.max_steps),
+            "max_minutes": self.max_minutes,
+            "seconds_per_step": per_step,
+            "seconds_per_validation": per_validation,
+        }
+
+
+class _Players:
+    """A system's networks and optimisers, set up on the devices."""
+
+    def __init__(self, fabric: Fabric, system: System) -> None:
+        self.fabric, self.phases = fabric, system.phases
+        self.networks = {name: fabric.setup_module(network) for name, network in system.networks.items()}
+        self.parameters = [
+            [p for name in phase.update for p in system.networks[name].parameters()] for phase in self.phases
+        ]
+        plain = [phase.optimizer(parameters) for phase, parameters in zip(self.phases, self.parameters, strict=True)]
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in plain]
+        self.optimizers = [fabric.setup_optimizers(optimizer) for optimizer in plain]
+        self.turns = sum(phase.steps for phase in self.phases)
+
+    def train_step(
+        self, step: int, total: int, loader: Loader, seed: int, clip: float | None
+    ) -> dict[str, Tensor]:
+        """One turn of every phase; returns the parts of the losses, by ``phase/part``."""
+        parts: dict[str, Tensor] = {}
+        turn = step * self.turns
+        for number, phase in enumerate(self.phases):
+            if step % phase.every == 0:
+                for group, rate in zip(self.optimizers[number].param_groups, self.rates[number], strict=True):
+                    group["lr"] = rate * phase.schedule(step / total)
+                for update in range(phase.steps):
+                    parts |= self._update(number, step, loader, turn + update, seed, clip)
+            turn += phase.steps
+        return parts
+
+    def _update(
+        self, number: int, step: int, loader: Loader, turn: int, seed: int, clip: float | None
+    ) -> dict[str, Tensor]:
+        phase, optimizer, parameters = self.phases[number], self.optimizers[number], self.parameters[number]
+        rng = rng_for(seed, turn, self.fabric.global_rank, device=self.fabric.device)
+        torch.manual_seed(rng.initial_seed())  # dropout draws from the global generator
+        batch = loader.batch(turn).to(self.fabric.device)
+        with ExitStack() as stack:
+            for name, network in self.networks.items():
+                if name not in phase.update:
+                    stack.enter_context(_frozen(network))
+                    if self.fabric.world_size > 1:
+                        stack.enter_context(self.fabric.no_backward_sync(network))
+            losses = phase.losses(self.networks, batch, Tick(step, rng))
+            label = "+".join(phase.update)
+            for name, value in losses.items():
+                if not torch.isfinite(value):
+                    raise PartiganError(
+                        f"training stopped at step {step}: {name} of the {label} is {value.item()}; "
+                        "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
+                    )
+            self.fabric.backward(sum(losses.values()))
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, clip)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return {f"{label}/{name}": value.detach() for name, value in losses.items()}
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """No gradients for parameters that are not updated, so that none are computed."""
+    trained = [p for p in network.parameters() if p.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+class _Means:
+    """Running means of named scalars."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self) -> dict[str, float]:
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return means
+
+
+class _Interruption:
+    """Ctrl-C and SIGTERM end a run between two steps, after a checkpoint; a second Ctrl-C ends it at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> _Interruption:
+        main = threading.current_thread() is threading.main_thread()
+        self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM) if main}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, *_: object) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
