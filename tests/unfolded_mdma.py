@@ -27,7 +27,9 @@ class UnfoldedBlock(nn.Module):
             _plain(folded.lower),
             _plain(folded.update),
         )
-        self.attention = nn.MultiheadAttention(hidden, folded.heads, batch_first=True)
+        self.attention = nn.MultiheadAttention(
+            hidden, folded.heads, batch_first=True, dtype=folded.query.bias.dtype
+        )
         with torch.no_grad():
             layers = (folded.query, folded.key, folded.value)
             self.attention.in_proj_weight.copy_(torch.cat([layer.weight for layer in layers]))
@@ -49,7 +51,7 @@ class UnfoldedBlock(nn.Module):
 
 def _plain(layer: nn.Linear) -> nn.Linear:
     """A linear layer of the same values without parametrisation."""
-    plain = nn.Linear(layer.in_features, layer.out_features)
+    plain = nn.Linear(layer.in_features, layer.out_features, dtype=layer.bias.dtype)
     with torch.no_grad():
         plain.weight.copy_(layer.weight)
         plain.bias.copy_(layer.bias)

@@ -1,3 +1,36 @@
-"""partigan: adversarial fast simulation in particle physics."""
+"""partigan: adversarial fast simulation in particle physics.
+
+The same functions as on the command line: `simulate_jets`, `train`, `load`, `generate`, `evaluate`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from partigan.errors import PartiganError as PartiganError
+    from partigan.evaluation import evaluate as evaluate
+    from partigan.generation import generate as generate
+    from partigan.simulate.jets import simulate_jets as simulate_jets
+    from partigan.training.train import load as load
+    from partigan.training.train import train as train
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "PartiganError": "partigan.errors",
+    "evaluate": "partigan.evaluation",
+    "generate": "partigan.generation",
+    "load": "partigan.training.train",
+    "simulate_jets": "partigan.simulate.jets",
+    "train": "partigan.training.train",
+}
+__all__ = ["PartiganError", "evaluate", "generate", "load", "simulate_jets", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public function when it is asked for, so that `import partigan` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'partigan' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

@@ -109,7 +109,7 @@ def _train(parser: ArgumentParser) -> Run:
 
 
 def _generate(parser: ArgumentParser) -> Run:
-    from partigan.generate import generate
+    from partigan.generation import generate
 
     parser.add_argument("run", type=str, help="run directory")
     _options(parser, generate, "run")
@@ -117,7 +117,7 @@ def _generate(parser: ArgumentParser) -> Run:
 
 
 def _evaluate(parser: ArgumentParser) -> Run:
-    from partigan.evaluate import evaluate
+    from partigan.evaluation import evaluate
 
     _options(parser, evaluate)
     return lambda options: print(f"report: {evaluate(**vars(options)).report}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import inspect
 import json
@@ -9,7 +10,6 @@ import re
 from importlib import import_module
 from typing import Any
 
-import yaml
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
 from partigan import presets
@@ -66,9 +66,16 @@ def plain(parsed: Namespace) -> dict[str, Any]:
     chosen = Namespace({key: value for key, value in vars(parsed).items() if key in SECTIONS})
     if chosen.get("system") is None or chosen.get("transform") is None:
         raise PartiganError("say what to train: --config with a preset ('partigan list' shows all) or a YAML file")
-    section_parser = ArgumentParser(exit_on_error=False)
-    add_training_options(section_parser)
-    return dict(yaml.safe_load(section_parser.dump(chosen, skip_none=False)))
+    return dict(_values(chosen))
+
+
+def _values(parsed: Any) -> Any:
+    """Namespaces as dictionaries, all the way down."""
+    if isinstance(parsed, Namespace):
+        return {key: _values(value) for key, value in vars(parsed).items()}
+    if isinstance(parsed, dict):
+        return {key: _values(value) for key, value in parsed.items()}
+    return [_values(value) for value in parsed] if isinstance(parsed, (list, tuple)) else parsed
 
 
 def build(config: dict[str, Any], section: str) -> Any:
@@ -76,8 +83,8 @@ def build(config: dict[str, Any], section: str) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     add_training_options(parser)
     try:
-        parsed = parser.parse_object({key: config[key] for key in SECTIONS if key in config})
-        return parser.instantiate_classes(parsed)[section]
+        parsed = parser.parse_object(copy.deepcopy({key: config[key] for key in SECTIONS if key in config}))
+        return parser.instantiate(parsed)[section]
     except ArgumentError as error:
         raise readable(error, parser) from error
 

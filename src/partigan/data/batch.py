@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -43,6 +44,12 @@ class Batch:
             return self
         width = max(int(self.mask.sum(1).max()), 1) if len(self) else 1
         return replace(self, x=self.x[:, :width], mask=self.mask[:, :width])
+
+    @classmethod
+    def joined(cls, batches: Sequence[Batch]) -> Batch:
+        """Several batches of one shape as one."""
+        parts = [batch._parts() for batch in batches]
+        return cls(**{k: None if parts[0][k] is None else torch.cat([p[k] for p in parts]) for k in parts[0]})  # type: ignore[misc]
 
     def _parts(self) -> dict[str, Tensor | None]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

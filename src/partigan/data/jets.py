@@ -192,6 +192,12 @@ def write_jets(path: str | Path, chunks: Iterable[tuple[Floats, Floats]], attrib
                 dataset[-len(rows) :] = rows
 
 
+def attributes(path: str | Path) -> dict[str, Any]:
+    """What a JetNet file says of itself."""
+    with _open(Path(path)) as file:
+        return dict(file.attrs)
+
+
 def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:
     """The chunks of several JetNet files, one after the other, as `write_jets` takes them."""
     for path in paths:

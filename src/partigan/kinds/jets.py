@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.jets import Floats, jet_features, read_jets, write_jets
+from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind
+from partigan.kinds.kind import Kind, Observables
 from partigan.metrics.frechet import frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.wasserstein import wasserstein_1d
-from partigan.observables.jets import FPD_GRAPHS, efps, mass, pt_sum
+from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, efps, mass, pt_sum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +31,17 @@ class Jets(Kind):
 
     name: ClassVar[str] = "jets"
     selection: ClassVar[tuple[str, str]] = ("w1m", "fpd")
+    labels: ClassVar[dict[str, tuple[str, float]]] = {
+        "w1m": ("W1-M (x 10^3)", 1e-3),
+        "w1p": ("W1-P (x 10^3)", 1e-3),
+        "w1efp": ("W1-EFP (x 10^5)", 1e-5),
+        "fpd": ("FPD (x 10^4)", 1e-4),
+        "kpd": ("KPD (x 10^4)", 1e-4),
+    }
+    protocols: ClassVar[dict[str, dict[str, Any]]] = {
+        "mdma": {"paper": "arXiv:2305.15254", "mean": "inverse-variance", "batches": 10, "samples": None},
+        "mpgan": {"paper": "arXiv:2106.11535", "mean": "plain", "batches": 5, "samples": 10_000},
+    }
 
     def read(self, path: Path, split: str) -> Batch:
         """Jets of a split; see `partigan.data.jets.read_jets`."""
@@ -77,7 +88,7 @@ class Jets(Kind):
         moments = [moment for f in features for moment in ((f / scale).mean(0), np.cov(f / scale, rowvar=False))]
         return {"w1m": wasserstein_1d(*masses), "fpd": frechet_distance(*moments)}
 
-    def observables(self, sample: Batch) -> dict[str, NDArray[Any]]:
+    def observables(self, sample: Batch) -> Observables:
         """Particles, mask, relative mass, relative pt sum, multiplicity and the 36 EFPs with d <= 4."""
         assert sample.mask is not None
         return {
@@ -93,5 +104,48 @@ class Jets(Kind):
     def _efps(sample: Batch) -> NDArray[np.float64]:
         return efps(sample.x, sample.mask, FPD_GRAPHS).double().numpy()
 
-    def metrics(self,*a): raise
-    def figures(self,*a): raise
+    def metrics(
+        self, real: Observables, fake: Observables, protocol: str, seed: int
+    ) -> dict[str, Measurement]:
+        raise
+
+    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
+        """Particle features, mass, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
+        from partigan.report.plots import compare, images
+
+        def particles(sample: Observables, feature: int) -> NDArray[Any]:
+            return sample["particles"][..., feature][sample["mask"]]
+
+        figures = {}
+        for feature, (name, label) in enumerate(_PARTICLE_LABELS.items()):
+            figures[name] = compare(particles(real, feature), particles(fake, feature), label, log=True)
+        figures["Relative mass"] = compare(real["mass"], fake["mass"], r"$m / p_T$")
+        figures["Multiplicity"] = compare(
+            real["multiplicity"], fake["multiplicity"], "particles in a jet", integer=True, log=True
+        )
+        for number, graph in enumerate(W1_GRAPHS):
+            column = FPD_GRAPHS.index(graph)
+            label = f"EFP {number + 1} with n = 4, d = 4"
+            figures[label] = compare(real["efps"][:, column], fake["efps"][:, column], label, log=True)
+        extent = (-0.8, 0.8, -0.8, 0.8)
+        figures["Average jet image"] = images(_image(real, extent), _image(fake, extent), extent)
+        return figures
+
+    def provenance(self, path: Path) -> dict[str, Any]:
+        """The attributes of a file of jets."""
+        return {name: value for name, value in attributes(path).items() if not name.startswith("split_")}
+
+
+_PARTICLE_LABELS = {
+    "Particle pseudorapidity": r"$\eta^{\mathrm{rel}}$",
+    "Particle azimuth": r"$\phi^{\mathrm{rel}}$",
+    "Particle transverse momentum": r"$p_T^{\mathrm{rel}}$",
+}
+
+
+def _image(sample: Observables, extent: tuple[float, float, float, float], pixels: int = 40) -> NDArray[Any]:
+    """Mean pt_rel of a jet in pixels of (eta_rel, phi_rel), ``(pixels, pixels)``, phi along the rows."""
+    eta, phi, pt = (sample["particles"][..., feature][sample["mask"]] for feature in range(3))
+    ranges = (extent[2:], extent[:2])
+    total, _, _ = np.histogram2d(phi, eta, bins=pixels, range=ranges, weights=pt)
+    return total / len(sample["mask"])

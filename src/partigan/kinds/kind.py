@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,6 +17,8 @@ from partigan.metrics.measurement import Measurement
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Observables = dict[str, NDArray[Any]]
+
 
 class Kind(ABC):
     """A kind of data: its files, conditions, observables, metrics and figures.
@@ -25,11 +26,13 @@ class Kind(ABC):
     Attributes:
         name: as in presets and on the command line.
         selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
+        labels: for each metric the heading of the report and the unit it is shown in.
         protocols: for each protocol, the arguments of the metrics that differ from paper to paper.
     """
 
     name: ClassVar[str]
     selection: ClassVar[tuple[str, str]]
+    labels: ClassVar[dict[str, tuple[str, float]]]
     protocols: ClassVar[dict[str, dict[str, Any]]]
 
     @abstractmethod
@@ -57,15 +60,17 @@ class Kind(ABC):
         """Quick metrics during training; the best checkpoint is chosen by them."""
 
     @abstractmethod
-    def observables(self, sample: Batch) -> dict[str, NDArray[np.float64]]:
-        """What physicists look at, one array ``(samples, ...)`` each."""
+    def observables(self, sample: Batch) -> Observables:
+        """What physicists look at, one array ``(samples, ...)`` each; metrics and figures are made of them."""
 
     @abstractmethod
-    def metrics(
-        self, real: Batch, fake: Batch, protocol: str, seed: int
-    ) -> dict[str, Measurement]:
+    def metrics(self, real: Observables, fake: Observables, protocol: str, seed: int) -> dict[str, Measurement]:
         """The protocol's metrics of a generated sample against a real one."""
 
     @abstractmethod
-    def figures(self, real: Batch, fake: Batch) -> dict[str, Figure]:
+    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """The figures of the report, by title."""
+
+    @abstractmethod
+    def provenance(self, path: Path) -> dict[str, Any]:
+        """What a file says of where it comes from."""

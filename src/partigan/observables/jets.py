@@ -113,7 +113,7 @@ def _mask(x: Tensor, mask: Tensor | None) -> Tensor:
 
 def _particles(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """eta_rel, phi_rel and pt_rel, each contiguous and ``(batch, particles)``, zero for padded particles."""
-    eta, phi, pt = torch.where(mask, x[..., :3].movedim(-1, 0), 0)
+    eta, phi, pt = torch.where(mask, x[..., :3].movedim(-1, 0).contiguous(), 0)
     return eta, phi, pt
 
 

@@ -1,0 +1,113 @@
+"""Figures that compare a real with a generated sample, in mplhep's style and colours safe for the colour-blind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+import numpy as np
+from hist import Hist
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
+Values = NDArray[Any]
+
+_STYLE = {"font.size": 11, "axes.labelsize": 11, "legend.frameon": False, "figure.dpi": 110}
+
+
+def compare(
+    real: Values, fake: Values, label: str, *, bins: int | Values = 50, log: bool = False, integer: bool = False
+) -> Figure:
+    """Two normalised histograms with statistical errors, and their ratio below.
+
+    Args:
+        real: ``(n,)``.
+        fake: ``(m,)``.
+        label: of the axis, with the unit.
+        bins: number of bins between the 0.05 % quantiles of the real sample and a margin, or the edges.
+        log: logarithmic vertical axis.
+        integer: one bin for each integer.
+    """
+    edges = _edges(real, bins, integer)
+    histograms = [Hist.new.Var(edges).Double().fill(np.asarray(sample, float)) for sample in (real, fake)]
+    counts = [histogram.values() for histogram in histograms]
+    norms = [1 / (max(len(sample), 1) * np.diff(edges)) for sample in (real, fake)]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 1)})
+        for count, norm, colour, name in zip(counts, norms, (REAL, FAKE), ("real", "generated"), strict=True):
+            mplhep.histplot(count * norm, edges, yerr=np.sqrt(count) * norm, ax=top, color=colour, label=name)
+        top.set_ylabel("normalised")
+        top.legend()
+        if log and counts[0].any():
+            top.set_yscale("log")
+        filled = counts[0] > 0
+        ratio, error = np.full((2, len(filled)), np.nan)
+        density = [count * norm for count, norm in zip(counts, norms, strict=True)]
+        ratio[filled] = density[1][filled] / density[0][filled]
+        error[filled] = np.sqrt(counts[1][filled]) * norms[1][filled] / density[0][filled]
+        band = np.full(len(filled), np.nan)
+        band[filled] = 1 / np.sqrt(counts[0][filled])
+        bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color=REAL, alpha=0.25)
+        bottom.axhline(1, color=REAL, lw=1)
+        bottom.errorbar((edges[1:] + edges[:-1]) / 2, ratio, error, fmt=".", ms=3, lw=1, color=FAKE)
+        bottom.set(ylim=(0.5, 1.5), xlabel=label, ylabel="gen. / real", xlim=(edges[0], edges[-1]))
+    return figure
+
+
+def _edges(real: Values, bins: int | Values, integer: bool) -> Values:
+    if isinstance(bins, np.ndarray):
+        return bins
+    if integer:
+        return np.arange(real.min() - 1.5, real.max() + 2.5)
+    low, high = np.quantile(real, (0.0005, 0.9995))
+    margin = 0.05 * (high - low) or 0.5
+    return np.linspace(max(low - margin, 0.0) if real.min() >= 0 else low - margin, high + margin, bins + 1)
+
+
+def images(real: Values, fake: Values, extent: tuple[float, float, float, float]) -> Figure:
+    """Mean images side by side, on one logarithmic colour scale.
+
+    Args:
+        real: ``(rows, columns)``.
+        fake: ``(rows, columns)``.
+        extent: left, right, bottom and top of the image in eta_rel and phi_rel.
+    """
+    positive = real[real > 0]
+    norm = LogNorm(float(np.quantile(positive, 0.05)), float(positive.max())) if len(positive) else None
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 3.9), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        for axis, image, title in zip(axes, (real, fake), ("real", "generated"), strict=True):
+            shown = axis.imshow(
+                np.where(image > 0, image, np.nan), origin="lower", extent=extent, norm=norm, cmap="viridis", aspect="equal"
+            )
+            axis.set(title=title, xlabel=r"$\eta^{\mathrm{rel}}$")
+        axes[0].set_ylabel(r"$\phi^{\mathrm{rel}}$")
+        figure.colorbar(shown, ax=axes, label=r"mean $p_T^{\mathrm{rel}}$ in a pixel")
+    return figure
+
+
+def training_curves(log: list[dict[str, Any]]) -> Figure:
+    """Losses, and validation metrics, against the training step.
+
+    Args:
+        log: lines of ``metrics.jsonl``.
+    """
+    names = list(dict.fromkeys(name for line in log for name in line if name != "step"))
+    groups = [[name for name in names if ("/" in name) == is_loss] for is_loss in (True, False)]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 3.6), layout="constrained")
+        for axis, group, title in zip(figure.subplots(1, 2), groups, ("losses", "validation"), strict=True):
+            for name in group:
+                points = np.array([(line["step"], line[name]) for line in log if name in line])
+                axis.plot(*points.T, lw=1, label=name.replace("/objective", ""), marker="." if title == "validation" else None)
+            axis.set(title=title, xlabel="training step")
+            if title == "validation" and group:
+                axis.set_yscale("log")
+            if group:
+                axis.legend(fontsize=8)
+    return figure

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import JetFile, toy_jets
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partigan.data.batch import Batch
+from partigan.data.jets import read_jets, write_jets
+from partigan.data.loader import Loader
+from partigan.data.transforms import LogStandardise
+from partigan.errors import PartiganError
+
+
+@pytest.mark.parametrize("particles", [30, 150])
+def test_what_is_written_is_read(tmp_path: Path, particles: int) -> None:
+    clouds, jets = toy_jets(50, particles)
+    write_jets(tmp_path / "a.h5", [(clouds[:20], jets[:20]), (clouds[20:], jets[20:])], {"flavour": "t"})
+    table = read_jets(tmp_path / "a.h5")
+    np.testing.assert_array_equal(table.particles, clouds)
+    np.testing.assert_array_equal(table.jets, jets)
+    assert table.attributes["flavour"] == "t"
+    assert table.batch().x.shape == (50, particles, 3)
+
+
+def test_a_plain_jetnet_file_without_attributes_is_split_70_15_15(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(200)
+    with h5py.File(tmp_path / "g.hdf5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds, jets
+    parts = [read_jets(tmp_path / "g.hdf5", split) for split in ("train", "valid", "test")]
+    assert [len(part.jets) for part in parts] == [140, 30, 30]
+    np.testing.assert_array_equal(np.concatenate([part.particles for part in parts]), clouds)
+
+
+def test_stored_split_rows_are_obeyed(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(20)
+    write_jets(tmp_path / "a.h5", [(clouds, jets)], {"split_train": (0, 5), "split_test": (5, 20)})
+    assert len(read_jets(tmp_path / "a.h5", "train").jets) == 5
+    assert len(read_jets(tmp_path / "a.h5", "test").jets) == 15
+
+
+def test_padding_in_front_is_moved_to_the_end(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(5)
+    write_jets(tmp_path / "a.h5", [(clouds[:, ::-1], jets)], {})
+    mask = read_jets(tmp_path / "a.h5").batch().mask
+    assert mask is not None
+    assert (mask[:, :-1] >= mask[:, 1:]).all()
+
+
+def _break(clouds: np.ndarray, what: str) -> None:
+    """Damage jet 3 (the fourth row)."""
+    if what == "nan":
+        clouds[3, 0, 0] = np.nan
+    elif what == "negative pt":
+        clouds[3, 0, 2] = -0.1
+    elif what == "mask value":
+        clouds[3, 0, 3] = 0.3
+    elif what == "real without pt":
+        clouds[3, 0, 2] = 0
+    elif what == "padded with values":
+        clouds[3, 0, 3] = 0
+    elif what == "no particles":
+        clouds[3] = 0
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nan", "row 3: NaN"),
+        ("negative pt", "row 3: negative pt_rel"),
+        ("mask value", "row 3: a mask that is neither 0 nor 1"),
+        ("real without pt", "row 3: a real particle"),
+        ("padded with values", "row 3: a padded particle"),
+        ("no particles", "row 3: a jet of no particles"),
+    ],
+)
+def test_bad_rows_are_refused_with_file_dataset_and_row(tmp_path: Path, what: str, message: str) -> None:
+    clouds, jets = toy_jets(10)
+    _break(clouds, what)
+    write_jets(tmp_path / "bad.h5", [(clouds, jets)], {})
+    with pytest.raises(PartiganError, match=rf"bad\.h5: particle_features {message}"):
+        read_jets(tmp_path / "bad.h5")
+
+
+def test_bad_rows_are_counted_from_the_start_of_the_file(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(100)
+    clouds[90, 0, 0] = np.inf
+    write_jets(tmp_path / "bad.h5", [(clouds, jets)], {})
+    with pytest.raises(PartiganError, match="row 90"):
+        read_jets(tmp_path / "bad.h5", "test")
+
+
+def test_files_that_are_no_jets_are_refused(tmp_path: Path) -> None:
+    def refused(match: str, name: str) -> None:
+        with pytest.raises(PartiganError, match=match):
+            read_jets(tmp_path / name)
+
+    refused("does not exist", "missing.h5")
+    (tmp_path / "text.h5").write_text("not a file of jets")
+    refused("not an HDF5 file", "text.h5")
+    clouds, jets = toy_jets(2000)
+    write_jets(tmp_path / "whole.h5", [(clouds, jets)], {})
+    content = (tmp_path / "whole.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(content[: len(content) // 2])
+    refused("truncated", "cut.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["showers"] = clouds
+    refused("no dataset 'particle_features'.*showers", "other.h5")
+    with h5py.File(tmp_path / "shape.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds[..., :3], jets
+    refused(r"particle_features is float32\[2000, 30, 3\]", "shape.h5")
+    with h5py.File(tmp_path / "lengths.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds, jets[:-1]
+    refused("2000 jets and jet_features 1999", "lengths.h5")
+    with h5py.File(tmp_path / "order.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds, jets
+        file["particle_features"].attrs["features"] = ["pt_rel", "eta_rel", "phi_rel", "mask"]
+    refused("has the features pt_rel, eta_rel, phi_rel, mask", "order.h5")
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds[:0], jets[:0]
+    refused("holds no jets", "empty.h5")
+    with pytest.raises(PartiganError, match="unknown split 'tset'"):
+        read_jets(tmp_path / "whole.h5", "tset")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 2**31), st.integers(1, 40), st.floats(0.1, 10))
+def test_the_transform_has_an_exact_inverse(seed: int, particles: int, scale: float) -> None:
+    rng = np.random.default_rng(seed)
+    mask = torch.from_numpy(np.arange(particles) < rng.integers(1, particles + 1, (20, 1)))
+    x = torch.from_numpy(np.stack([*rng.normal(0, scale, (2, 20, particles)), rng.lognormal(-4, 2, (20, particles))], -1))
+    batch = Batch(x.float() * mask[..., None], mask)
+    transform = LogStandardise()
+    transform.fit(batch)
+    restored = LogStandardise()
+    restored.load_state(transform.state())
+    back = restored.inverse(transform.forward(batch))
+    torch.testing.assert_close(back.x, batch.x, rtol=2e-5, atol=2e-6 * scale)
+    assert (back.x[~mask] == 0).all()
+    normal = transform.forward(batch).x[mask]
+    assert normal.mean(0).abs().max() < 1e-3
+
+
+def test_a_constant_feature_cannot_be_normalised() -> None:
+    with pytest.raises(PartiganError, match="does not vary"):
+        LogStandardise().fit(Batch(torch.ones(5, 4, 3)))
+
+
+def test_batches_cover_an_epoch_once_with_little_padding(jet_file: JetFile) -> None:
+    sample = read_jets(jet_file(640)).batch()
+    loader = Loader(sample, 32, seed=3)
+    batches = [loader.batch(number) for number in range(loader.per_epoch)]
+    seen = torch.cat([batch.x[:, 0] for batch in batches])
+    assert len(seen.unique(dim=0)) == 640
+    assert sum(float((~batch.mask).float().mean()) for batch in batches) / len(batches) < 0.12  # type: ignore[operator]
+    again = Loader(sample, 32, seed=3).batch(7)
+    assert torch.equal(again.x, batches[7].x)
+    assert not torch.equal(Loader(sample, 32, seed=4).batch(7).x[:, 0], batches[7].x[:, 0])
+    with pytest.raises(PartiganError, match="fewer than one batch"):
+        Loader(sample, 641, seed=3)
+
+
+def test_processes_share_an_epoch(jet_file: JetFile) -> None:
+    sample = read_jets(jet_file(640)).batch()
+    loaders = [Loader(sample, 32, 3, rank, 2) for rank in range(2)]
+    seen = torch.cat([loader.batch(number).x[:, 0] for loader in loaders for number in range(loader.per_epoch)])
+    assert len(seen.unique(dim=0)) == 640

@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from conftest import JetFile
+
+from partigan import load, presets, train
+from partigan.config import build, parse_training
+from partigan.errors import PartiganError
+from partigan.training.checkpoint import Checkpoints, load_tensors
+from partigan.training.ema import EMA
+from partigan.training.monitors import Selection, read_log
+from partigan.training.schedules import Constant, WarmupCosine
+from partigan.training.system import Phase, System, Tick
+
+SHORT: dict[str, Any] = {
+    "trainer.max_steps": 12,
+    "trainer.batch_size": 32,
+    "trainer.validations": 3,
+    "trainer.accelerator": "cpu",
+    "system.generator.blocks": 1,
+    "system.critic.blocks": 1,
+}
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(sorted((run / "checkpoints").glob("*.safetensors"))[-1])[0]
+
+
+def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_path: Path, preset: str) -> None:
+    data = jet_file()
+    runs = [train(preset, data, tmp_path / name, threads=1, overrides=SHORT) for name in "ab"]
+    assert _equal(_weights(runs[0].path), _weights(runs[1].path))
+    for name in ("config.yaml", "transform.json", "manifest.json", "metrics.jsonl", "generator.safetensors"):
+        assert (tmp_path / "a" / name).exists(), name
+    assert list((tmp_path / "a" / "tensorboard").iterdir())
+    lines = read_log(tmp_path / "a" / "metrics.jsonl")
+    assert [line["step"] for line in lines if "w1m" in line] == [4, 8, 12]
+    sample = load(tmp_path / "a").sample(100, 5)
+    assert sample.x.shape == (100, 30, 3)
+    assert torch.isfinite(sample.x).all()
+    assert (sample.x[..., 2][sample.mask] > 0).all()
+    assert torch.equal(load(tmp_path / "b").sample(100, 5).x, sample.x)
+
+
+def test_other_seeds_give_other_weights(jet_file: JetFile, tmp_path: Path) -> None:
+    data = jet_file()
+    runs = [train("mdma", data, tmp_path / str(seed), seed, 1, overrides=SHORT) for seed in (1, 2)]
+    assert not _equal(_weights(runs[0].path), _weights(runs[1].path))
+
+
+def test_150_particles_need_no_other_preset(jet_file: JetFile, tmp_path: Path) -> None:
+    train("mdma", jet_file(300, 150), tmp_path / "r", threads=1, overrides=SHORT)
+    assert load(tmp_path / "r").sample(10, 1).x.shape == (10, 150, 3)
+
+
+SCRIPT = """
+import sys, json
+from partigan import train
+train("mdma", sys.argv[1], sys.argv[2], threads=1, resume=True, overrides=json.loads(sys.argv[3]))
+"""
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_weights(jet_file: JetFile, tmp_path: Path) -> None:
+    data = jet_file()
+    options = {**SHORT, "trainer.max_steps": 150, "trainer.checkpoint_seconds": 0.02}
+    whole = train("mdma", data, tmp_path / "whole", threads=1, overrides=options)
+    command = [sys.executable, "-c", SCRIPT, str(data), str(tmp_path / "killed"), json.dumps(options)]
+    kills = 0
+    for wait in (0.1, 0.35, 0.2):
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+            before = _newest(tmp_path / "killed")
+            while process.poll() is None and _newest(tmp_path / "killed") == before:
+                time.sleep(0.01)
+            time.sleep(wait)
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+    assert kills > 0
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert _equal(_weights(tmp_path / "killed"), _weights(whole.path))
+    assert _equal(load_tensors(tmp_path / "killed" / "generator.safetensors")[0], load_tensors(whole.weights)[0])
+    lines = [read_log(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed")]
+    assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
+
+
+def _newest(run: Path) -> str:
+    return max((path.name for path in (run / "checkpoints").glob("[0-9]*.safetensors")), default="")
+
+
+def test_sigterm_leaves_a_checkpoint(jet_file: JetFile, tmp_path: Path) -> None:
+    options = json.dumps({**SHORT, "trainer.max_steps": 100_000, "trainer.validations": 1000})
+    command = [sys.executable, "-c", SCRIPT, str(jet_file()), str(tmp_path / "r"), options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        while not (tmp_path / "r" / "generator.safetensors").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        process.wait(30)
+    checkpoint = Checkpoints(tmp_path / "r" / "checkpoints").newest()
+    assert checkpoint is not None
+    assert checkpoint[1]["step"] >= 100
+
+
+def test_resuming_with_other_options_or_data_is_refused(jet_file: JetFile, tmp_path: Path) -> None:
+    data = jet_file()
+    train("mdma", data, tmp_path / "r", threads=1, overrides=SHORT)
+    with pytest.raises(PartiganError, match=r"trainer.batch_size = 32, not 16"):
+        train("mdma", data, tmp_path / "r", resume=True, overrides={**SHORT, "trainer.batch_size": 16})
+    with pytest.raises(PartiganError, match="was trained on other data"):
+        train("mdma", jet_file(seed=9, name="b.h5"), tmp_path / "r", resume=True, overrides=SHORT)
+    with pytest.raises(PartiganError, match="exists; give --overwrite"):
+        train("mdma", data, tmp_path / "r", overrides=SHORT)
+
+
+def test_minutes_become_steps_once(jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partigan.training.trainer.MEASURE_SECONDS", 0.1)
+    options = {**SHORT, "trainer.max_steps": 10_000, "trainer.max_minutes": 0.02, "trainer.validations": 2}
+    run = train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=options)
+    plan = run.manifest["plan"]
+    assert 1 <= plan["max_steps"] < 10_000
+    assert run.manifest["finished"]["step"] == plan["max_steps"]
+    assert train("mdma", jet_file(), tmp_path / "r", threads=1, resume=True, overrides=options).manifest["plan"] == plan
+
+
+def test_a_loss_that_is_not_finite_stops_and_says_which(jet_file: JetFile, tmp_path: Path) -> None:
+    wild = {**SHORT, "system.terms": [{"class_path": "test_training.Exploding"}]}
+    with pytest.raises(PartiganError, match="step 3: Exploding of the generator is -?inf; lower the learning rate"):
+        train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=wild)
+
+
+class Exploding(__import__("partigan.objectives.terms", fromlist=["Term"]).Term):  # type: ignore[misc]
+    """Infinite in its fourth call."""
+
+    calls = 0
+
+    def generator(self, turn: Any) -> torch.Tensor:
+        self.calls += 1
+        return turn.fake_output.score.mean() * (torch.inf if self.calls == 4 else 0.0)
+
+
+def test_foreign_classes_need_trust(jet_file: JetFile, tmp_path: Path) -> None:
+    train("mdma", jet_file(), tmp_path / "r", threads=1, overrides={**SHORT, "system.terms": [{"class_path": "test_training.Exploding"}], "trainer.max_steps": 3})
+    with pytest.raises(PartiganError, match=r"test_training.Exploding.*--trust"):
+        load(tmp_path / "r")
+    load(tmp_path / "r", trust=True)
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "message"),
+    [
+        ("mdna", {}, "did you mean 'mdma'"),
+        ("mdma", {"trainer.max_minute": 3}, "unknown option 'trainer.max_minute'; did you mean 'trainer.max_minutes'"),
+        ("mdma", {"system.generator.laten": 3}, "unknown option 'laten'; did you mean 'latent'"),
+        ("mdma", {"system.objectiv": 3}, "unknown option 'objectiv'; did you mean 'objective'"),
+        ("mdma", {"trainer.batch_size": "many"}, 'Key|key "trainer.batch_size": Expected'),
+        ({"kindd": "jets"}, {}, "unknown option 'kindd'; did you mean 'kind'"),
+        ({"kind": "jets"}, {}, "say what to train"),
+        ("mdma", {"trainer.max_steps": -1}, "trainer.max_steps = -1; it must be above 0"),
+    ],
+)
+def test_mistakes_in_the_configuration(config: Any, overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(PartiganError, match=message):
+        build(parse_training(config, overrides), "trainer")
+
+
+def test_a_yaml_of_ones_own_changes_a_preset(tmp_path: Path) -> None:
+    change = {"base": "mdma", "system": {"init_args": {"critic_steps": 2}}, "trainer": {"max_steps": 7}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(change))
+    config = parse_training(str(tmp_path / "mine.yaml"))
+    assert config["system"]["init_args"]["critic_steps"] == 2
+    assert config["system"]["init_args"]["generator"] == parse_training("mdma")["system"]["init_args"]["generator"]
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(PartiganError, match="cannot be read as YAML"):
+        presets.read(str(tmp_path / "broken.yaml"))
+
+
+def test_best_checkpoint_is_vetoed() -> None:
+    selection = Selection("w1m", "fpd", tolerance=2.0)
+    history = [(5.0, 10.0, True), (1.0, 30.0, False), (4.0, 6.0, True), (4.5, 1.5, True), (4.0, 3.5, False), (4.4, 2.9, True)]
+    assert [selection.take(step, {"w1m": w1m, "fpd": fpd}) for step, (w1m, fpd, _) in enumerate(history)] == [
+        chosen for *_, chosen in history
+    ]
+    assert selection.step == 5
+
+
+def test_average_has_its_half_life() -> None:
+    network = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(network.weight)
+    ema = EMA(network, half_life=10)
+    torch.nn.init.ones_(network.weight)
+    for _ in range(10):
+        ema.update(network)
+    assert ema.network.weight.item() == pytest.approx(0.5)
+    off = EMA(network, half_life=0)
+    torch.nn.init.zeros_(network.weight)
+    off.update(network)
+    assert off.network.weight.item() == 0
+
+
+def test_schedules() -> None:
+    schedule = WarmupCosine(0.1)
+    assert [schedule(done) for done in (0, 0.05, 0.1, 0.55, 1)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+    assert Constant()(0.3) == 1
+
+
+def test_one_trainer_for_systems_that_are_no_gan(jet_file: JetFile, tmp_path: Path) -> None:
+    config = parse_training("mdma", SHORT)
+    config["system"] = {"class_path": "test_training.Regression"}
+    run = train(config, jet_file(), tmp_path / "r", threads=1)
+    losses = [line["generator/distance"] for line in read_log(run.path / "metrics.jsonl") if "generator/distance" in line]
+    assert losses[-1] < losses[0]
+
+
+class Distance(Phase):
+    """Pulls the generated particles to the real ones; a GAN's critic is not needed."""
+
+    def losses(self, networks: Any, batch: Any, tick: Tick) -> dict[str, torch.Tensor]:
+        generator = networks["generator"]
+        made = generator(generator.noise(len(batch), batch.mask, tick.rng), mask=batch.mask)
+        return {"distance": (made - batch.x).square().mean()}
+
+
+class Regression(System):
+    """One network, one phase."""
+
+    def __init__(self) -> None:
+        from partigan.nets.clouds.mdma import MDMAGenerator
+
+        phase = Distance(["generator"], lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+        super().__init__({"generator": MDMAGenerator(blocks=1)}, [phase])
