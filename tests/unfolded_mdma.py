@@ -38,7 +38,12 @@ class UnfoldedBlock(nn.Module):
             self.attention.out_proj.bias.copy_(folded.merge.bias)
 
     def forward(
-        self, x: Tensor, mean_field: Tensor, multiplicity: Tensor, padding: Tensor | None
+        self,
+        x: Tensor,
+        mean_field: Tensor,
+        multiplicity: Tensor,
+        padding: Tensor | None,
+        residual: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         lifted = self.lift(self.activation(x))
         query = self.norm(self.lift(self.activation(mean_field)))[:, None]
@@ -46,7 +51,8 @@ class UnfoldedBlock(nn.Module):
         attended, _ = self.attention(query, lifted, lifted, key_padding_mask=ignore, need_weights=False)
         mean_field = self.lower(torch.cat((attended[:, 0], multiplicity), dim=-1))
         spread = mean_field[:, None].expand(-1, x.shape[1], -1)
-        return self.update(torch.cat((lifted, spread), dim=-1)), mean_field
+        new = self.update(torch.cat((lifted, spread), dim=-1))
+        return new if residual is None else new + residual, mean_field
 
 
 def _plain(layer: nn.Linear) -> nn.Linear:

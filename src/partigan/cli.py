@@ -57,12 +57,12 @@ def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> t
     subcommands = parser.add_subcommands(dest="command")
     for name, (description, command) in commands.items():
         child = _parser(description)
+        subcommands.add_subcommand(name, child, help=description)
         if arguments[:1] == [name]:
             if isinstance(command, dict):
                 run, chosen = _add(child, command, arguments[1:])
             else:
                 run, chosen = command(child), child
-        subcommands.add_subcommand(name, child, help=description)
     return run, chosen
 
 

@@ -36,13 +36,28 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def assure_room(path: Path, size: int) -> None:
+    """Raise `OSError` where ``size`` more bytes do not fit behind the file's end.
+
+    HDF5 finds a full disk only when it flushes, and then says so from where it cannot be caught.
+    """
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if hasattr(os, "posix_fallocate"):
+            try:
+                os.posix_fallocate(file.fileno(), end, size)
+            finally:
+                file.truncate(end)
+        elif shutil.disk_usage(path).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 def _reason(error: OSError) -> str:
-    text = str(error)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "errno = 28" in text:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "the disk is full; free some space or choose another --out (nothing was half-written)"
-    if error.errno == errno.EFBIG or "errno = 27" in text:
+    if error.errno == errno.EFBIG:
         return "the file is larger than this place allows (nothing was half-written)"
-    return error.strerror or text
+    return error.strerror or str(error)
 
 
 def write_json(path: str | Path, value: Any) -> None:

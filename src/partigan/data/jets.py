@@ -19,11 +19,13 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.files import atomic
+from partigan.files import assure_room, atomic
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
 JET_FEATURES = ("pt", "eta", "mass", "num_particles")
 SPLITS = {"train": (0.0, 0.70), "valid": (0.70, 0.85), "test": (0.85, 1.0), "all": (0.0, 1.0)}
+
+ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
 
 Floats = NDArray[np.float32]
 
@@ -175,6 +177,8 @@ def write_jets(path: str | Path, chunks: Iterable[tuple[Floats, Floats]], attrib
     with atomic(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(attributes)
         for particles, jets in chunks:
+            file.flush()
+            assure_room(temporary, particles.nbytes + jets.nbytes + ROOM)
             for name, rows, features in (
                 ("particle_features", particles, PARTICLE_FEATURES),
                 ("jet_features", jets, JET_FEATURES),

@@ -15,9 +15,10 @@ from partigan.data.batch import Batch
 from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind, Observables
-from partigan.metrics.frechet import frechet_distance
+from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
-from partigan.metrics.wasserstein import wasserstein_1d
+from partigan.metrics.mmd import kpd
+from partigan.metrics.wasserstein import w1, wasserstein_1d
 from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, efps, mass, pt_sum
 
 if TYPE_CHECKING:
@@ -104,10 +105,32 @@ class Jets(Kind):
     def _efps(sample: Batch) -> NDArray[np.float64]:
         return efps(sample.x, sample.mask, FPD_GRAPHS).double().numpy()
 
-    def metrics(
-        self, real: Observables, fake: Observables, protocol: str, seed: int
-    ) -> dict[str, Measurement]:
-        raise
+    def metrics(self, real: Observables, fake: Observables, protocol: str, seed: int) -> dict[str, Measurement]:
+        """W1-M, W1-P, W1-EFP, FPD and KPD with the sample sizes and means of the protocol.
+
+        Batches are as large as the protocol says, or as the smaller sample where it is smaller; there are as many of
+        them as the protocol says, or as fit into the generated sample without repetition.
+        """
+        rng = np.random.default_rng(seed)
+        terms = self.protocols[protocol]
+        size = min(len(real["mass"]), len(fake["mass"]), terms["samples"] or len(real["mass"]))
+        batches = max(min(terms["batches"], len(fake["mass"]) // size), 1)
+        options = {"samples": size, "batches": batches, "rng": rng}
+        columns = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
+        return {
+            "w1m": w1(real["mass"], fake["mass"], **options),
+            "w1p": w1(
+                real["particles"],
+                fake["particles"],
+                real_mask=real["mask"],
+                fake_mask=fake["mask"],
+                mean=terms["mean"],
+                **options,
+            ),
+            "w1efp": w1(real["efps"][:, columns], fake["efps"][:, columns], mean=terms["mean"], **options),
+            "fpd": fpd(real["efps"], fake["efps"], rng=rng),
+            "kpd": kpd(real["efps"], fake["efps"], rng=rng),
+        }
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """Particle features, mass, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""

@@ -21,7 +21,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) 
     """Write named tensors, and JSON values in the file's header, atomically."""
     with atomic(path) as temporary:
         contiguous = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata={"state": json.dumps(state)})
+        try:
+            save_file(contiguous, temporary, metadata={"state": json.dumps(state)})
+        except SafetensorError as error:
+            raise PartiganError(f"cannot write {path}: {error}; is the disk full?") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

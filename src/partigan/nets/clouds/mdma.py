@@ -67,15 +67,22 @@ class MeanFieldBlock(nn.Module):
         self.update = linear(hidden + latent, latent)
 
     def forward(
-        self, x: Tensor, mean_field: Tensor, multiplicity: Tensor, padding: Tensor | None
+        self,
+        x: Tensor,
+        mean_field: Tensor,
+        multiplicity: Tensor,
+        padding: Tensor | None,
+        residual: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """One exchange between particles and mean field, without residual connections.
+        """One exchange between particles and mean field.
 
         Args:
             x: ``(batch, particles, latent)``.
             mean_field: ``(batch, latent)``.
             multiplicity: ``(batch, 1)``, scaled.
             padding: ``(batch, particles, 1)``, 0 for real particles and -inf for padding; None = all real.
+            residual: what the new particles are added to, shaped like ``x``, overwritten where no gradients are
+                recorded; None = nothing.
 
         Returns:
             New particles and new mean field, shaped like the old.
@@ -92,7 +99,7 @@ class MeanFieldBlock(nn.Module):
         probe = torch.bmm(query.view(batch, heads, depth).transpose(0, 1), key)  # (heads, batch, latent)
         scores = torch.bmm(active, probe.permute(1, 2, 0))  # (batch, particles, heads)
         if padding is not None:
-            scores = scores + padding
+            scores.add_(padding)
         pooled = torch.bmm(scores.softmax(1).transpose(1, 2), active)  # (batch, heads, latent)
         value_weight = self.value.weight
         value = (value_weight @ lift).view(heads, depth, latent)
@@ -104,7 +111,14 @@ class MeanFieldBlock(nn.Module):
         update = self.update.weight
         from_x, from_field = update[:, :hidden], update[:, hidden:]
         shift = torch.addmm(from_x @ lift_bias + self.update.bias, mean_field, from_field.t())
-        return active @ (from_x @ lift).t() + shift[:, None], mean_field
+        flat, weight = active.reshape(-1, latent), (from_x @ lift).t()
+        if residual is None:
+            new = flat @ weight
+        elif torch.is_grad_enabled():
+            new = torch.addmm(residual.view(-1, latent), flat, weight)
+        else:
+            new = residual.view(-1, latent).addmm_(flat, weight)
+        return new.view(x.shape).add_(shift[:, None]), mean_field
 
 
 class _MeanFieldNetwork(nn.Module):
@@ -195,8 +209,7 @@ class MDMAGenerator(Generator):
         """Particles ``(batch, particles, features)``; ``condition`` is not used."""
         x, mean_field, multiplicity, padding = self.body.start(noise, mask)
         for block in self.body.blocks:
-            change, mean_field = block(x, mean_field, multiplicity, padding)
-            x = x + change
+            x, mean_field = block(x, mean_field, multiplicity, padding, residual=x)
         x = self.out(x)
         return x if mask is None else x * mask[..., None]
 

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import JetFile
+
+from partigan import generate, generation, load, train
+from partigan.data.jets import read_jets
+from partigan.errors import PartiganError
+from partigan.kinds.jets import Jets
+from partigan.nets.clouds.mdma import MDMAGenerator
+from partigan.randomness import rng_for
+from partigan.run import Run
+from partigan.sampling import Sampler
+
+
+@pytest.fixture
+def run(jet_file: JetFile, tmp_path: Path) -> Run:
+    options = {"trainer.max_steps": 2, "trainer.batch_size": 32, "trainer.validations": 1, "system.generator.blocks": 1}
+    return train("mdma", jet_file(), tmp_path / "run", threads=1, overrides=options)
+
+
+def test_generated_files_are_jetnet_files(run: Run, tmp_path: Path) -> None:
+    table = read_jets(generate(run.path, 500, tmp_path / "fake.h5", threads=1))
+    assert table.particles.shape == (500, 30, 4)
+    assert (np.diff(table.particles[..., 2]) <= 0).all()
+    assert (table.jets[:, 3] == table.particles[..., 3].sum(1)).all()
+    trained = read_jets(tmp_path / "jets.h5", "train").jets
+    np.testing.assert_allclose(table.jets[:, 0], trained[:, 0].mean(), rtol=1e-6)
+    assert table.jets[:, 3].mean() == pytest.approx(trained[:, 3].mean(), abs=1.5)
+    assert table.attributes["n"] == 500
+    with pytest.raises(PartiganError, match="exists"):
+        generate(run.path, 5, tmp_path / "fake.h5")
+
+
+def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "CHUNK", 100)
+    whole = generate(run.path, 350, tmp_path / "whole.h5", seed=4, threads=1)
+    drawn: list[int] = []
+    real = Sampler.sample
+
+    def killed(self: Sampler, size: int, *seed: int) -> object:
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(size)
+        return real(self, size, *seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sampler, "sample", killed)
+        with pytest.raises(KeyboardInterrupt):
+            generate(run.path, 350, tmp_path / "b.h5", seed=4, threads=1)
+    assert generate(run.path, 350, tmp_path / "b.h5", seed=4, threads=1, resume=True).read_bytes() == whole.read_bytes()
+    assert generate(run.path, 350, tmp_path / "c.h5", seed=5, threads=1).read_bytes() != whole.read_bytes()
+    clouds = read_jets(whole).particles
+    assert len(np.unique(clouds[:, 0, 0])) == 350  # no chunk repeats another
+
+
+def test_multiplicities_of_another_file(run: Run, jet_file: JetFile, tmp_path: Path) -> None:
+    other = jet_file(50, name="other.h5")
+    with h5py.File(other, "r+") as file:
+        clouds = file["particle_features"][:]
+        clouds[:, 4:] = 0
+        file["particle_features"][:] = clouds
+    table = read_jets(generate(run.path, 100, tmp_path / "few.h5", multiplicity=other, threads=1))
+    assert set(table.jets[:, 3]) == {4.0}
+    with pytest.raises(PartiganError, match=r"holds up to 150 particles, the run .* was trained on 30"):
+        generate(run.path, 10, tmp_path / "x.h5", multiplicity=jet_file(50, 150, name="150.h5"))
+
+
+def test_groups_change_nothing() -> None:
+    torch.manual_seed(0)
+    generator = MDMAGenerator(blocks=1).eval()
+    sampler = Sampler(generator, None, Jets(), {})  # type: ignore[arg-type]
+    mask = torch.arange(30) < torch.randint(1, 31, (2000, 1), generator=rng_for(1))
+    x = sampler.normalised(2000, None, mask, rng_for(2))
+    assert x.shape == (2000, 30, 3)
+    assert (x[~mask] == 0).all()
+    assert (x[mask].abs().sum(-1) > 0).all()
+    assert len(x[:, 0].unique(dim=0)) == 2000
+
+
+@pytest.mark.parametrize("n", [0, -3])
+def test_at_least_one_jet(run: Run, tmp_path: Path, n: int) -> None:
+    with pytest.raises(PartiganError, match="at least one sample"):
+        generate(run.path, n, tmp_path / "x.h5")
+
+
+def test_what_is_no_run_is_refused(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(PartiganError, match="is not a run directory"):
+        load(tmp_path)
+    run.weights.write_bytes(b"damaged")
+    with pytest.raises(PartiganError, match="cannot be read as safetensors"):
+        load(run.path)
+    run.weights.unlink()
+    with pytest.raises(PartiganError, match="has no generator yet"):
+        load(run.path)
+
+
+FULL_DISK = """
+import resource, signal, sys
+from partigan import generate, PartiganError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    generate(sys.argv[1], 5000, sys.argv[2], threads=1)
+except PartiganError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_full_disk_leaves_nothing_half_written(run: Run, tmp_path: Path) -> None:
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    command = [sys.executable, "-c", FULL_DISK, str(run.path), str(tmp_path / "big.h5")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "cannot write" in result.stderr
+    assert "nothing was half-written" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "big.h5").exists()
+    assert [path.name for path in (tmp_path / "big.h5.parts").iterdir()] == ["job.json"]
