@@ -26,8 +26,6 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from unfolded_mdma import unfold  # noqa: E402
-
 from partigan.data.batch import Batch  # noqa: E402
 from partigan.data.loader import Loader  # noqa: E402
 from partigan.data.transforms import LogStandardise  # noqa: E402
@@ -38,6 +36,7 @@ from partigan.objectives.matching import MeanFieldMatching  # noqa: E402
 from partigan.randomness import rng_for  # noqa: E402
 from partigan.sampling import Sampler  # noqa: E402
 from partigan.training.system import GAN, Tick  # noqa: E402
+from unfolded_mdma import unfold  # noqa: E402
 
 BATCH = 128  # the paper's
 JETS = 4096  # generated in one measurement
@@ -50,10 +49,7 @@ def multiplicities(particles: int, size: int) -> np.ndarray:
     """Particle numbers of top jets, at most ``particles``."""
     reference = ROOT.parent / "shared/reference/jetnet_multiplicity.npz"
     rng = np.random.default_rng(1)
-    if reference.exists():
-        numbers = rng.choice(np.load(reference)["t"], size)
-    else:
-        numbers = rng.normal(62.9, 17.5, size).round()
+    numbers = rng.choice(np.load(reference)["t"], size) if reference.exists() else rng.normal(62.9, 17.5, size)
     return np.clip(numbers, 1, particles).astype(int)
 
 

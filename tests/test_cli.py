@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import JetFile
 
 import partigan
+from conftest import JetFile
 from partigan.cli import main
 from partigan.errors import PartiganError
 
@@ -50,13 +50,19 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["train", "--config", "mdna", "--data", "a", "--out", "b"], "did you mean 'mdma'"),
         (["train", "--config", "mdma", "--data", "missing.h5", "--out", "b"], "missing.h5 does not exist"),
-        (["train", "--config", "mdma", "--data", "a", "--out", "b", "--trainer.max_minute", "3"], "trainer.max_minutes"),
+        (
+            ["train", "--config", "mdma", "--data", "a", "--out", "b", "--trainer.max_minute", "3"],
+            "trainer.max_minutes",
+        ),
         (["train", "--data", "a", "--out", "b"], "say what to train"),
         (["generate", "missing", "--n", "3", "--out", "x.h5"], "missing is not a run directory"),
         (["generate", "missing", "--n", "many", "--out", "x.h5"], "many"),
         (["evaluate", "--real", "a.h5", "--out", "r"], "say what to evaluate"),
         (["simulate", "jets", "--flavour", "b", "--n", "3", "--out", "x.h5"], "b"),
-        (["simulate", "jets", "--flavour", "t", "--n", "3", "--out", "x.h5", "--set", "Foo:bar = 3"], "Foo:bar = 3"),
+        (
+            ["simulate", "jets", "--flavour", "t", "--n", "3", "--out", "x.h5", "--set", "Foo:bar = 3"],
+            "Foo:bar = 3",
+        ),
         (["simulate", "jets", "--flavour", "t", "--n", "3", "--out", "x.h5", "--sed", "3"], "did you mean"),
     ],
 )

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import JetFile, toy_jets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import JetFile, toy_jets
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
 from partigan.data.loader import Loader
@@ -133,7 +133,9 @@ def test_files_that_are_no_jets_are_refused(tmp_path: Path) -> None:
 def test_the_transform_has_an_exact_inverse(seed: int, particles: int, scale: float) -> None:
     rng = np.random.default_rng(seed)
     mask = torch.from_numpy(np.arange(particles) < rng.integers(1, particles + 1, (20, 1)))
-    x = torch.from_numpy(np.stack([*rng.normal(0, scale, (2, 20, particles)), rng.lognormal(-4, 2, (20, particles))], -1))
+    x = torch.from_numpy(
+        np.stack([*rng.normal(0, scale, (2, 20, particles)), rng.lognormal(-4, 2, (20, particles))], -1)
+    )
     batch = Batch(x.float() * mask[..., None], mask)
     transform = LogStandardise()
     transform.fit(batch)

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import JetFile
 
+from conftest import JetFile
 from partigan import generate, generation, load, train
 from partigan.data.jets import read_jets
 from partigan.errors import PartiganError
@@ -23,7 +23,12 @@ from partigan.sampling import Sampler
 
 @pytest.fixture
 def run(jet_file: JetFile, tmp_path: Path) -> Run:
-    options = {"trainer.max_steps": 2, "trainer.batch_size": 32, "trainer.validations": 1, "system.generator.blocks": 1}
+    options = {
+        "trainer.max_steps": 2,
+        "trainer.batch_size": 32,
+        "trainer.validations": 1,
+        "system.generator.blocks": 1,
+    }
     return train("mdma", jet_file(), tmp_path / "run", threads=1, overrides=options)
 
 

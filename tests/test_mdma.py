@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from unfolded_mdma import unfold
 
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.contracts import CriticOutput
+from unfolded_mdma import unfold
 
 NETWORKS = {
     "generator-30": lambda: MDMAGenerator(particles=30),
@@ -108,7 +108,9 @@ def test_every_parameter_gets_a_gradient(network: nn.Module) -> None:
     # the key's bias cancels in the softmax, and the generator's last mean field reaches the particles only
     idle = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
     assert idle <= {name for name, _ in network.named_parameters() if name.endswith("key.bias")} | {
-        name for name, _ in network.named_parameters() if name.startswith("body.blocks.1.update") and isinstance(network, MDMACritic)
+        name
+        for name, _ in network.named_parameters()
+        if name.startswith("body.blocks.1.update") and isinstance(network, MDMACritic)
     }
 
 

@@ -83,7 +83,12 @@ def test_cluster_of_a_known_event() -> None:
     """Two back-to-back jets of 1000 GeV at eta 0, one of two particles, and a third jet that is too soft."""
     pt = np.array([600.0, 400.0, 1000.0, 100.0])
     eta, phi = np.array([0.1, -0.1, 0.0, 2.5]), np.array([0.0, 0.0, np.pi, 1.5])
-    momenta = {"px": pt * np.cos(phi), "py": pt * np.sin(phi), "pz": pt * np.sinh(eta), "E": pt * np.cosh(eta)}
+    momenta = {
+        "px": pt * np.cos(phi),
+        "py": pt * np.sin(phi),
+        "pz": pt * np.sinh(eta),
+        "E": pt * np.cosh(eta),
+    }
     event = ak.unflatten(ak.zip(momenta, with_name="Momentum4D"), [4])
     clouds, jets = cluster(event, 1000.0, 30)
     assert clouds.shape == (2, 30, 4)
@@ -97,7 +102,11 @@ def test_cluster_of_a_known_event() -> None:
 
 def test_neutrals_of_a_cell_merge_and_momentum_is_kept() -> None:
     event = np.array([0, 0, 0, 1])
-    px, py, pz = np.array([1.0, 2.0, 5.0, 1.0]), np.array([0.001, 0.002, 5.0, 0.001]), np.array([0.01, 0.02, 0.0, 0.01])
+    px, py, pz = (
+        np.array([1.0, 2.0, 5.0, 1.0]),
+        np.array([0.001, 0.002, 5.0, 0.001]),
+        np.array([0.01, 0.02, 0.0, 0.01]),
+    )
     merged = module._merge(event, px, py, pz, cell=0.1)
     assert len(merged[0]) == 3
     assert sorted(merged[1].tolist()) == [1.0, 3.0, 5.0]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import JetFile
 
+from conftest import JetFile
 from partigan import load, presets, train
 from partigan.config import build, parse_training
 from partigan.errors import PartiganError
@@ -140,7 +140,7 @@ def test_minutes_become_steps_once(jet_file: JetFile, tmp_path: Path, monkeypatc
 
 def test_a_loss_that_is_not_finite_stops_and_says_which(jet_file: JetFile, tmp_path: Path) -> None:
     wild = {**SHORT, "system.terms": [{"class_path": "test_training.Exploding"}]}
-    with pytest.raises(PartiganError, match="step 3: Exploding of the generator is -?inf; lower the learning rate"):
+    with pytest.raises(PartiganError, match=r"step 3: Exploding of the generator is -?inf; lower the learning rate"):
         train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=wild)
 
 
@@ -155,7 +155,17 @@ class Exploding(__import__("partigan.objectives.terms", fromlist=["Term"]).Term)
 
 
 def test_foreign_classes_need_trust(jet_file: JetFile, tmp_path: Path) -> None:
-    train("mdma", jet_file(), tmp_path / "r", threads=1, overrides={**SHORT, "system.terms": [{"class_path": "test_training.Exploding"}], "trainer.max_steps": 3})
+    train(
+        "mdma",
+        jet_file(),
+        tmp_path / "r",
+        threads=1,
+        overrides={
+            **SHORT,
+            "system.terms": [{"class_path": "test_training.Exploding"}],
+            "trainer.max_steps": 3,
+        },
+    )
     with pytest.raises(PartiganError, match=r"test_training.Exploding.*--trust"):
         load(tmp_path / "r")
     load(tmp_path / "r", trust=True)
@@ -165,7 +175,11 @@ def test_foreign_classes_need_trust(jet_file: JetFile, tmp_path: Path) -> None:
     ("config", "overrides", "message"),
     [
         ("mdna", {}, "did you mean 'mdma'"),
-        ("mdma", {"trainer.max_minute": 3}, "unknown option 'trainer.max_minute'; did you mean 'trainer.max_minutes'"),
+        (
+            "mdma",
+            {"trainer.max_minute": 3},
+            "unknown option 'trainer.max_minute'; did you mean 'trainer.max_minutes'",
+        ),
         ("mdma", {"system.generator.laten": 3}, "unknown option 'laten'; did you mean 'latent'"),
         ("mdma", {"system.objectiv": 3}, "unknown option 'objectiv'; did you mean 'objective'"),
         ("mdma", {"trainer.batch_size": "many"}, 'Key|key "trainer.batch_size": Expected'),
@@ -192,7 +206,14 @@ def test_a_yaml_of_ones_own_changes_a_preset(tmp_path: Path) -> None:
 
 def test_best_checkpoint_is_vetoed() -> None:
     selection = Selection("w1m", "fpd", tolerance=2.0)
-    history = [(5.0, 10.0, True), (1.0, 30.0, False), (4.0, 6.0, True), (4.5, 1.5, True), (4.0, 3.5, False), (4.4, 2.9, True)]
+    history = [
+        (5.0, 10.0, True),
+        (1.0, 30.0, False),
+        (4.0, 6.0, True),
+        (4.5, 1.5, True),
+        (4.0, 3.5, False),
+        (4.4, 2.9, True),
+    ]
     assert [selection.take(step, {"w1m": w1m, "fpd": fpd}) for step, (w1m, fpd, _) in enumerate(history)] == [
         chosen for *_, chosen in history
     ]
@@ -223,7 +244,9 @@ def test_one_trainer_for_systems_that_are_no_gan(jet_file: JetFile, tmp_path: Pa
     config = parse_training("mdma", SHORT)
     config["system"] = {"class_path": "test_training.Regression"}
     run = train(config, jet_file(), tmp_path / "r", threads=1)
-    losses = [line["generator/distance"] for line in read_log(run.path / "metrics.jsonl") if "generator/distance" in line]
+    losses = [
+        line["generator/distance"] for line in read_log(run.path / "metrics.jsonl") if "generator/distance" in line
+    ]
     assert losses[-1] < losses[0]
 
 

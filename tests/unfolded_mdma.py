@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator, MeanFieldBlock
 
-
 Network = TypeVar("Network", MDMAGenerator, MDMACritic)
 
 
@@ -19,7 +18,7 @@ class UnfoldedBlock(nn.Module):
 
     def __init__(self, folded: MeanFieldBlock) -> None:
         super().__init__()
-        hidden, latent = folded.lift.weight.shape
+        hidden = len(folded.lift.weight)
         self.activation = folded.activation
         self.lift, self.norm, self.lower, self.update = (
             _plain(folded.lift),
@@ -27,9 +26,7 @@ class UnfoldedBlock(nn.Module):
             _plain(folded.lower),
             _plain(folded.update),
         )
-        self.attention = nn.MultiheadAttention(
-            hidden, folded.heads, batch_first=True, dtype=folded.query.bias.dtype
-        )
+        self.attention = nn.MultiheadAttention(hidden, folded.heads, batch_first=True, dtype=folded.query.bias.dtype)
         with torch.no_grad():
             layers = (folded.query, folded.key, folded.value)
             self.attention.in_proj_weight.copy_(torch.cat([layer.weight for layer in layers]))

@@ -88,7 +88,12 @@ def _simulate_jets(parser: ArgumentParser) -> Run:
 
     _options(parser, simulate_jets, "set")
     parser.add_argument(
-        "--set", action="extend", nargs="+", default=[], metavar="SETTING", help='Pythia settings: "Pythia:setting = value"'
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="SETTING",
+        help='Pythia settings: "Pythia:setting = value"',
     )
     return lambda options: simulate_jets(**vars(options))
 

@@ -10,7 +10,7 @@ import re
 from importlib import import_module
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
 from partigan import presets
 from partigan.data.transforms import Transform
@@ -50,7 +50,9 @@ def parse_training(config: str | dict[str, Any], overrides: dict[str, Any] | Non
     """
     parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
     add_training_options(parser)
-    options = [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (overrides or {}).items()]
+    options = [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (overrides or {}).items()
+    ]
     try:
         if isinstance(config, str):
             parsed = parser.parse_args(["--config", config, *options])
@@ -63,7 +65,7 @@ def parse_training(config: str | dict[str, Any], overrides: dict[str, Any] | Non
 
 def plain(parsed: Namespace) -> dict[str, Any]:
     """The preset's sections of parsed options as YAML values."""
-    chosen = Namespace({key: value for key, value in vars(parsed).items() if key in SECTIONS})
+    chosen = Namespace(**{key: value for key, value in vars(parsed).items() if key in SECTIONS})
     if chosen.get("system") is None or chosen.get("transform") is None:
         raise PartiganError("say what to train: --config with a preset ('partigan list' shows all) or a YAML file")
     return dict(_values(chosen))

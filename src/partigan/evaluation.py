@@ -83,7 +83,9 @@ def evaluate(
             f"{fake or run} has samples of shape {list(generated.x.shape[1:])}, {real} of {list(truth.x.shape[1:])}; "
             "only samples of one shape can be compared"
         )
-    others = [sort.read(real, other) for other in ("train", "valid", "test") if other != split] if split != "all" else []
+    others = (
+        [sort.read(real, other) for other in ("train", "valid", "test") if other != split] if split != "all" else []
+    )
     console.print(f"evaluating {len(generated):,} generated against {len(truth):,} real {sort.name} ({split} split)")
     seen = sort.observables(truth)
     found = sort.metrics(seen, made := sort.observables(generated), protocol, seed)
@@ -100,7 +102,11 @@ def evaluate(
     sections = {"Distributions": {title: png(figure) for title, figure in sort.figures(seen, made).items()}}
     provenance: dict[str, dict[str, Any]] = {
         "Real sample": {"file": real, "split": split, "samples": len(truth), **sort.provenance(real)},
-        "Generated sample": {"file": fake or run, "samples": len(generated), **(sort.provenance(fake) if fake else {})},
+        "Generated sample": {
+            "file": fake or run,
+            "samples": len(generated),
+            **(sort.provenance(fake) if fake else {}),
+        },
     }
     if run is not None:
         history = Run(run)
@@ -109,7 +115,9 @@ def evaluate(
     provenance["Evaluation"] = {
         "partigan": __version__,
         "protocol": f"{protocol} ({sort.protocols[protocol]['paper']})",
-        "command": f"partigan evaluate --real {real}" + (f" --fake {fake}" if fake else "") + (f" --run {run}" if run else "")
+        "command": f"partigan evaluate --real {real}"
+        + (f" --fake {fake}" if fake else "")
+        + (f" --run {run}" if run else "")
         + f" --split {split} --protocol {protocol} --seed {seed} --out {out}",
     }
     summary = (
@@ -127,7 +135,9 @@ def evaluate(
             with atomic(out / f"{_slug(title)}.png") as temporary:
                 temporary.write_bytes(data)
     with atomic(out / "report.html") as temporary:
-        temporary.write_text(page(f"partigan: {Path(fake or str(run)).name}", summary, header, rows, note, sections, provenance))
+        temporary.write_text(
+            page(f"partigan: {Path(fake or str(run)).name}", summary, header, rows, note, sections, provenance)
+        )
     write_json(out / "metrics.json", metrics)
     return Evaluation(metrics, out / "report.html")
 

@@ -99,9 +99,7 @@ class Parts:
         PartiganError: ``out`` exists, or parts of another or an unfinished job do.
     """
 
-    def __init__(
-        self, out: str | Path, job: dict[str, Any], chunks: int, *, resume: bool, overwrite: bool
-    ) -> None:
+    def __init__(self, out: str | Path, job: dict[str, Any], chunks: int, *, resume: bool, overwrite: bool) -> None:
         self.out, self.chunks = Path(out), chunks
         refuse_existing(self.out, overwrite)
         self.folder = self.out.with_name(self.out.name + ".parts")

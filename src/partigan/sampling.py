@@ -47,20 +47,18 @@ class Sampler:
         return self.transform.inverse(Batch(self.normalised(size, condition, mask, rng), mask, condition))
 
     @torch.inference_mode()
-    def normalised(
-        self, size: int, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator
-    ) -> Tensor:
+    def normalised(self, size: int, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Samples with given conditions and masks, in the normalised space."""
         device = next(self.generator.parameters()).device
         if mask is None:
-            groups = list(torch.arange(size).split(GROUP_VALUES // 16))
+            groups = list(torch.split(torch.arange(size), GROUP_VALUES // 16))
         else:
             multiplicity = mask.sum(1)
             order = multiplicity.argsort(stable=True)
             widths = multiplicity[order].clamp_min(1)
             # a group ends where the particles so far fill it
             number = (widths.cumsum(0) - 1) // GROUP_VALUES
-            groups = list(order.split(torch.bincount(number).tolist()))
+            groups = list(torch.split(order, torch.bincount(number).tolist()))
         parts, rows = [], []
         for group in groups:
             if len(group) == 0:

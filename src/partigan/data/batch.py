@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,11 +33,11 @@ class Batch:
         return len(self.x)
 
     def __getitem__(self, rows: slice | Tensor) -> Batch:
-        return Batch(**{k: None if v is None else v[rows] for k, v in self._parts().items()})
+        return self._each(lambda part: part[rows])
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(**{k: None if v is None else v.to(device) for k, v in self._parts().items()})
+        return self._each(lambda part: part.to(device))
 
     def trimmed(self) -> Batch:
         """The same batch without the padding that none of its clouds needs (real particles come first)."""
@@ -48,8 +49,13 @@ class Batch:
     @classmethod
     def joined(cls, batches: Sequence[Batch]) -> Batch:
         """Several batches of one shape as one."""
-        parts = [batch._parts() for batch in batches]
-        return cls(**{k: None if parts[0][k] is None else torch.cat([p[k] for p in parts]) for k in parts[0]})  # type: ignore[misc]
+        parts: dict[str, Any] = {}
+        for field in fields(cls):
+            each = [getattr(batch, field.name) for batch in batches]
+            parts[field.name] = None if each[0] is None else torch.cat(each)
+        return cls(**parts)
 
-    def _parts(self) -> dict[str, Tensor | None]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same change made to every part that is there."""
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: change(part) for name, part in parts.items() if part is not None})

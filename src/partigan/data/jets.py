@@ -144,7 +144,7 @@ def _checked(particles: Floats, path: Path, first_row: int) -> Floats:
     mask = flag > 0.5
     zero = (x == 0).all(-1)
 
-    def refuse(bad: NDArray[np.bool_], what: str, remedy: str) -> None:
+    def refuse(bad: Any, what: str, remedy: str) -> None:
         if bad.any():
             row = int(np.argmax(bad))
             raise PartiganError(
@@ -152,7 +152,11 @@ def _checked(particles: Floats, path: Path, first_row: int) -> Floats:
             )
 
     refuse(~np.isfinite(particles).all((1, 2)), "NaN or infinite values", "remove these jets")
-    refuse(~np.isin(flag, (0.0, 1.0)).all(1), "a mask that is neither 0 nor 1", "the last feature must be the mask")
+    refuse(
+        ~np.isin(flag, (0.0, 1.0)).all(1),
+        "a mask that is neither 0 nor 1",
+        "the last feature must be the mask",
+    )
     refuse((pt < 0).any(1), "negative pt_rel", "check the order eta_rel, phi_rel, pt_rel, mask")
     refuse((mask & (pt == 0)).any(1), "a real particle (mask 1) without pt", "set its mask to 0")
     refuse((~mask & ~zero).any(1), "a padded particle (mask 0) that is not zero", "set its mask to 1 or zero it")

@@ -51,7 +51,7 @@ class Loader:
         batches = self.per_epoch * self.world
         if self.sample.mask is not None:
             multiplicity = self.sample.mask.sum(1)
-            groups = rows.split(BUCKETS * self.batch_size)
+            groups = torch.split(rows, BUCKETS * self.batch_size)
             rows = torch.cat([group[multiplicity[group].argsort(stable=True)] for group in groups])
         order = rows[: batches * self.batch_size].view(batches, self.batch_size)
         return order[torch.randperm(batches, generator=rng)]

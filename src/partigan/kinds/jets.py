@@ -13,7 +13,6 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
-from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind, Observables
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
@@ -136,20 +135,11 @@ class Jets(Kind):
         """Particle features, mass, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
         from partigan.report.plots import compare, images
 
-        def particles(sample: Observables, feature: int) -> NDArray[Any]:
-            return sample["particles"][..., feature][sample["mask"]]
-
-        figures = {}
-        for feature, (name, label) in enumerate(_PARTICLE_LABELS.items()):
-            figures[name] = compare(particles(real, feature), particles(fake, feature), label, log=True)
-        figures["Relative mass"] = compare(real["mass"], fake["mass"], r"$m / p_T$")
-        figures["Multiplicity"] = compare(
-            real["multiplicity"], fake["multiplicity"], "particles in a jet", integer=True, log=True
-        )
-        for number, graph in enumerate(W1_GRAPHS):
-            column = FPD_GRAPHS.index(graph)
-            label = f"EFP {number + 1} with n = 4, d = 4"
-            figures[label] = compare(real["efps"][:, column], fake["efps"][:, column], label, log=True)
+        columns = [_columns(sample) for sample in (real, fake)]
+        figures = {
+            title: compare((columns[0][title], columns[1][title]), label, **style)
+            for title, (label, style) in _FIGURES.items()
+        }
         extent = (-0.8, 0.8, -0.8, 0.8)
         figures["Average jet image"] = images(_image(real, extent), _image(fake, extent), extent)
         return figures
@@ -159,11 +149,22 @@ class Jets(Kind):
         return {name: value for name, value in attributes(path).items() if not name.startswith("split_")}
 
 
-_PARTICLE_LABELS = {
-    "Particle pseudorapidity": r"$\eta^{\mathrm{rel}}$",
-    "Particle azimuth": r"$\phi^{\mathrm{rel}}$",
-    "Particle transverse momentum": r"$p_T^{\mathrm{rel}}$",
+_FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Particle pseudorapidity": (r"$\eta^{\mathrm{rel}}$", {"log": True}),
+    "Particle azimuth": (r"$\phi^{\mathrm{rel}}$", {"log": True}),
+    "Particle transverse momentum": (r"$p_T^{\mathrm{rel}}$", {"log": True}),
+    "Relative mass": (r"$m / p_T$", {}),
+    "Multiplicity": ("particles in a jet", {"log": True, "integer": True}),
+    **{f"EFP {n}": (rf"$\log_{{10}}$ EFP {n} (n = d = 4)", {}) for n in range(1, len(W1_GRAPHS) + 1)},
 }
+
+
+def _columns(sample: Observables) -> dict[str, NDArray[Any]]:
+    """What each histogram of the report shows, by its title."""
+    particles = sample["particles"][sample["mask"]].T
+    efps = [sample["efps"][:, FPD_GRAPHS.index(graph)] for graph in W1_GRAPHS]
+    logs = [np.log10(np.maximum(column, 1e-12)) for column in efps]
+    return dict(zip(_FIGURES, (*particles, sample["mass"], sample["multiplicity"], *logs), strict=True))
 
 
 def _image(sample: Observables, extent: tuple[float, float, float, float], pixels: int = 40) -> NDArray[Any]:

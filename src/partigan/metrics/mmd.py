@@ -117,7 +117,7 @@ def kpd(
     embedded = embed(scale)
     covariances = [np.cov(w.T) for w in embedded]
     difference = embedded[0].mean(0) - embedded[1].mean(0)
-    difference *= np.sqrt(max(squared(embedded), 0) / np.square(difference).sum())
+    difference *= np.sqrt(max(squared(embedded), 0) / max(np.square(difference).sum(), 1e-300))
     x, y = (fluctuations(part, cov, _REPLICAS, rng) for part, cov in zip(parts, covariances, strict=True))
     bias = sum(np.trace(cov) for cov in covariances) / batch_size
     medians = np.median(np.square(difference + x - y).sum(-1) - bias, axis=-1)

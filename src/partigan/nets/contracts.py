@@ -53,7 +53,5 @@ class Critic(nn.Module, ABC):
     masked: ClassVar[bool] = False
 
     @abstractmethod
-    def forward(
-        self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None
-    ) -> CriticOutput:
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Scores and features of samples in the normalised space of the transform."""

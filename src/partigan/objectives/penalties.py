@@ -33,4 +33,5 @@ class GradientPenalty(Term):
         between = (real + along.to(real.device) * (fake - real)).requires_grad_()
         score = turn.critic(between, turn.real.condition, turn.real.mask).score
         (slope,) = torch.autograd.grad(score.sum(), between, create_graph=True)
-        return ((slope.flatten(1).norm(dim=1) - 1) ** 2).mean()
+        norm: Tensor = slope.flatten(1).norm(dim=1)
+        return (norm - 1).square().mean()

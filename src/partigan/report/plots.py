@@ -15,26 +15,30 @@ from numpy.typing import NDArray
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
 Values = NDArray[Any]
 
-_STYLE = {"font.size": 11, "axes.labelsize": 11, "legend.frameon": False, "figure.dpi": 110}
+_STYLE: Any = {"font.size": 11, "axes.labelsize": 11, "legend.frameon": False, "figure.dpi": 110}
 
 
 def compare(
-    real: Values, fake: Values, label: str, *, bins: int | Values = 50, log: bool = False, integer: bool = False
+    samples: tuple[Values, Values],
+    label: str,
+    *,
+    bins: int = 50,
+    log: bool = False,
+    integer: bool = False,
 ) -> Figure:
     """Two normalised histograms with statistical errors, and their ratio below.
 
     Args:
-        real: ``(n,)``.
-        fake: ``(m,)``.
+        samples: real ``(n,)`` and generated ``(m,)`` values.
         label: of the axis, with the unit.
-        bins: number of bins between the 0.05 % quantiles of the real sample and a margin, or the edges.
+        bins: number of bins between the outer quantiles of the real sample, with a margin.
         log: logarithmic vertical axis.
         integer: one bin for each integer.
     """
-    edges = _edges(real, bins, integer)
-    histograms = [Hist.new.Var(edges).Double().fill(np.asarray(sample, float)) for sample in (real, fake)]
+    edges = _edges(samples[0], bins, integer)
+    histograms = [Hist.new.Var(edges).Double().fill(np.asarray(sample, float)) for sample in samples]
     counts = [histogram.values() for histogram in histograms]
-    norms = [1 / (max(len(sample), 1) * np.diff(edges)) for sample in (real, fake)]
+    norms = [1 / (max(len(sample), 1) * np.diff(edges)) for sample in samples]
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 1)})
@@ -58,9 +62,7 @@ def compare(
     return figure
 
 
-def _edges(real: Values, bins: int | Values, integer: bool) -> Values:
-    if isinstance(bins, np.ndarray):
-        return bins
+def _edges(real: Values, bins: int, integer: bool) -> Values:
     if integer:
         return np.arange(real.min() - 1.5, real.max() + 2.5)
     low, high = np.quantile(real, (0.0005, 0.9995))
@@ -83,7 +85,12 @@ def images(real: Values, fake: Values, extent: tuple[float, float, float, float]
         axes = figure.subplots(1, 2, sharey=True)
         for axis, image, title in zip(axes, (real, fake), ("real", "generated"), strict=True):
             shown = axis.imshow(
-                np.where(image > 0, image, np.nan), origin="lower", extent=extent, norm=norm, cmap="viridis", aspect="equal"
+                np.where(image > 0, image, np.nan),
+                origin="lower",
+                extent=extent,
+                norm=norm,
+                cmap="viridis",
+                aspect="equal",
             )
             axis.set(title=title, xlabel=r"$\eta^{\mathrm{rel}}$")
         axes[0].set_ylabel(r"$\phi^{\mathrm{rel}}$")
@@ -104,7 +111,12 @@ def training_curves(log: list[dict[str, Any]]) -> Figure:
         for axis, group, title in zip(figure.subplots(1, 2), groups, ("losses", "validation"), strict=True):
             for name in group:
                 points = np.array([(line["step"], line[name]) for line in log if name in line])
-                axis.plot(*points.T, lw=1, label=name.replace("/objective", ""), marker="." if title == "validation" else None)
+                axis.plot(
+                    *points.T,
+                    lw=1,
+                    label=name.replace("/objective", ""),
+                    marker="." if title == "validation" else None,
+                )
             axis.set(title=title, xlabel="training step")
             if title == "validation" and group:
                 axis.set_yscale("log")

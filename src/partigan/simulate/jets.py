@@ -160,12 +160,13 @@ def simulate_jets(
     with progress_bar(f"simulating {flavour} jets", n) as advance:
         advance(n - sum(size for size, _ in tasks.values()))
         arguments = [
-            (parts.path(chunk), size, chunk, seed, particles, pt, response, settings)
-            for size, chunk in tasks.values()
+            (parts.path(chunk), size, chunk, seed, particles, pt, response, settings) for size, chunk in tasks.values()
         ]
         for done in _spread(arguments, workers):
             advance(done)
-    attributes = {key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in job.items()}
+    attributes: dict[str, Any] = {
+        key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in job.items()
+    }
     attributes |= {f"split_{split}": split_rows(n, split) for split in SPLITS if split != "all"}
     write_jets(out, read_parts(parts.path(chunk) for chunk in range(len(sizes))), attributes)
     parts.finish()

@@ -114,7 +114,11 @@ def run_training(
         return kind.validate(valid, Sampler(generator, *sampler_parts).sample(len(valid), seed, step))  # type: ignore[arg-type]
 
     loader = Loader(
-        transform.forward(real), trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size
+        transform.forward(real),
+        trainer.batch_size,
+        seed,
+        trainer.fabric.global_rank,
+        trainer.fabric.world_size,
     )
     trainer.fit(run, system, loader, validate, Selection(*kind.selection), seed)
     return run
@@ -199,7 +203,10 @@ def _sha256(path: Path) -> str:
 def _manifest(data: Path, digest: str, system: System) -> dict[str, Any]:
     """Where a run comes from."""
     git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return {
         "versions": {

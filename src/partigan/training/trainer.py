@@ -69,7 +69,11 @@ class Trainer:
     ) -> None:
         if max_steps is None and max_minutes is None:
             raise PartiganError("say how long to train: --trainer.max_minutes or --trainer.max_steps")
-        for name, value in (("max_steps", max_steps), ("max_minutes", max_minutes), ("batch_size", batch_size)):
+        for name, value in (
+            ("max_steps", max_steps),
+            ("max_minutes", max_minutes),
+            ("batch_size", batch_size),
+        ):
             if value is not None and value <= 0:
                 raise PartiganError(f"trainer.{name} = {value}; it must be above 0")
         self.max_steps, self.max_minutes, self.batch_size = max_steps, max_minutes, batch_size
@@ -161,7 +165,11 @@ class Trainer:
         fabric.barrier()
         if fabric.is_global_zero:
             run.update_manifest(
-                finished={"step": step, "seconds": round(time.monotonic() - began, 1), "selection": selection.state()}
+                finished={
+                    "step": step,
+                    "seconds": round(time.monotonic() - began, 1),
+                    "selection": selection.state(),
+                }
             )
 
     def _plan(self, system: System, loader: Loader, validate: Validate, seed: int) -> dict[str, Any]:
@@ -202,12 +210,10 @@ class _Players:
         ]
         plain = [phase.optimizer(parameters) for phase, parameters in zip(self.phases, self.parameters, strict=True)]
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in plain]
-        self.optimizers = [fabric.setup_optimizers(optimizer) for optimizer in plain]
+        self.optimizers: list[Any] = [fabric.setup_optimizers(optimizer) for optimizer in plain]
         self.turns = sum(phase.steps for phase in self.phases)
 
-    def train_step(
-        self, step: int, total: int, loader: Loader, seed: int, clip: float | None
-    ) -> dict[str, Tensor]:
+    def train_step(self, step: int, total: int, loader: Loader, seed: int, clip: float | None) -> dict[str, Tensor]:
         """One turn of every phase; returns the parts of the losses, by ``phase/part``."""
         parts: dict[str, Tensor] = {}
         turn = step * self.turns
@@ -241,7 +247,7 @@ class _Players:
                         f"training stopped at step {step}: {name} of the {label} is {value.item()}; "
                         "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
                     )
-            self.fabric.backward(sum(losses.values()))
+            self.fabric.backward(torch.stack(list(losses.values())).sum())
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()

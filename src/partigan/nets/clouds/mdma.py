@@ -140,9 +140,7 @@ class _MeanFieldNetwork(nn.Module):
             raise ValueError(f"hidden = {hidden} must be a multiple of heads = {heads}")
         self.features, self.particles = features, particles
         self.embed = linear(features, latent)
-        self.blocks = nn.ModuleList(
-            MeanFieldBlock(latent, hidden, heads, linear, activation) for _ in range(blocks)
-        )
+        self.blocks = nn.ModuleList(MeanFieldBlock(latent, hidden, heads, linear, activation) for _ in range(blocks))
 
     def start(self, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """Embedded particles, mean field = their sum over a constant, scaled multiplicity, padding scores."""
@@ -195,9 +193,7 @@ class MDMAGenerator(Generator):
         blocks: int = 7,
     ) -> None:
         super().__init__()
-        self.body = _MeanFieldNetwork(
-            features, particles, latent, hidden, heads, blocks, nn.Linear, functional.gelu
-        )
+        self.body = _MeanFieldNetwork(features, particles, latent, hidden, heads, blocks, nn.Linear, functional.gelu)
         self.out = nn.Linear(latent, features)
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
@@ -210,8 +206,8 @@ class MDMAGenerator(Generator):
         x, mean_field, multiplicity, padding = self.body.start(noise, mask)
         for block in self.body.blocks:
             x, mean_field = block(x, mean_field, multiplicity, padding, residual=x)
-        x = self.out(x)
-        return x if mask is None else x * mask[..., None]
+        particles: Tensor = self.out(x)
+        return particles if mask is None else particles * mask[..., None]
 
 
 class MDMACritic(Critic):
@@ -247,13 +243,9 @@ class MDMACritic(Critic):
         self.body = _MeanFieldNetwork(
             features, particles, latent, hidden, heads, blocks, weight_normalised, functional.leaky_relu
         )
-        self.head = nn.Sequential(
-            weight_normalised(latent, hidden), nn.LeakyReLU(0.01), weight_normalised(hidden, 1)
-        )
+        self.head = nn.Sequential(weight_normalised(latent, hidden), nn.LeakyReLU(0.01), weight_normalised(hidden, 1))
 
-    def forward(
-        self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None
-    ) -> CriticOutput:
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)`` and last mean field ``(batch, latent)``; ``condition`` is not used."""
         x, mean_field, multiplicity, padding = self.body.start(x, mask)
         for block in self.body.blocks:
