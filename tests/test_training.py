@@ -12,16 +12,19 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from lightning_fabric import Fabric
 
 from conftest import JetFile
 from partigan import load, presets, train
 from partigan.config import build, parse_training
 from partigan.errors import PartiganError
+from partigan.run import Run
 from partigan.training.checkpoint import Checkpoints, load_tensors
 from partigan.training.ema import EMA
 from partigan.training.monitors import Selection, read_log
 from partigan.training.schedules import Constant, WarmupCosine
 from partigan.training.system import Phase, System, Tick
+from partigan.training.trainer import _Players
 
 SHORT: dict[str, Any] = {
     "trainer.max_steps": 12,
@@ -238,6 +241,28 @@ def test_schedules() -> None:
     schedule = WarmupCosine(0.1)
     assert [schedule(done) for done in (0, 0.05, 0.1, 0.55, 1)] == pytest.approx([0, 0.5, 1, 0.5, 0])
     assert Constant()(0.3) == 1
+
+
+def test_two_processes_train_one_run(jet_file: JetFile, tmp_path: Path) -> None:
+    options = {**SHORT, "trainer.devices": 2, "trainer.strategy": "ddp"}
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, str(tmp_path / "script.py"), str(jet_file()), str(tmp_path / "r"), json.dumps(options)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert Run(tmp_path / "r").manifest["finished"]["step"] == 12
+    alone = train("mdma", jet_file(), tmp_path / "alone", threads=1, overrides=SHORT)
+    assert not _equal(_weights(tmp_path / "r"), _weights(alone.path))
+
+
+def test_gradients_of_two_processes_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = torch.nn.Linear(2, 2)
+    network.weight.grad = torch.tensor([[1.0, 2.0], [3.0, 4.0]])  # the bias has none and keeps none
+    players = object.__new__(_Players)
+    players.fabric = Fabric(accelerator="cpu", devices=1)
+    other = torch.tensor([3.0, 2.0, 1.0, 0.0])
+    monkeypatch.setattr(players.fabric, "all_reduce", lambda mine, reduce_op: (mine + other) / 2)
+    players._average(list(network.parameters()))
+    assert network.weight.grad.tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    assert network.bias.grad is None
 
 
 def test_one_trainer_for_systems_that_are_no_gan(jet_file: JetFile, tmp_path: Path) -> None:

@@ -107,8 +107,7 @@ def _train(parser: ArgumentParser) -> Run:
 
     def run(options: Namespace) -> None:
         own = {name: options[name] for name in ("seed", "threads", "resume", "overwrite")}
-        done = run_training(plain(options), options.data, options.out, **own)
-        print(f"{done.path}: the best generator is in {done.weights}")
+        run_training(plain(options), options.data, options.out, **own)
 
     return run
 

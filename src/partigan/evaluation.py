@@ -70,6 +70,7 @@ def evaluate(
     Raises:
         PartiganError: bad files, samples that cannot be compared, or an existing output.
     """
+    out = Path(out)
     refuse_existing(out, overwrite)
     if fake is None and run is None:
         raise PartiganError("say what to evaluate: --fake FILE, --run RUN, or both")

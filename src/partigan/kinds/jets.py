@@ -128,7 +128,7 @@ class Jets(Kind):
             ),
             "w1efp": w1(real["efps"][:, columns], fake["efps"][:, columns], mean=terms["mean"], **options),
             "fpd": fpd(real["efps"], fake["efps"], rng=rng),
-            "kpd": kpd(real["efps"], fake["efps"], rng=rng),
+            "kpd": kpd(real["efps"], fake["efps"], batch_size=min(5000, len(real["mass"]), len(fake["mass"])), rng=rng),
         }
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:

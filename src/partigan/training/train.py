@@ -27,6 +27,7 @@ from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
 from partigan.kinds import kind_named
+from partigan.progress import console
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
@@ -121,6 +122,8 @@ def run_training(
         trainer.fabric.world_size,
     )
     trainer.fit(run, system, loader, validate, Selection(*kind.selection), seed)
+    if trainer.fabric.is_global_zero:
+        console.print(f"the best generator is in {run.weights}")
     return run
 
 
@@ -200,21 +203,29 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _git_revision() -> str | None:
+    """The commit of partigan's checkout; None where it is installed and not a checkout."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:  # no git
+            return ""
+
+    return git("rev-parse", "HEAD") if git("ls-files", here.name) else None
+
+
 def _manifest(data: Path, digest: str, system: System) -> dict[str, Any]:
     """Where a run comes from."""
-    git = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "versions": {
             "partigan": __version__,
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in ("torch", "lightning-fabric", "numpy")},
         },
-        "git_revision": git.stdout.strip() or None,
+        "git_revision": _git_revision(),
         "command": sys.argv,
         "data": {"path": str(data.resolve()), "sha256": digest},
         "threads": torch.get_num_threads(),

@@ -204,7 +204,7 @@ class _Players:
 
     def __init__(self, fabric: Fabric, system: System) -> None:
         self.fabric, self.phases = fabric, system.phases
-        self.networks = {name: fabric.setup_module(network) for name, network in system.networks.items()}
+        self.networks = {name: fabric.to_device(network) for name, network in system.networks.items()}
         self.parameters = [
             [p for name in phase.update for p in system.networks[name].parameters()] for phase in self.phases
         ]
@@ -237,8 +237,7 @@ class _Players:
             for name, network in self.networks.items():
                 if name not in phase.update:
                     stack.enter_context(_frozen(network))
-                    if self.fabric.world_size > 1:
-                        stack.enter_context(self.fabric.no_backward_sync(network))
+            stack.enter_context(self.fabric.autocast())
             losses = phase.losses(self.networks, batch, Tick(step, rng))
             label = "+".join(phase.update)
             for name, value in losses.items():
@@ -248,11 +247,25 @@ class _Players:
                         "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
                     )
             self.fabric.backward(torch.stack(list(losses.values())).sum())
+        if self.fabric.world_size > 1:
+            self._average(parameters)
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return {f"{label}/{name}": value.detach() for name, value in losses.items()}
+
+    def _average(self, parameters: list[nn.Parameter]) -> None:
+        """Replace gradients by their means over all processes, in one message.
+
+        A wrapper around each network would expect one forward and one backward pass of all its parameters; the
+        turns of a GAN have two, and penalties a third.
+        """
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        mean = self.fabric.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        for gradient, part in zip(gradients, mean.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
 
 
 @contextmanager
