@@ -12,15 +12,16 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
-from partigan.metrics.measurement import Floats, Measurement, features, same_features
+from partigan.metrics.measurement import Floats, Measurement, comparable, largest, table
 
 _BLOCKS = 50  # into which the rows of a sample are cut; all subsamples are made of whole blocks
 _GROUPS = 25  # of blocks, for the jackknife
 _SIZES = 10  # sample sizes of the fit
 _DRAWS = 20  # subsamples of each size
+_STEP = 0.1  # for the derivative with respect to the scale of the features
 
 
 def _distance(mu1: Floats, cov1: Floats, mu2: Floats, cov2: Floats) -> Floats:
@@ -50,8 +51,8 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
     Raises:
         PartiganError: if the shapes do not fit together or a value is not finite.
     """
-    m1, m2 = features(mu1, "first mean's", 1), features(mu2, "second mean's", 1)
-    c1, c2 = features(cov1, "first covariance's"), features(cov2, "second covariance's")
+    m1, m2 = table(mu1, "first mean")[:, 0], table(mu2, "second mean")[:, 0]
+    c1, c2 = table(cov1, "first covariance"), table(cov2, "second covariance")
     d = len(m1)
     if m2.shape != (d,) or c1.shape != (d, d) or c2.shape != (d, d):
         raise PartiganError(
@@ -114,50 +115,38 @@ def fpd(
     Raises:
         PartiganError: for values that are not finite, differing features, a wrong range or too few rows.
     """
-    samples = [features(real, "real"), features(fake, "fake")]
-    same_features(*samples)
+    samples = table(real, "real"), table(fake, "fake")
+    comparable(*samples, rows=2 * _BLOCKS)
     if not 0 < min_samples < max_samples:
-        raise PartiganError(f"min_samples = {min_samples} must be positive and below max_samples = {max_samples}")
-    for name, sample in zip(("real", "fake"), samples, strict=True):
-        if len(sample) < 2 * _BLOCKS:
-            raise PartiganError(f"FPD needs at least {2 * _BLOCKS} rows; the {name} sample has {len(sample)}")
-    # Row for row in random order, and about the mean of the real sample, for the sake of rounding.
-    real_rows, fake_rows = (sample[rng.permutation(len(sample))[:max_samples]] for sample in samples)
-    blocks = _Blocks(real_rows - real_rows.mean(0)), _Blocks(fake_rows - real_rows.mean(0))
-    group = np.arange(_BLOCKS) * _GROUPS // _BLOCKS
-    unit = np.ones(real_rows.shape[1])
-    scale = np.abs(samples[0]).max(0)
-    largest = np.stack([np.abs(rows).max(0) for rows in np.array_split(real_rows, _GROUPS)])
-
-    def distances(real_chosen: Floats, fake_chosen: Floats, scale: Floats) -> Floats:
-        scale = np.where(scale > 0, scale, 1) if normalise else unit
-        square = scale[..., None] * scale[..., None, :]
-        (mu1, cov1), (mu2, cov2) = blocks[0].moments(real_chosen), blocks[1].moments(fake_chosen)
-        return _distance(mu1 / scale, cov1 / square, mu2 / scale, cov2 / square)
+        raise PartiganError(f"min_samples = {min_samples} must lie between 0 and max_samples = {max_samples}")
+    scale, deviations = largest(samples[0], rng)
+    if not normalise:
+        scale, deviations = np.ones_like(scale), np.zeros_like(deviations)
+    real_rows, fake_rows = (sample[rng.permutation(len(sample))[:max_samples]] / scale for sample in samples)
+    centre = real_rows.mean(0)  # for the sake of rounding
+    a, b = _Blocks(real_rows - centre), _Blocks(fake_rows - centre)
 
     least = max(2, round(_BLOCKS * min_samples / max_samples))
     sizes = np.unique(np.round(1 / np.linspace(1 / least, 1 / _BLOCKS, _SIZES)).astype(int))
     means = []
     for size in sizes:
-        some = np.tile((np.arange(_BLOCKS) < size).astype(float), (_DRAWS if size < _BLOCKS else 1, 1))
-        means.append(distances(rng.permuted(some, axis=1), rng.permuted(some, axis=1), scale).mean())
+        some = np.tile(np.where(np.arange(_BLOCKS) < size, 1.0, 0.0), (_DRAWS, 1))
+        union_a, union_b = rng.permuted(some, axis=1), rng.permuted(some, axis=1)
+        means.append(_distance(*a.moments(union_a), *b.moments(union_b)).mean())
     value = float(np.polynomial.polynomial.polyfit(1 / sizes, means, 1)[0])
 
-    def without(groups: NDArray[np.intp]) -> Floats:
-        chosen = (group[:, None] != groups[:, None, :]).all(-1).astype(float)
-        return distances(chosen, chosen, scale)
+    def without(*groups: int) -> Floats:
+        return np.where(np.isin(np.arange(_BLOCKS) % _GROUPS, groups), 0.0, 1.0)
 
-    pairs = np.array(list(itertools.combinations(range(_GROUPS), 2)))
-    whole, less_one, less_two = (
-        without(np.empty((1, 0), int)),
-        without(np.arange(_GROUPS)[:, None]),
-        without(pairs),
-    )
+    pairs = list(itertools.combinations(range(_GROUPS), 2))
+    unions = np.stack([without(), *map(without, range(_GROUPS)), *(without(*pair) for pair in pairs)])
+    whole, less_one, less_two = np.split(_distance(*a.moments(unions), *b.moments(unions)), [1, 1 + _GROUPS])
     first = (_GROUPS - 1) ** 2 / _GROUPS * less_one.var(ddof=1)
-    mixed = whole - less_one[pairs].sum(1) + less_two
+    mixed = whole - less_one[np.array(pairs)].sum(1) + less_two
     second = ((_GROUPS - 2) / _GROUPS) ** 2 * np.square(mixed - mixed.mean()).sum()
-    everything = np.ones((1, _BLOCKS))
-    scaled = distances(everything, everything, scale + largest - largest.mean(0))
-    print_debug.append((first,second,scaled.var(ddof=1)))
-    return Measurement(value, float(np.sqrt(max(first - second, second) + scaled.var(ddof=1))))
-print_debug=[]
+
+    (mu1, cov1), (mu2, cov2) = (sample.moments(without()[None]) for sample in (a, b))
+    unit = 1 / (1 + _STEP * deviations)
+    square = unit[:, :, None] * unit[:, None, :]
+    of_scale = _distance(mu1 * unit, cov1 * square, mu2 * unit, cov2 * square).var(ddof=1) / _STEP**2
+    return Measurement(value, float(np.sqrt(max(first - second, second) + of_scale)))

@@ -1,4 +1,4 @@
-"""What every metric answers, and what it asks of its samples."""
+"""What every metric answers, what it asks of its samples, and how they fluctuate."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from partigan.errors import PartiganError
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 
 
 class Measurement(NamedTuple):
@@ -24,89 +25,96 @@ class Measurement(NamedTuple):
     error: float
 
 
-def features(sample: ArrayLike, name: str, ndim: int = 2) -> Floats:
-    """A sample as float64 array of the dimensions asked for, without NaN and infinities.
+def table(sample: ArrayLike, name: str) -> Floats:
+    """A sample as a float64 array ``(rows, features)`` of finite numbers.
 
     Args:
-        sample: numpy array or torch tensor; ``(rows,)`` counts as one feature, ``(rows, 1)``, where ``ndim`` is 2.
+        sample: numpy array or torch tensor; ``(rows,)`` counts as one feature.
         name: what messages call it.
-        ndim: the number of dimensions.
 
     Returns:
-        The sample, float64.
+        The sample, ``(rows, features)``.
 
     Raises:
-        PartiganError: for another number of dimensions and for values that are not finite.
+        PartiganError: for other dimensions and for values that are not finite.
     """
     array = np.asarray(sample, dtype=np.float64)
-    if array.ndim == 1 and ndim == 2:
+    if array.ndim == 1:
         array = array[:, None]
-    if array.ndim != ndim:
-        raise PartiganError(f"the {name} sample must have {ndim} dimensions, not the shape {array.shape}")
-    if not np.isfinite(array).all():
-        finite = np.isfinite(array).reshape(len(array), -1).all(1)
-        raise PartiganError(
-            f"the {name} sample has NaN or infinite values in {np.sum(~finite)} of {len(array)} rows, "
-            f"the first of them row {np.argmin(finite)}"
-        )
+    if array.ndim != 2:
+        raise PartiganError(f"the {name} sample must have the shape (rows, features), not {array.shape}")
+    refuse_infinite(np.asarray(np.isfinite(array).all(1)), name)
     return array
 
 
-def same_features(real: Floats, fake: Floats) -> None:
-    """Refuse samples that differ in the number of features, their last axis.
+def refuse_infinite(finite: NDArray[np.bool_], name: str) -> None:
+    """Raise an error unless all rows are finite.
+
+    Args:
+        finite: ``(rows,)``, True for the rows that are.
+        name: what messages call the sample.
 
     Raises:
-        PartiganError: if they differ.
+        PartiganError: with the number of rows that are not, and the first.
+    """
+    if not finite.all():
+        raise PartiganError(
+            f"the {name} sample has NaN or infinite values in {np.sum(~finite)} of {len(finite)} rows, "
+            f"the first of them row {np.argmin(finite)}"
+        )
+
+
+def comparable(real: NDArray[np.floating], fake: NDArray[np.floating], rows: int) -> None:
+    """Raise an error unless two samples have the same features, in their last axis, and enough rows.
+
+    Args:
+        real: ``(rows, ..., features)``.
+        fake: ``(rows, ..., features)``.
+        rows: the least number of rows.
+
+    Raises:
+        PartiganError: if not.
     """
     if real.shape[-1] != fake.shape[-1]:
         raise PartiganError(
             f"the real sample has {real.shape[-1]} features and the fake sample {fake.shape[-1]}; "
             "they must have the same"
         )
+    for name, sample in (("real", real), ("fake", fake)):
+        if len(sample) < rows:
+            raise PartiganError(f"the {name} sample has {len(sample)} rows; at least {rows} are needed")
 
 
-def enough(sample: Floats, rows: int, name: str) -> None:
-    """Refuse a sample with fewer rows than needed.
-
-    Raises:
-        PartiganError: if there are fewer.
-    """
-    if len(sample) < rows:
-        raise PartiganError(f"{rows} rows are needed of the {name} sample; it has {len(sample)}")
-
-
-def draws(rows: int, size: int, batches: int, rng: np.random.Generator) -> list[NDArray[np.intp]]:
+def draws(rows: int, size: int, batches: int, rng: np.random.Generator) -> list[Rows]:
     """Rows of batches: consecutive parts of a random order; of another one once no whole part is left.
 
-    So batches are disjoint as long as there are rows, and never hold a row twice.
+    So no batch holds a row twice, and batches are disjoint as long as there are rows.
 
     Args:
         rows: number of rows of the sample.
-        size: number of rows of a batch, not more.
+        size: number of rows of a batch, not more than there are.
         batches: number of batches.
         rng: makes the order.
 
     Returns:
-        The indices of each batch, ``(size,)``.
+        The rows of each batch, ``(size,)``.
     """
-    parts: list[NDArray[np.intp]] = []
+    parts: list[Rows] = []
     while len(parts) < batches:
         order = rng.permutation(rows)
         parts += [order[first : first + size] for first in range(0, rows - size + 1, size)]
     return parts[:batches]
 
 
-def fluctuations(
-    batches: list[NDArray[np.intp]], covariance: Floats, replicas: int, rng: np.random.Generator
-) -> Floats:
-    """Normal deviations that means over batches of rows have from their expectation.
+def fluctuations(batches: list[Rows], covariance: Floats, replicas: int, rng: np.random.Generator) -> Floats:
+    """Normal deviations of the means over batches of rows from their expectation.
 
-    Batches that share rows fluctuate together: Cov(mean_k, mean_l) = covariance * shared rows / (size_k * size_l).
+    Batches that share rows fluctuate together: Cov(mean_k, mean_l) = covariance * shared / (size_k * size_l).
 
     Args:
-        batches: the indices of the rows of each batch.
-        covariance: of one row, ``(quantities, quantities)``.
-        replicas: number of independent deviations to draw.
+        batches: the rows of each batch.
+        covariance: of a single row, ``(quantities, quantities)``.
+        replicas: number of deviations to draw.
         rng: draws them.
 
     Returns:
@@ -125,20 +133,20 @@ def _root(matrix: Floats) -> Floats:
 
 
 def largest(sample: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Greatest absolute value of each feature, and how much it would differ in other samples of the same size.
+    """Greatest absolute value of each feature, and how it fluctuates from sample to sample.
 
-    The greatest values of tenths of the sample fluctuate like that of the sample itself where the tail falls
-    exponentially: exact for that limit of extreme values, within 20 % for normal and log-normal tails.
+    The greatest values of the tenths of a sample fluctuate like that of the whole where the tail of the distribution
+    is exponential; for normal tails 10 % more, for log-normal ones 10 to 20 % less.
 
     Args:
         sample: ``(rows, features)``.
         rng: makes the tenths.
 
     Returns:
-        The greatest values ``(features,)``, 1 where all are 0, and ``(10, features)`` replicas of them.
+        The greatest values ``(features,)``, 1 in place of 0, and relative deviations that they might have,
+        ``(10, features)``.
     """
     size = np.abs(sample)
-    greatest = size.max(0)
-    parts = np.stack([size[rows].max(0) for rows in np.array_split(rng.permutation(len(size)), 10)])
-    replicas = greatest + parts - parts.mean(0)
-    return np.where(greatest > 0, greatest, 1), np.where(replicas > 0, replicas, 1)
+    greatest = np.where(size.any(0), size.max(0), 1)
+    tenths = np.stack([size[rows].max(0) for rows in np.array_split(rng.permutation(len(size)), 10)])
+    return greatest, (tenths - tenths.mean(0)) / greatest

@@ -14,17 +14,17 @@ from numpy.typing import ArrayLike
 from partigan.metrics.measurement import (
     Floats,
     Measurement,
+    comparable,
     draws,
-    enough,
-    features,
     fluctuations,
     largest,
-    same_features,
+    table,
 )
 
 _LANDMARKS = 300  # rows whose kernels span the space in which the error is reckoned
 _ROWS = 10_000  # of each sample, for the error
 _REPLICAS = 400  # simulated for the error
+_STEP = 0.1  # for the derivative with respect to the scale of the features
 _CHUNK = 128  # rows of a kernel matrix at a time, which then stays in the cache
 
 
@@ -90,17 +90,15 @@ def kpd(
     Raises:
         PartiganError: for values that are not finite, differing features and samples smaller than a batch.
     """
-    samples = features(real, "real"), features(fake, "fake")
-    same_features(*samples)
-    for name, sample in zip(("real", "fake"), samples, strict=True):
-        enough(sample, max(batch_size, 10), name)
-    scale, scales = largest(samples[0], rng)
+    samples = table(real, "real"), table(fake, "fake")
+    comparable(*samples, rows=max(batch_size, 20))
+    scale, deviations = largest(samples[0], rng)
     parts = [draws(len(sample), batch_size, batches, rng) for sample in samples]
     u, v = (_lift(sample / scale) for sample in samples)
     value = float(np.median([_mmd2(u[i], v[j]) for i, j in zip(*parts, strict=True)]))
 
     some = [sample[rng.permutation(len(sample))[:_ROWS]] for sample in samples]
-    landmarks = np.concatenate([rows[:_LANDMARKS//2] for rows in some])
+    landmarks = np.concatenate([rows[: _LANDMARKS // 2] for rows in some])
 
     def embed(scale: Floats) -> list[Floats]:
         """Both samples in coordinates in which the kernel is the scalar product."""
@@ -110,18 +108,21 @@ def kpd(
         axes = vectors[:, kept] / np.sqrt(values[kept])
         return [_kernel(_lift(rows / scale), base) @ axes for rows in some]
 
-    def squared(embedded: list[Floats]) -> float:
+    def squared(embedded: list[Floats], c=1) -> float:
         x, y = embedded
-        return float(np.square(x.mean(0) - y.mean(0)).sum() - sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y)))
+        return float(np.square(x.mean(0) - y.mean(0)).sum() - c * sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y)))
 
     embedded = embed(scale)
     covariances = [np.cov(w.T) for w in embedded]
     difference = embedded[0].mean(0) - embedded[1].mean(0)
-    difference *= np.sqrt(max(squared(embedded), 0) / max(np.square(difference).sum(), 1e-300))
+    difference *= np.sqrt(max(squared(embedded, C), 0) / max(np.square(difference).sum(), 1e-300))
     x, y = (fluctuations(part, cov, _REPLICAS, rng) for part, cov in zip(parts, covariances, strict=True))
     bias = sum(np.trace(cov) for cov in covariances) / batch_size
     medians = np.median(np.square(difference + x - y).sum(-1) - bias, axis=-1)
-    rescaled = np.array([squared(embed(other)) for other in scales])
-    dbg.append((medians.var(),rescaled.var(ddof=1)))
+    rescaled = np.array([squared(embed(scale * (1 + _STEP * deviation))) for deviation in deviations]) / _STEP
+    dbg.append((medians.var(), rescaled.var(ddof=1)))
     return Measurement(value, float(np.sqrt(medians.var() + rescaled.var(ddof=1))))
-dbg=[]
+
+
+dbg = []
+C = 1

@@ -15,7 +15,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -197,7 +199,7 @@ def _spread(arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
         yield from (_make_chunk(*each) for each in arguments)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
         try:
             for future in as_completed([pool.submit(_make_chunk, *each) for each in arguments]):
                 yield future.result()
@@ -209,8 +211,17 @@ def _spread(arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _as_worker() -> None:
+    """One thread, no answer to Ctrl-C, which is the parent's to answer, and no life without the parent."""
     os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _make_chunk(
