@@ -60,8 +60,8 @@ def main() -> None:
         data, trained = folder / "simulation", folder / "training"
         jobs = {
             "simulation": ["simulate", "jets", "--flavour", "t", "--n", "6000", "--workers", "2"],
-            "training": ["train", "--config", "mdma", "--data", str(data), "--trainer.max_steps", "400", *SHORT],
-            "generation": ["generate", str(trained), "--n", "400000", "--threads", "1"],
+            "training": ["train", "--config", "mdma", "--data", str(data), "--trainer.max_steps", "1200", *SHORT],
+            "generation": ["generate", str(trained), "--n", "1000000", "--threads", "1"],
         }
         for job, arguments in jobs.items():
             whole, disturbed = folder / job, folder / f"{job}-disturbed"

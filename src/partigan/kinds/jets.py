@@ -141,7 +141,8 @@ class Jets(Kind):
             for title, (label, style) in _FIGURES.items()
         }
         extent = (-0.8, 0.8, -0.8, 0.8)
-        figures["Average jet image"] = images(_image(real, extent), _image(fake, extent), extent)
+        jets = min(len(real["mask"]), len(fake["mask"]))  # as many of both, or the fainter pixels could not be compared
+        figures["Average jet image"] = images(_image(real, extent, jets), _image(fake, extent, jets), extent)
         return figures
 
     def provenance(self, path: Path) -> dict[str, Any]:
@@ -167,9 +168,8 @@ def _columns(sample: Observables) -> dict[str, NDArray[Any]]:
     return dict(zip(_FIGURES, (*particles, sample["mass"], sample["multiplicity"], *logs), strict=True))
 
 
-def _image(sample: Observables, extent: tuple[float, float, float, float], pixels: int = 40) -> NDArray[Any]:
-    """Mean pt_rel of a jet in pixels of (eta_rel, phi_rel), ``(pixels, pixels)``, phi along the rows."""
-    eta, phi, pt = (sample["particles"][..., feature][sample["mask"]] for feature in range(3))
-    ranges = (extent[2:], extent[:2])
-    total, _, _ = np.histogram2d(phi, eta, bins=pixels, range=ranges, weights=pt)
-    return total / len(sample["mask"])
+def _image(sample: Observables, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:
+    """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows."""
+    eta, phi, pt = sample["particles"][:jets][sample["mask"][:jets]].T
+    total, _, _ = np.histogram2d(phi, eta, bins=40, range=(extent[2:], extent[:2]), weights=pt)
+    return np.asarray(total / jets)

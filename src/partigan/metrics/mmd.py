@@ -21,7 +21,7 @@ from partigan.metrics.measurement import (
     table,
 )
 
-_LANDMARKS = 300  # rows whose kernels span the space in which the error is reckoned
+_LANDMARKS = 100  # rows whose kernels span the space in which the error is reckoned
 _ROWS = 10_000  # of each sample, for the error
 _REPLICAS = 400  # simulated for the error
 _STEP = 0.1  # for the derivative with respect to the scale of the features

@@ -80,6 +80,7 @@ def images(real: Values, fake: Values, extent: tuple[float, float, float, float]
     """
     positive = real[real > 0]
     norm = LogNorm(float(np.quantile(positive, 0.05)), float(positive.max())) if len(positive) else None
+    colours = mpl.colormaps["viridis"].with_extremes(under="white", bad="white")
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
@@ -89,10 +90,10 @@ def images(real: Values, fake: Values, extent: tuple[float, float, float, float]
                 origin="lower",
                 extent=extent,
                 norm=norm,
-                cmap="viridis",
+                cmap=colours,
                 aspect="equal",
             )
-            axis.set(title=title, xlabel=r"$\eta^{\mathrm{rel}}$")
+            axis.set(title=title, xlabel=r"$\eta^{\mathrm{rel}}$", xticks=np.linspace(*extent[:2], 5))
         axes[0].set_ylabel(r"$\phi^{\mathrm{rel}}$")
         figure.colorbar(shown, ax=axes, label=r"mean $p_T^{\mathrm{rel}}$ in a pixel")
     return figure
