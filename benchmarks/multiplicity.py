@@ -48,7 +48,10 @@ def main() -> None:
         if flavour in reference:
             theirs = f"{reference[flavour].mean():.1f} / {reference[flavour].std():.1f}"
             distance = f"{wasserstein_1d(number, reference[flavour]):.1f}"
-        print(f"| {flavour} | {number.mean():.1f} / {number.std():.1f} | {theirs} | {distance} | {ratio:.2f} |", flush=True)
+        print(
+            f"| {flavour} | {number.mean():.1f} / {number.std():.1f} | {theirs} | {distance} | {ratio:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

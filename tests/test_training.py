@@ -133,7 +133,13 @@ def test_resuming_with_other_options_or_data_is_refused(jet_file: JetFile, tmp_p
 
 def test_minutes_become_steps_once(jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("partigan.training.trainer.MEASURE_SECONDS", 0.1)
-    options = {**SHORT, "trainer.max_steps": 10_000, "trainer.max_minutes": 0.02, "trainer.validations": 2}
+    options = {
+        **SHORT,
+        "trainer.gradient_clip": 1.0,
+        "trainer.max_steps": 10_000,
+        "trainer.max_minutes": 0.02,
+        "trainer.validations": 2,
+    }
     run = train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=options)
     plan = run.manifest["plan"]
     assert 1 <= plan["max_steps"] < 10_000

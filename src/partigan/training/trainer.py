@@ -178,13 +178,16 @@ class Trainer:
             return {"max_steps": self.max_steps}
         twin = copy.deepcopy(system)
         players = _Players(self.fabric, twin)
-        for warm in range(5):
-            players.train_step(warm, 100, loader, seed, self.gradient_clip)
-        began, steps = time.monotonic(), 0
-        while time.monotonic() - began < MEASURE_SECONDS or steps < 5:
-            players.train_step(steps, 100, loader, seed, self.gradient_clip)
-            steps += 1
-        per_step = (time.monotonic() - began) / steps
+
+        def seconds_per_step(steps: int) -> float:
+            began = time.monotonic()
+            for step in range(steps):
+                players.train_step(step, 100, loader, seed, self.gradient_clip)
+            return (time.monotonic() - began) / steps
+
+        seconds_per_step(5)
+        steps = self.fabric.broadcast(max(int(MEASURE_SECONDS / seconds_per_step(5)), 5))  # the same in all processes
+        per_step = seconds_per_step(steps)
         validate(twin.networks["generator"], 0)
         began = time.monotonic()
         validate(twin.networks["generator"], 0)
@@ -250,7 +253,7 @@ class _Players:
         if self.fabric.world_size > 1:
             self._average(parameters)
         if clip is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, clip)
+            self.fabric.clip_gradients(self.networks[phase.update[0]], optimizer, max_norm=clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return {f"{label}/{name}": value.detach() for name, value in losses.items()}
