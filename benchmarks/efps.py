@@ -13,8 +13,8 @@ import statistics
 import time
 
 import torch
-from mdma import sample
 
+from mdma import sample
 from partigan.observables.jets import FPD_GRAPHS, efps
 
 JETS = 25_000

@@ -3,8 +3,8 @@
     python benchmarks/survival.py [--kills 10]
 
 Each job first runs undisturbed; the disturbed twin is killed at moments drawn uniformly over the time that the first
-one took, goes on with --resume, and has to end with the same file (simulation, generation) or the same weights, averages
-and optimiser state (training).
+one took (8 s at most), goes on with --resume, and has to end with the same file (simulation, generation) or the same
+weights, averages and optimiser state (training).
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from partigan.metrics.measurement import (
     table,
 )
 
-_LANDMARKS = 100  # rows whose kernels span the space in which the error is reckoned
+_LANDMARKS = 300  # rows whose kernels span the space in which the error is reckoned
 _ROWS = 10_000  # of each sample, for the error
 _REPLICAS = 400  # simulated for the error
 _STEP = 0.1  # for the derivative with respect to the scale of the features
@@ -108,21 +108,16 @@ def kpd(
         axes = vectors[:, kept] / np.sqrt(values[kept])
         return [_kernel(_lift(rows / scale), base) @ axes for rows in some]
 
-    def squared(embedded: list[Floats], c=1) -> float:
+    def squared(embedded: list[Floats]) -> float:
         x, y = embedded
-        return float(np.square(x.mean(0) - y.mean(0)).sum() - c * sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y)))
+        return float(np.square(x.mean(0) - y.mean(0)).sum() - sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y)))
 
     embedded = embed(scale)
     covariances = [np.cov(w.T) for w in embedded]
     difference = embedded[0].mean(0) - embedded[1].mean(0)
-    difference *= np.sqrt(max(squared(embedded, C), 0) / max(np.square(difference).sum(), 1e-300))
+    difference *= np.sqrt(max(squared(embedded), 0) / max(np.square(difference).sum(), 1e-300))
     x, y = (fluctuations(part, cov, _REPLICAS, rng) for part, cov in zip(parts, covariances, strict=True))
     bias = sum(np.trace(cov) for cov in covariances) / batch_size
     medians = np.median(np.square(difference + x - y).sum(-1) - bias, axis=-1)
     rescaled = np.array([squared(embed(scale * (1 + _STEP * deviation))) for deviation in deviations]) / _STEP
-    dbg.append((medians.var(), rescaled.var(ddof=1)))
     return Measurement(value, float(np.sqrt(medians.var() + rescaled.var(ddof=1))))
-
-
-dbg = []
-C = 1

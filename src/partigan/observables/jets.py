@@ -101,8 +101,7 @@ def _mask(x: Tensor, mask: Tensor | None) -> Tensor:
     """The mask of the jets, all True for None, after a look at the shapes."""
     if x.ndim != 3 or x.shape[-1] < 3:
         raise PartiganError(
-            "jets must have the shape (batch, particles, 3 or more: eta_rel, phi_rel, pt_rel), "
-            f"not {tuple(x.shape)}"
+            f"jets must have the shape (batch, particles, 3 or more: eta_rel, phi_rel, pt_rel), not {tuple(x.shape)}"
         )
     if mask is None:
         return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
@@ -188,9 +187,7 @@ _Product = tuple[_Expression, ...]
 
 def _transpose(matrices: _Product) -> _Product:
     return tuple(
-        sorted(
-            ("chain", _transpose(m[3]), m[2], _transpose(m[1])) if m[0] == "chain" else m for m in matrices
-        )
+        sorted(("chain", _transpose(m[3]), m[2], _transpose(m[1])) if m[0] == "chain" else m for m in matrices)
     )
 
 
@@ -223,9 +220,7 @@ def _reduce(graph: Graph) -> tuple[_Product, ...]:
                 matrices[i][j] = tuple(sorted((*matrices[i].get(j, ()), ("chain", into[i], own, out[j]))))
                 matrices[j][i] = _transpose(matrices[i][j])
             case _:
-                raise PartiganError(
-                    f"the EFP of {graph} needs more than products of matrices; use simpler graphs"
-                )
+                raise PartiganError(f"the EFP of {graph} needs more than products of matrices; use simpler graphs")
     return tuple(components)
 
 
