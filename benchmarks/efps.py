@@ -9,6 +9,7 @@ Multiplicities are those of real top jets of JetNet where the reference data is 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import time
 
@@ -29,7 +30,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print(f"36 EFPs of {JETS:,} jets, {options.threads} threads, median of {options.repeats}\n")
-    print("| particles | seconds | energyflow, quoted | quoted / measured |\n|---|---|---|---|")
+    print("| particles | seconds | energyflow, quoted | quoted / measured | peak memory of the process, MB |")
+    print("|---|---|---|---|---|")
     for particles, quoted in QUOTED.items():
         jets = sample(particles, JETS)
         x = torch.cat((0.2 * jets.x[..., :2], jets.x[..., 2:].abs()), dim=-1)
@@ -40,7 +42,8 @@ def main() -> None:
                 efps(x, jets.mask, FPD_GRAPHS)
                 times.append(time.perf_counter() - began)
         seconds = statistics.median(times[1:])
-        print(f"| {particles} | {seconds:.2f} | {quoted:.0f} | {quoted / seconds:.0f} |", flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(f"| {particles} | {seconds:.2f} | {quoted:.0f} | {quoted / seconds:.0f} | {peak} |", flush=True)
 
 
 if __name__ == "__main__":

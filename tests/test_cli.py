@@ -8,6 +8,7 @@ import pytest
 import partigan
 from conftest import JetFile
 from partigan.cli import main
+from partigan.data.jets import read_jets
 from partigan.errors import PartiganError
 
 
@@ -83,6 +84,12 @@ def test_mistakes_are_one_line_and_status_2(
     assert output.err.startswith("partigan: ")
     assert message in output.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_may_be_written_with_dashes(tmp_path: Path) -> None:
+    main(["simulate", "jets", "--flavour", "q", "--n", "4", "--pt-window=0.02", "--out", str(tmp_path / "a-b.h5")])
+    settings = read_jets(tmp_path / "a-b.h5").attributes["pythia_settings"]
+    assert "pTHatMax = 1020.0" in settings
 
 
 def test_debug_shows_the_traceback() -> None:

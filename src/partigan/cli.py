@@ -17,7 +17,7 @@ Run = Callable[[Namespace], object]
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; an error that the user can mend is one line on standard error and exit status 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = [_underscored(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in arguments
     try:
         _dispatch([argument for argument in arguments if argument != "--debug"])
@@ -27,6 +27,12 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         _fail(str(error), 2)
+
+
+def _underscored(argument: str) -> str:
+    """``--pt-window`` is ``--pt_window``; values are left alone."""
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
 
 
 def _fail(message: str, status: int) -> None:

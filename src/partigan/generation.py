@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,7 +41,7 @@ def generate(
         seed: makes the file reproducible.
         multiplicity: file of samples from whose training split the numbers of particles are drawn; None = those that
             the run was trained on.
-        threads: torch's threads; None = all usable cores.
+        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
         resume: go on with an interrupted generation.
         overwrite: replace an existing file.
         trust: follow class paths outside partigan and torch.
@@ -55,7 +54,8 @@ def generate(
     """
     if n < 1:
         raise PartiganError(f"n = {n}; at least one sample is needed")
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    if threads is not None:
+        torch.set_num_threads(threads)
     sampler = load(run, trust)
     manifest = Run(run).manifest
     if multiplicity is not None:

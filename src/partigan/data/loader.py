@@ -33,7 +33,7 @@ class Loader:
         if self.per_epoch == 0:
             raise PartiganError(
                 f"the training sample has {len(sample)} samples, fewer than one batch of {batch_size} for each of "
-                f"{world} processes; lower --batch_size or simulate more"
+                f"{world} processes; lower --trainer.batch_size or simulate more"
             )
         self._epoch, self._order = -1, torch.zeros(0, dtype=torch.long)
 

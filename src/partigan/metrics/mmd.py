@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from partigan.errors import PartiganError
 from partigan.metrics.measurement import (
     Floats,
     Measurement,
@@ -21,15 +22,15 @@ from partigan.metrics.measurement import (
     table,
 )
 
-_LANDMARKS = 300  # rows whose kernels span the space in which the error is reckoned
+_CHUNK = 128  # rows of a kernel matrix at a time, which then stays in the cache
 _ROWS = 10_000  # of each sample, for the error
+_LANDMARKS = 150  # rows of each sample whose kernels span the space in which the error is reckoned
 _REPLICAS = 400  # simulated for the error
 _STEP = 0.1  # for the derivative with respect to the scale of the features
-_CHUNK = 128  # rows of a kernel matrix at a time, which then stays in the cache
 
 
 def _lift(rows: Floats) -> Floats:
-    """u(x) with the kernel k(x, y) = (x.y / d + 1)^4 = (u(x).u(y))^4."""
+    """u(x) with k(x, y) = (x.y / d + 1)^4 = (u(x).u(y))^4."""
     return np.concatenate([rows / np.sqrt(rows.shape[1]), np.ones((len(rows), 1))], 1)
 
 
@@ -45,16 +46,17 @@ def _kernel_sum(u: Floats, v: Floats) -> float:
     return total
 
 
-def _diagonal(u: Floats) -> Floats:
-    """k(x, x) of each row."""
-    return np.asarray(np.square(u).sum(1) ** 4)
-
-
 def _mmd2(u: Floats, v: Floats) -> float:
-    """Unbiased estimate of the squared maximum mean discrepancy (Gretton et al., eq. 3)."""
+    """Unbiased estimate of MMD^2 between samples of the same size (Gretton et al., eq. 3)."""
     n = len(u)
-    within = sum(_kernel_sum(w, w) - _diagonal(w).sum() for w in (u, v)) / (n * (n - 1))
+    within = sum(_kernel_sum(w, w) - (np.square(w).sum(1) ** 4).sum() for w in (u, v)) / (n * (n - 1))
     return float(within - 2 * _kernel_sum(u, v) / n**2)
+
+
+def _squared_difference(x: Floats, y: Floats) -> float:
+    """Unbiased estimate of the squared difference of the means of two samples."""
+    noise = sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y))
+    return float(np.square(x.mean(0) - y.mean(0)).sum() - noise)
 
 
 def kpd(
@@ -65,17 +67,18 @@ def kpd(
     batches: int = 10,
     batch_size: int = 5000,
 ) -> Measurement:
-    """Kernel physics distance: MMD^2 with a polynomial kernel, median over batches (arXiv:2211.10295, section III).
+    """Kernel physics distance: MMD^2 of a polynomial kernel, median over batches.
 
-    The features are divided by their greatest absolute value in the real sample; k(x, y) = (x.y / d + 1)^4 with
-    d features; MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y) is estimated without bias, so for samples of one
-    distribution it scatters about 0 and may be negative. Batches are drawn without repetition as long as there are
-    rows.
+    MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), with k(x, y) = (x.y / d + 1)^4 for d features divided by
+    their greatest absolute value in the real sample (arXiv:2211.10295, section III). It is estimated
+    without bias, so for samples of one distribution it scatters about 0 and may be negative. No batch
+    holds a row twice, and batches are disjoint as long as there are rows.
 
-    The error is that of the median and holds the fluctuations of both samples and of the greatest values. In the
-    space spanned by the kernels of some rows (Nyström) MMD^2 is the squared length of a difference of means;
-    normally distributed means with the covariances found there, with those of batches that share rows, are put
-    through the same procedure.
+    The error is that of the median and holds the fluctuations of both samples and of the greatest values.
+    MMD^2 is a squared difference of means in the space of the kernel, here in that part of it which the
+    kernels of some rows span; normally distributed means about the difference found there (less what noise
+    explains), with the covariance of the rows, are put through the same procedure. Where the features have
+    long tails it takes some thousands of rows to be right.
 
     Args:
         real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``.
@@ -88,36 +91,38 @@ def kpd(
         The distance, dimensionless, and its error.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and samples smaller than a batch.
+        PartiganError: for values that are not finite, differing features, samples smaller than a batch, and
+            batches of less than 20 rows.
     """
+    if batches < 1 or batch_size < 20:
+        raise PartiganError(f"KPD needs batches of 20 rows or more, not {batches} of {batch_size}")
     samples = table(real, "real"), table(fake, "fake")
-    comparable(*samples, rows=max(batch_size, 20))
+    comparable(*samples, rows=batch_size)
     scale, deviations = largest(samples[0], rng)
     parts = [draws(len(sample), batch_size, batches, rng) for sample in samples]
     u, v = (_lift(sample / scale) for sample in samples)
     value = float(np.median([_mmd2(u[i], v[j]) for i, j in zip(*parts, strict=True)]))
 
     some = [sample[rng.permutation(len(sample))[:_ROWS]] for sample in samples]
-    landmarks = np.concatenate([rows[: _LANDMARKS // 2] for rows in some])
+    landmarks = np.concatenate([rows[:_LANDMARKS] for rows in some])
 
     def embed(scale: Floats) -> list[Floats]:
-        """Both samples in coordinates in which the kernel is the scalar product."""
+        """Coordinates of both samples whose scalar product is the kernel (Nyström)."""
         base = _lift(landmarks / scale)
         values, vectors = np.linalg.eigh(_kernel(base, base))
         kept = values > 1e-10 * values[-1]
         axes = vectors[:, kept] / np.sqrt(values[kept])
         return [_kernel(_lift(rows / scale), base) @ axes for rows in some]
 
-    def squared(embedded: list[Floats]) -> float:
-        x, y = embedded
-        return float(np.square(x.mean(0) - y.mean(0)).sum() - sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y)))
-
-    embedded = embed(scale)
-    covariances = [np.cov(w.T) for w in embedded]
-    difference = embedded[0].mean(0) - embedded[1].mean(0)
-    difference *= np.sqrt(max(squared(embedded), 0) / max(np.square(difference).sum(), 1e-300))
-    x, y = (fluctuations(part, cov, _REPLICAS, rng) for part, cov in zip(parts, covariances, strict=True))
-    bias = sum(np.trace(cov) for cov in covariances) / batch_size
-    medians = np.median(np.square(difference + x - y).sum(-1) - bias, axis=-1)
-    rescaled = np.array([squared(embed(scale * (1 + _STEP * deviation))) for deviation in deviations]) / _STEP
-    return Measurement(value, float(np.sqrt(medians.var() + rescaled.var(ddof=1))))
+    x, y = embed(scale)
+    difference = x.mean(0) - y.mean(0)
+    length = max(np.linalg.norm(difference), np.finfo(float).tiny)
+    difference *= np.sqrt(max(_squared_difference(x, y), 0)) / length
+    covariances = [np.atleast_2d(np.cov(w.T)) for w in (x, y)]
+    deviation_x, deviation_y = (
+        fluctuations(part, covariance, _REPLICAS, rng) for part, covariance in zip(parts, covariances, strict=True)
+    )
+    bias = sum(np.trace(covariance) for covariance in covariances) / batch_size
+    replicas = np.median(np.square(difference + deviation_x - deviation_y).sum(-1) - bias, axis=-1)
+    rescaled = np.array([_squared_difference(*embed(scale * (1 + _STEP * d))) for d in deviations])
+    return Measurement(value, float(np.sqrt(replicas.var() + rescaled.var(ddof=1) / _STEP**2)))

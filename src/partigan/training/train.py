@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -53,7 +52,7 @@ def train(
         data: the file of training samples; train and valid splits are used, the test split is not looked at.
         out: run directory to make.
         seed: makes the run reproducible, bit for bit on the same machine and number of threads.
-        threads: torch's threads; None = all usable cores.
+        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
         resume: go on with an interrupted run, or start it where there is none.
         overwrite: replace an existing run.
         overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
@@ -85,7 +84,8 @@ def run_training(
     going_on = resume and run.exists
     if not going_on:
         refuse_existing(out, overwrite or resume)
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    if threads is not None:
+        torch.set_num_threads(threads)
     kind = kind_named(config["kind"])
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
     _fill(config["system"], kind.network_arguments(real))
