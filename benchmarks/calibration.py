@@ -2,9 +2,9 @@
 
     python benchmarks/calibration.py [--replicas 200]
 
-The samples and metrics are those of tests/test_metrics.py, which checks the same with fewer replicas: clouds of correlated
-particles and tables of correlated features with tails, 1,000 samples each, equal to the reference ("null") or 1.3 times as
-wide. 1 is right; with 200 replicas the spread itself is known to 5 %.
+The samples and metrics are those of tests/test_metrics.py, which checks the same with fewer replicas: clouds of
+correlated particles and tables of correlated features with tails, 1,000 samples each, equal to the reference ("null")
+or 1.3 times as wide. 1 is right; with 200 replicas the spread itself is known to 5 %.
 """
 
 from __future__ import annotations

@@ -24,18 +24,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.layers import weight_normalised
 
 Activation = Callable[[Tensor], Tensor]
 Linear = Callable[[int, int], nn.Linear]
-
-
-def weight_normalised(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer with weight normalisation (T. Salimans, D. Kingma, arXiv:1602.07868)."""
-    layer: nn.Linear = weight_norm(nn.Linear(inputs, outputs))
-    return layer
 
 
 class MeanFieldBlock(nn.Module):
