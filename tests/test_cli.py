@@ -92,6 +92,24 @@ def test_options_may_be_written_with_dashes(tmp_path: Path) -> None:
     assert "pTHatMax = 1020.0" in settings
 
 
+def test_overwrite_never_removes_what_is_not_ours(jet_file: JetFile, tmp_path: Path) -> None:
+    data, mine = jet_file(2000), tmp_path / "thesis"
+    mine.mkdir()
+    (mine / "chapter.tex").write_text("years of work")
+    for command in (
+        ["train", "--config", "mdma", "--data", str(data), "--trainer.max_steps", "2", "--threads", "1"],
+        ["evaluate", "--real", str(data), "--fake", str(data)],
+    ):
+        with pytest.raises(SystemExit) as stop:
+            main([*command, "--out", str(mine), "--overwrite"])
+        assert stop.value.code == 2
+        assert (mine / "chapter.tex").exists()
+    report = tmp_path / "report"
+    for _ in range(2):
+        main(["evaluate", "--real", str(data), "--fake", str(data), "--out", str(report), "--overwrite"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["jets.h5", "report", "thesis"]
+
+
 def test_debug_shows_the_traceback() -> None:
     with pytest.raises(PartiganError):
         main(["generate", "missing", "--n", "3", "--out", "x.h5", "--debug"])

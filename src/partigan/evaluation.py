@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from rich.table import Table
 from partigan import __version__
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.files import atomic, refuse_existing, write_json
+from partigan.files import atomic_folder, refuse_existing, write_json
 from partigan.kinds import kind_named
 from partigan.metrics.measurement import Measurement
 from partigan.progress import console
@@ -129,17 +128,13 @@ def evaluate(
         "In-sample: the same metric between real samples, the other splits of the real file in place of the generated "
         "sample. A perfect generator reaches it and no more."
     )
-    if out.exists():
-        shutil.rmtree(out)
-    for images in sections.values():
-        for title, data in images.items():
-            with atomic(out / f"{_slug(title)}.png") as temporary:
-                temporary.write_bytes(data)
-    with atomic(out / "report.html") as temporary:
-        temporary.write_text(
-            page(f"partigan: {Path(fake or str(run)).name}", summary, header, rows, note, sections, provenance)
-        )
-    write_json(out / "metrics.json", metrics)
+    title = f"partigan: {Path(fake or str(run)).name}"
+    with atomic_folder(out, "metrics.json") as folder:
+        for images in sections.values():
+            for caption, data in images.items():
+                (folder / f"{_slug(caption)}.png").write_bytes(data)
+        (folder / "report.html").write_text(page(title, summary, header, rows, note, sections, provenance))
+        write_json(folder / "metrics.json", metrics)
     return Evaluation(metrics, out / "report.html")
 
 

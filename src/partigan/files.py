@@ -36,6 +36,37 @@ def atomic(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextmanager
+def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` that takes its name, and the place of an older one, when all went well.
+
+    Args:
+        path: the folder to make.
+        marker: a file that every such folder has; one without it is somebody else's and is never removed.
+    """
+    remove_folder(path, marker, really=False)
+    with atomic(path) as temporary:
+        temporary.mkdir()
+        try:
+            yield temporary
+            remove_folder(path, marker)
+        except BaseException:
+            shutil.rmtree(temporary)
+            raise
+
+
+def remove_folder(path: Path, marker: str, really: bool = True) -> None:
+    """Remove a folder that partigan made, or an empty one; raise for anything else that stands there."""
+    if not path.exists():
+        return
+    if path.is_file() or (
+        any(not child.name.startswith(".") for child in path.iterdir()) and not (path / marker).exists()
+    ):
+        raise PartiganError(f"{path} is not a folder that partigan made (it has no {marker}); choose another --out")
+    if really:
+        shutil.rmtree(path)
+
+
 def assure_room(path: Path, size: int) -> None:
     """Raise `OSError` where ``size`` more bytes do not fit behind the file's end.
 

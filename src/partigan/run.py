@@ -35,7 +35,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.config_file, self.weights = self.path / "config.yaml", self.path / "generator.safetensors"
-        self._transform, self._manifest = self.path / "transform.json", self.path / "manifest.json"
+        self.transform_file, self._manifest = self.path / "transform.json", self.path / "manifest.json"
 
     @property
     def exists(self) -> bool:
@@ -43,8 +43,8 @@ class Run:
         return self.config_file.exists()
 
     def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
-        """Write what a training starts from; the configuration last, so that a run exists or not."""
-        write_json(self._transform, transform)
+        """Write what a training starts from: the transform first, the configuration last, so that a run exists or not."""
+        write_json(self.transform_file, transform)
         write_json(self._manifest, manifest)
         with atomic(self.config_file) as temporary:
             temporary.write_text(config)
@@ -73,7 +73,7 @@ class Run:
     @property
     def transform(self) -> dict[str, Any]:
         """Content of ``transform.json``."""
-        return dict(read_json(self._transform))
+        return dict(read_json(self.transform_file))
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import json
 import platform
-import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -24,7 +23,7 @@ from partigan.config import build, class_named, parse_training
 from partigan.data.loader import Loader
 from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
-from partigan.files import refuse_existing
+from partigan.files import refuse_existing, remove_folder
 from partigan.kinds import kind_named
 from partigan.progress import console
 from partigan.run import Run
@@ -103,8 +102,7 @@ def run_training(
     else:
         transform.fit(real)
         if trainer.fabric.is_global_zero:
-            if out.exists():
-                shutil.rmtree(out)
+            remove_folder(out, run.transform_file.name)
             stored = {"kind": kind.name, "state": transform.state(), "conditions": kind.conditions(data)}
             run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, digest, system))
         trainer.fabric.barrier()
