@@ -108,6 +108,16 @@ def test_a_defect_is_rejected_and_the_null_accepted(name: str) -> None:
     assert abs(again.value - reference) / np.hypot(again.error, null.error) < 3
 
 
+def test_a_mass_peak_that_is_5_percent_too_wide_is_rejected() -> None:
+    def peak(seed: int, width: float = 0.02) -> NDArray[np.float64]:
+        return rng(seed).normal(0.16, width, 20_000)
+
+    options = {"samples": 10_000, "batches": 5}
+    null = w1(peak(1), peak(2), rng=rng(), **options)
+    defect = w1(peak(1), peak(3, 0.021), rng=rng(), **options)
+    assert (defect.value - null.value) / np.hypot(defect.error, null.error) > 3
+
+
 @pytest.mark.parametrize("width", [1.0, 1.3])
 @pytest.mark.parametrize("name", METRICS)
 def test_errors_are_the_spread_of_replicas(name: str, width: float) -> None:

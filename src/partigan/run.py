@@ -43,7 +43,7 @@ class Run:
         return self.config_file.exists()
 
     def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
-        """Write what a training starts from: the transform first, the configuration last, so that a run exists or not."""
+        """Write what a training starts from: transform first, configuration last, so that a run exists or not."""
         write_json(self.transform_file, transform)
         write_json(self._manifest, manifest)
         with atomic(self.config_file) as temporary:
