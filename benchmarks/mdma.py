@@ -56,7 +56,7 @@ def multiplicities(particles: int, size: int) -> np.ndarray:
 def sample(particles: int, size: int) -> Batch:
     """Normalised noise in the place of jets."""
     mask = torch.from_numpy(np.arange(particles) < multiplicities(particles, size)[:, None])
-    x = torch.randn(size, particles, 3, generator=rng_for(2)) * mask[..., None]
+    x = torch.randn(size, particles, 3, generator=rng_for("noise", 2)) * mask[..., None]
     return Batch(x, mask)
 
 
@@ -76,13 +76,13 @@ def generation(particles: int, folded: bool) -> Job:
     sampler = Sampler(generator, LogStandardise(), Jets(), {})
 
     def packed() -> int:
-        sampler.normalised(JETS, None, mask, rng_for(3))
+        sampler.normalised(JETS, None, mask, rng_for("noise", 3))
         return JETS
 
     @torch.inference_mode()
     def padded() -> int:
         for rows in mask.split(PADDED_PARTICLES // particles):
-            generator(generator.noise(len(rows), rows, rng_for(3)), mask=rows)
+            generator(generator.noise(len(rows), rows, rng_for("noise", 3)), mask=rows)
         return JETS
 
     return packed if folded else padded
@@ -109,7 +109,7 @@ def training(particles: int, folded: bool) -> Job:
                     network.requires_grad_(name in phase.update)
                 rows = slice(number * BATCH, (number + 1) * BATCH)
                 batch = loader.batch(number) if folded else batches[rows]
-                losses = phase.losses(system.networks, batch, Tick(0, rng_for(4, number)))
+                losses = phase.losses(system.networks, batch, Tick(0, rng_for("turn", 4, number)))
                 sum(losses.values()).backward()  # type: ignore[union-attr]
                 optimizer.step()
                 optimizer.zero_grad()

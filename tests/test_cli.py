@@ -13,7 +13,7 @@ from partigan.errors import PartiganError
 
 
 def test_from_a_file_to_a_report(jet_file: JetFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data, run, fake, report = jet_file(2000), tmp_path / "run", tmp_path / "fake.h5", tmp_path / "report"
+    data, run, fake, report = jet_file(8000), tmp_path / "run", tmp_path / "fake.h5", tmp_path / "report"
     short = ["--trainer.max_steps", "4", "--trainer.validations", "2", "--threads", "1"]
     main(["train", "--config", "mdma", "--data", str(data), "--out", str(run), "--seed", "2", *short])
     main(["generate", str(run), "--n", "3000", "--seed", "1", "--out", str(fake), "--threads", "1"])

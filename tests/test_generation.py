@@ -83,8 +83,8 @@ def test_groups_change_nothing() -> None:
     torch.manual_seed(0)
     generator = MDMAGenerator(blocks=1).eval()
     sampler = Sampler(generator, None, Jets(), {})  # type: ignore[arg-type]
-    mask = torch.arange(30) < torch.randint(1, 31, (2000, 1), generator=rng_for(1))
-    x = sampler.normalised(2000, None, mask, rng_for(2))
+    mask = torch.arange(30) < torch.randint(1, 31, (2000, 1), generator=rng_for("mask", 1))
+    x = sampler.normalised(2000, None, mask, rng_for("noise", 2))
     assert x.shape == (2000, 30, 3)
     assert (x[~mask] == 0).all()
     assert (x[mask].abs().sum(-1) > 0).all()

@@ -281,16 +281,16 @@ def test_one_trainer_for_systems_that_are_no_gan(jet_file: JetFile, tmp_path: Pa
     losses = [
         line["generator/distance"] for line in read_log(run.path / "metrics.jsonl") if "generator/distance" in line
     ]
-    assert losses[-1] < losses[0]
+    assert losses[-1] < 0.8 * losses[0]
 
 
 class Distance(Phase):
-    """Pulls the generated particles to the real ones; a GAN's critic is not needed."""
+    """Pulls the generated particles to 1; a GAN's critic is not needed."""
 
     def losses(self, networks: Any, batch: Any, tick: Tick) -> dict[str, torch.Tensor]:
         generator = networks["generator"]
         made = generator(generator.noise(len(batch), batch.mask, tick.rng), mask=batch.mask)
-        return {"distance": (made - batch.x).square().mean()}
+        return {"distance": (made - 1)[batch.mask].square().mean()}
 
 
 class Regression(System):
@@ -299,5 +299,5 @@ class Regression(System):
     def __init__(self) -> None:
         from partigan.nets.clouds.mdma import MDMAGenerator
 
-        phase = Distance(["generator"], lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
+        phase = Distance(["generator"], lambda parameters: torch.optim.Adam(parameters, lr=1e-2))
         super().__init__({"generator": MDMAGenerator(blocks=1)}, [phase])

@@ -22,11 +22,16 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _dispatch([argument for argument in arguments if argument != "--debug"])
     except KeyboardInterrupt:
-        _fail("interrupted; what is finished is kept: go on with --resume", 130)
+        again = "" if "evaluate" in arguments[:1] else "; what is finished is kept: go on with --resume"
+        _fail(f"interrupted{again}", 130)
     except PartiganError as error:
         if debug:
             raise
         _fail(str(error), 2)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where, please report it", 1)
 
 
 def _underscored(argument: str) -> str:

@@ -89,6 +89,10 @@ def build(config: dict[str, Any], section: str) -> Any:
         return parser.instantiate(parsed)[section]
     except ArgumentError as error:
         raise readable(error, parser) from error
+    except PartiganError:
+        raise
+    except Exception as error:  # a class of the literature, of torch or of the user refuses its arguments
+        raise PartiganError(f"the {section} cannot be built: {error}") from error
 
 
 def class_named(path: str) -> Any:
@@ -103,7 +107,7 @@ def class_named(path: str) -> Any:
 def readable(error: Exception, parser: ArgumentParser) -> PartiganError:
     """One line of a parser's error; an unknown option is shown with the nearest known one."""
     text = " ".join(str(error).split())
-    unknown = re.search(r"unrecognized arguments?: -*([\w.]+)|Option '([\w.]+)' is not accepted", text, re.IGNORECASE)
+    unknown = re.search(r"unrecognized arguments?: -*([\w.]+)|option '([\w.]+)'", text, re.IGNORECASE)
     if unknown is None:
         return PartiganError(text.rsplit("': ", 1)[-1] if "Problem with given class_path" in text else text)
     name = unknown.group(1) or unknown.group(2)

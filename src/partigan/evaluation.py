@@ -17,6 +17,7 @@ from partigan.files import atomic_folder, refuse_existing, write_json
 from partigan.kinds import kind_named
 from partigan.metrics.measurement import Measurement
 from partigan.progress import console
+from partigan.randomness import check_seed
 from partigan.report.html import page, png
 from partigan.report.plots import training_curves
 from partigan.run import Run
@@ -71,8 +72,27 @@ def evaluate(
     """
     out = Path(out)
     refuse_existing(out, overwrite)
+    check_seed(seed)
     if fake is None and run is None:
         raise PartiganError("say what to evaluate: --fake FILE, --run RUN, or both")
+    with atomic_folder(out, "metrics.json") as folder:
+        metrics = _compare(folder, real, out, fake, run, split, protocol, kind, seed, trust)
+    return Evaluation(metrics, out / "report.html")
+
+
+def _compare(
+    folder: Path,
+    real: Path,
+    out: Path,
+    fake: Path | None,
+    run: Path | None,
+    split: str,
+    protocol: str,
+    kind: str,
+    seed: int,
+    trust: bool,
+) -> dict[str, dict[str, float | None]]:
+    """`evaluate`, into a folder that takes the name ``out`` in the end."""
     sort = kind_named(kind)
     if protocol not in sort.protocols:
         raise PartiganError(f"unknown protocol {protocol!r}; for {sort.name} there are {', '.join(sort.protocols)}")
@@ -88,8 +108,13 @@ def evaluate(
     )
     console.print(f"evaluating {len(generated):,} generated against {len(truth):,} real {sort.name} ({split} split)")
     seen = sort.observables(truth)
-    found = sort.metrics(seen, made := sort.observables(generated), protocol, seed)
-    reference = sort.metrics(seen, sort.observables(Batch.joined(others)), protocol, seed) if others else {}
+    made = sort.observables(generated)
+    in_sample = sort.observables(Batch.joined(others)) if others else None
+    smallest = min(len(generated), sum(len(other) for other in others) or len(generated))
+    found = sort.metrics(seen, made, protocol, smallest, seed)
+    reference = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
+    if missing := [sort.labels[name][0] for name in sort.labels if name not in found]:
+        console.print(f"left out, since the samples are too small: {', '.join(missing)}")
     metrics = {name: _entry(value, reference.get(name)) for name, value in found.items()}
 
     rows = [_row(sort.labels[name], metrics[name]) for name in metrics]
@@ -129,13 +154,12 @@ def evaluate(
         "sample. A perfect generator reaches it and no more."
     )
     title = f"partigan: {Path(fake or str(run)).name}"
-    with atomic_folder(out, "metrics.json") as folder:
-        for images in sections.values():
-            for caption, data in images.items():
-                (folder / f"{_slug(caption)}.png").write_bytes(data)
-        (folder / "report.html").write_text(page(title, summary, header, rows, note, sections, provenance))
-        write_json(folder / "metrics.json", metrics)
-    return Evaluation(metrics, out / "report.html")
+    for images in sections.values():
+        for caption, data in images.items():
+            (folder / f"{_slug(caption)}.png").write_bytes(data)
+    (folder / "report.html").write_text(page(title, summary, header, rows, note, sections, provenance))
+    write_json(folder / "metrics.json", metrics)
+    return metrics
 
 
 def _entry(found: Measurement, reference: Measurement | None) -> dict[str, float | None]:

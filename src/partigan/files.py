@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -91,6 +92,12 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+def sha256(path: str | Path) -> str:
+    """Hexadecimal digest of a file."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic(path) as temporary:
@@ -126,16 +133,26 @@ class Parts:
         resume: go on with the parts that an earlier run left.
         overwrite: replace ``out`` and forget parts of earlier runs.
 
+    Attributes:
+        merged: an earlier run had made ``out`` of all parts; nothing is left to do.
+
     Raises:
         PartiganError: ``out`` exists, or parts of another or an unfinished job do.
     """
 
     def __init__(self, out: str | Path, job: dict[str, Any], chunks: int, *, resume: bool, overwrite: bool) -> None:
         self.out, self.chunks = Path(out), chunks
-        refuse_existing(self.out, overwrite)
         self.folder = self.out.with_name(self.out.name + ".parts")
         description = self.folder / "job.json"
         job = json.loads(json.dumps(job))
+        if self.out.is_dir():
+            raise PartiganError(f"{self.out} is a directory; give --out the name of a file")
+        # killed after the merge and before the end
+        self.merged = resume and self.out.exists() and description.exists() and read_json(description) == job
+        if self.merged:
+            self.finish()
+            return
+        refuse_existing(self.out, overwrite)
         if self.folder.exists() and not resume:
             if not overwrite:
                 raise PartiganError(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
-
 from partigan import __version__
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.files import Parts
+from partigan.files import Parts, sha256
 from partigan.progress import progress_bar
+from partigan.randomness import check_seed
 from partigan.run import Run
-from partigan.training.train import load
+from partigan.training.train import load, set_threads
 
 CHUNK = 20_000
 
@@ -54,18 +53,19 @@ def generate(
     """
     if n < 1:
         raise PartiganError(f"n = {n}; at least one sample is needed")
-    if threads is not None:
-        torch.set_num_threads(threads)
+    check_seed(seed)
+    set_threads(threads)
     sampler = load(run, trust)
     manifest = Run(run).manifest
     if multiplicity is not None:
         width = sampler.conditions["particles"]
-        sampler.conditions = sampler.kind.conditions(Path(multiplicity))
-        if sampler.conditions["particles"] != width:
+        other = sampler.kind.conditions(Path(multiplicity))
+        if other["particles"] != width:
             raise PartiganError(
-                f"{multiplicity} holds up to {sampler.conditions['particles']} particles, the run {run} was trained on "
-                f"{width}; give a file of {width}"
+                f"{multiplicity} holds up to {other['particles']} particles, the run {run} was trained on {width}; "
+                f"give a file of {width}"
             )
+        sampler.conditions["multiplicity"] = other["multiplicity"]
     attributes = {
         "kind": sampler.kind.name,
         "generated_by": str(manifest["versions"]["partigan"]),
@@ -73,11 +73,13 @@ def generate(
         "seed": seed,
         "n": n,
         "training_data_sha256": manifest["data"]["sha256"],
-        "training_step": manifest.get("finished", {}).get("selection", {}).get("step", -1),
+        "generator_sha256": sha256(Run(run).weights),
     }
     sizes = [min(CHUNK, n - first) for first in range(0, n, CHUNK)]
     job = {**attributes, "conditions": sampler.conditions}
     parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
+    if parts.merged:
+        return parts.out
     with progress_bar("generating", n) as advance:
         for chunk, size in enumerate(sizes):
             if not parts.path(chunk).exists():

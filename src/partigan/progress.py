@@ -53,7 +53,7 @@ class TrainingDisplay:
     def __init__(self, total: int, start: int, title: str, shown: bool) -> None:
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
             TextColumn("left"),
@@ -79,7 +79,8 @@ class TrainingDisplay:
 
     def losses(self, means: dict[str, float]) -> None:
         """Show the mean losses since the last call."""
-        text = "  ".join(f"{name.replace('/objective', '')} {value:.3g}" for name, value in means.items())
+        objectives = {name.removesuffix("/objective"): value for name, value in means.items() if "objective" in name}
+        text = "  ".join(f"{name} {value:.3g}" for name, value in objectives.items())
         self._progress.update(self._task, losses=text)
 
     def validation(self, step: int, values: dict[str, float], chosen: bool) -> None:

@@ -14,6 +14,7 @@ configuration are only followed inside partigan and torch, unless the user trust
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Run:
         except yaml.YAMLError as error:
             raise PartiganError(f"{self.config_file} cannot be read as YAML: {error}") from error
         if not trust:
-            for name in _class_paths(config):
+            for name in _import_paths({key: value for key, value in config.items() if key != "about"}):
                 if not name.startswith(TRUSTED):
                     raise PartiganError(
                         f"{self.config_file} uses the class {name}, which is not part of partigan; "
@@ -85,10 +86,10 @@ class Run:
         write_json(self._manifest, self.manifest | values)
 
 
-def _class_paths(value: Any) -> list[str]:
+def _import_paths(value: Any) -> list[str]:
+    """Every text that could be taken for an import path, wherever it stands: parsing alone would import it."""
     if isinstance(value, dict):
-        mine = [value["class_path"]] if isinstance(value.get("class_path"), str) else []
-        return mine + [name for entry in value.values() for name in _class_paths(entry)]
+        value = list(value.values())
     if isinstance(value, list):
-        return [name for entry in value for name in _class_paths(entry)]
-    return []
+        return [name for entry in value for name in _import_paths(entry)]
+    return [value] if isinstance(value, str) and re.fullmatch(r"\s*\w+(\s*\.\s*\w+)+\s*", value) else []

@@ -42,7 +42,7 @@ class Sampler:
         Returns:
             A batch in physical units, on the CPU.
         """
-        rng = rng_for(*seed)
+        rng = rng_for("sample", *seed)
         condition, mask = self.kind.draw(self.conditions, size, rng)
         return self.transform.inverse(Batch(self.normalised(size, condition, mask, rng), mask, condition))
 

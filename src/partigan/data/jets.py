@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,6 +91,12 @@ def read_jets(path: str | Path, split: str = "all") -> JetTable:
             jets = np.asarray(jet_set[first:last], dtype=np.float32)
         except OSError as error:
             raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
+    fine = np.isfinite(jets).all(1) & (jets[:, 0] > 0)
+    if not fine.all():
+        raise PartiganError(
+            f"{path}: jet_features row {first + int(np.argmin(fine))}: NaN, infinite values or pt not above 0 "
+            f"({int((~fine).sum())} such jets); remove these jets"
+        )
     return JetTable(_checked(particles, path, first), jets, attributes)
 
 
@@ -111,8 +118,10 @@ def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], 
             "jets are read from the JetNet layout, particle_features and jet_features"
         )
     dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise PartiganError(f"{path}: {name} is a group, not a dataset; jets are read from the JetNet layout")
     named = dataset.attrs.get("features")
-    if named is not None and (names := tuple(_text(value) for value in named)) != features:
+    if named is not None and (names := tuple(_text(value) for value in np.atleast_1d(named))) != features:
         raise PartiganError(
             f"{path}: {name} has the features {', '.join(names)}; "
             f"needed are {', '.join(features)}, in this order: reorder the last axis"
@@ -130,9 +139,18 @@ def _text(value: Any) -> str:
 
 
 def _rows(attributes: dict[str, Any], jets: int, split: str, path: Path) -> tuple[int, int]:
-    first, last = split_rows(jets, split)
-    if (stored := attributes.get(f"split_{split}")) is not None:
-        first, last = (int(row) for row in stored)
+    ranges = {}
+    for name in SPLITS:
+        if (rows := attributes.get(f"split_{name}")) is None:
+            continue
+        stored = np.asarray(rows)
+        if stored.shape != (2,) or stored.dtype.kind not in "iu":
+            raise PartiganError(f"{path}: the attribute split_{name} is {stored}, not a first and one-past-last row")
+        ranges[name] = int(stored[0]), int(stored[1])
+    for one, two in itertools.combinations(ranges, 2):
+        if max(ranges[one][0], ranges[two][0]) < min(ranges[one][1], ranges[two][1]):
+            raise PartiganError(f"{path}: the splits {one} {ranges[one]} and {two} {ranges[two]} share jets")
+    first, last = ranges.get(split) or split_rows(jets, split)
     if not 0 <= first < last <= jets:
         raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {jets}, which holds no jets")
     return first, last

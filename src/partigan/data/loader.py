@@ -46,12 +46,12 @@ class Loader:
 
     def _shuffled(self, epoch: int) -> torch.Tensor:
         """Rows of each batch of an epoch, ``(batches, batch_size)``."""
-        rng = rng_for(self.seed, epoch)
-        rows = torch.randperm(len(self.sample), generator=rng)
+        rng = rng_for("shuffle", self.seed, epoch)
         batches = self.per_epoch * self.world
+        rows = torch.randperm(len(self.sample), generator=rng)[: batches * self.batch_size]
         if self.sample.mask is not None:
             multiplicity = self.sample.mask.sum(1)
             groups = torch.split(rows, BUCKETS * self.batch_size)
             rows = torch.cat([group[multiplicity[group].argsort(stable=True)] for group in groups])
-        order = rows[: batches * self.batch_size].view(batches, self.batch_size)
+        order = rows.view(batches, self.batch_size)
         return order[torch.randperm(batches, generator=rng)]

@@ -43,8 +43,8 @@ class Transform(ABC):
 class LogStandardise(Transform):
     """Clouds with one positive feature: its logarithm, then mean 0 and standard deviation 1 of every feature.
 
-    The inverse keeps generated particles inside the range of the training particles, so that a wild sample at the
-    start of a training cannot overflow; on data it is exact.
+    The inverse keeps particles inside the range of the training particles, so that a wild sample at the start of a
+    training cannot overflow; on the training sample it is exact.
 
     Args:
         positive: index of the feature whose logarithm is taken (pt_rel of jets).

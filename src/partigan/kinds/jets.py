@@ -13,6 +13,7 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
+from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind, Observables
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
@@ -23,6 +24,7 @@ from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, efps, mass, pt_sum
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EFP_JETS = 1000  # fewer cannot tell FPD and KPD, whose EFPs have long tails
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
 
 
@@ -104,19 +106,26 @@ class Jets(Kind):
     def _efps(sample: Batch) -> NDArray[np.float64]:
         return efps(sample.x, sample.mask, FPD_GRAPHS).double().numpy()
 
-    def metrics(self, real: Observables, fake: Observables, protocol: str, seed: int) -> dict[str, Measurement]:
+    def metrics(
+        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
+    ) -> dict[str, Measurement]:
         """W1-M, W1-P, W1-EFP, FPD and KPD with the sample sizes and means of the protocol.
 
-        Batches are as large as the protocol says, or as the smaller sample where it is smaller; there are as many of
-        them as the protocol says, or as fit into the generated sample without repetition.
+        Batches are as large as the protocol says, or smaller where a sample would not give two of them; there are as
+        many as the protocol says, or as fit into the smallest sample without repetition. FPD and KPD are left out
+        below 1,000 jets.
         """
         rng = np.random.default_rng(seed)
         terms = self.protocols[protocol]
-        size = min(len(real["mass"]), len(fake["mass"]), terms["samples"] or len(real["mass"]))
-        batches = max(min(terms["batches"], len(fake["mass"]) // size), 1)
+        size = min(len(real["mass"]), smallest // 2, terms["samples"] or len(real["mass"]))
+        if size < 20:
+            raise PartiganError(
+                f"{min(len(real['mass']), smallest)} jets are too few to compare; generate or simulate at least 40"
+            )
+        batches = min(terms["batches"], smallest // size)
         options = {"samples": size, "batches": batches, "rng": rng}
         columns = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
-        return {
+        found = {
             "w1m": w1(real["mass"], fake["mass"], **options),
             "w1p": w1(
                 real["particles"],
@@ -127,9 +136,11 @@ class Jets(Kind):
                 **options,
             ),
             "w1efp": w1(real["efps"][:, columns], fake["efps"][:, columns], mean=terms["mean"], **options),
-            "fpd": fpd(real["efps"], fake["efps"], rng=rng),
-            "kpd": kpd(real["efps"], fake["efps"], batch_size=min(5000, len(real["mass"]), len(fake["mass"])), rng=rng),
         }
+        if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
+            found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
+            found["kpd"] = kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
+        return found
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """Particle features, mass, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""

@@ -64,8 +64,22 @@ class Kind(ABC):
         """What physicists look at, one array ``(samples, ...)`` each; metrics and figures are made of them."""
 
     @abstractmethod
-    def metrics(self, real: Observables, fake: Observables, protocol: str, seed: int) -> dict[str, Measurement]:
-        """The protocol's metrics of a generated sample against a real one."""
+    def metrics(
+        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
+    ) -> dict[str, Measurement]:
+        """The protocol's metrics of a generated sample against a real one.
+
+        Args:
+            real: the real sample.
+            fake: the generated sample, or other real ones.
+            protocol: one of ``protocols``.
+            smallest: size of the smallest sample that takes the place of ``fake`` in a comparison; sizes and numbers
+                of batches are chosen by it, so that they are the same for all.
+            seed: of everything that is drawn at random.
+
+        Returns:
+            The metrics by name; one for which the samples are too small is left out.
+        """
 
     @abstractmethod
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:

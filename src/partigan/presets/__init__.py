@@ -18,7 +18,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def read(name: str) -> dict[str, Any]:
+def read(name: str, _reading: tuple[str, ...] = ()) -> dict[str, Any]:
     """A preset by name, or any YAML file by path, with its ``base`` merged in.
 
     A file whose ``base`` names another changes single entries of that one: mappings are merged, lists and values
@@ -37,12 +37,14 @@ def read(name: str) -> dict[str, Any]:
             )
     try:
         content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise PartiganError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise PartiganError(f"{path} is not a mapping of options; see partigan/presets/mdma.yaml for one")
     base = content.pop("base", None)
-    return content if base is None else _merged(read(base), content)
+    if base in (*_reading, name):
+        raise PartiganError(f"{path} is its own base, by way of {' and '.join(_reading)}")
+    return content if base is None else _merged(read(base, (*_reading, name)), content)
 
 
 def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

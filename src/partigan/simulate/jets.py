@@ -25,6 +25,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +37,7 @@ from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import Parts
 from partigan.progress import progress_bar
+from partigan.randomness import check_seed
 
 Flavour = Literal["g", "q", "t", "w", "z"]
 
@@ -137,7 +139,10 @@ def simulate_jets(
         PartiganError: Pythia refuses a setting, a value is out of range, the extra is missing, the output exists
             or cannot be written.
     """
-    _check(flavour, n, particles, seed, workers, detector, pt, pt_window)
+    _check(flavour, n, particles, workers, detector, pt, pt_window)
+    check_seed(seed)
+    if any(setting.strip().startswith("Random:") for setting in set):
+        raise PartiganError("Pythia's Random settings are decided by --seed; leave them out of --set")
     require("simulate", "pythia8mc", "fastjet", "awkward")
     response = DETECTORS[detector]
     settings = pythia_settings(flavour, response, pt, pt_window, set)
@@ -158,6 +163,8 @@ def simulate_jets(
     }
     sizes = [min(CHUNK, n - first) for first in range(0, n, CHUNK)]
     parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
+    if parts.merged:
+        return parts.out
     tasks = {chunk: (sizes[chunk], chunk) for chunk in parts.missing()}
     with progress_bar(f"simulating {flavour} jets", n) as advance:
         advance(n - sum(size for size, _ in tasks.values()))
@@ -175,15 +182,12 @@ def simulate_jets(
     return Path(out)
 
 
-def _check(
-    flavour: str, n: int, particles: int, seed: int, workers: int, detector: str, pt: float, pt_window: float
-) -> None:
+def _check(flavour: str, n: int, particles: int, workers: int, detector: str, pt: float, pt_window: float) -> None:
     checks = {
         f"flavour {flavour!r}; there are {', '.join(PROCESSES)}": flavour in PROCESSES,
         f"detector {detector!r}; there are {', '.join(DETECTORS)}": detector in DETECTORS,
         f"n = {n}; at least one jet is needed": n >= 1,
         f"particles = {particles}; JetNet files have 30 or 150": particles in (30, 150),
-        f"seed = {seed}; it is between 0 and 2^31": 0 <= seed < 2**31,
         f"workers = {workers}; at least one is needed": workers >= 1,
         f"pt = {pt} GeV; it is between 20 and 6000": 20 <= pt <= 6000,
         f"pt_window = {pt_window}; it is between 0 and 1": 0 < pt_window < 1,
@@ -195,13 +199,15 @@ def _check(
 
 def _spread(arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
     """Make the chunks, in this process or in several; yields the number of jets of each finished one."""
-    if workers == 1:
+    if workers == 1 or len(arguments) == 1:
         yield from (_make_chunk(*each) for each in arguments)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
         try:
-            for future in as_completed([pool.submit(_make_chunk, *each) for each in arguments]):
+            with _no_main():
+                futures = [pool.submit(_make_chunk, *each) for each in arguments]
+            for future in as_completed(futures):
                 yield future.result()
         except BrokenProcessPool as error:
             raise PartiganError(
@@ -211,9 +217,19 @@ def _spread(arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Workers started here do not import the user's script, which need not guard its top level then."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _as_worker() -> None:
-    """One thread, no answer to Ctrl-C, which is the parent's to answer, and no life without the parent."""
-    os.environ["OMP_NUM_THREADS"] = "1"
+    """No answer to Ctrl-C, which is the parent's to answer, and no life without the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import platform
@@ -23,9 +22,10 @@ from partigan.config import build, class_named, parse_training
 from partigan.data.loader import Loader
 from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
-from partigan.files import refuse_existing, remove_folder
+from partigan.files import refuse_existing, remove_folder, sha256
 from partigan.kinds import kind_named
 from partigan.progress import console
+from partigan.randomness import check_seed
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
@@ -79,12 +79,15 @@ def run_training(
     overwrite: bool,
 ) -> Run:
     """`train`, with a parsed configuration."""
+    check_seed(seed)
+    set_threads(threads)
     run = Run(out)
     going_on = resume and run.exists
     if not going_on:
         refuse_existing(out, overwrite or resume)
-    if threads is not None:
-        torch.set_num_threads(threads)
+        remove_folder(out, run.transform_file.name, really=False)
+        if data.resolve().is_relative_to(out.resolve()):
+            raise PartiganError(f"the data {data} lie inside {out}, which would be replaced; choose another --out")
     kind = kind_named(config["kind"])
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
     _fill(config["system"], kind.network_arguments(real))
@@ -93,9 +96,14 @@ def run_training(
     assert isinstance(system, System)
     assert isinstance(transform, Transform)
     assert isinstance(trainer, Trainer)
+    for phase in system.phases:  # before anything is made: an optimiser may refuse its options
+        try:
+            phase.optimizer([parameter for name in phase.update for parameter in system.networks[name].parameters()])
+        except (TypeError, ValueError) as error:
+            raise PartiganError(f"the optimiser of the {' and '.join(phase.update)} refuses: {error}") from error
     trainer.fabric.launch()
     settings = {**config, "seed": seed}
-    digest = _sha256(data)
+    digest = sha256(data)
     if going_on:
         _same(run, settings, digest, data)
         transform.load_state(run.transform["state"])
@@ -121,7 +129,7 @@ def run_training(
     )
     trainer.fit(run, system, loader, validate, Selection(*kind.selection), seed)
     if trainer.fabric.is_global_zero:
-        console.print(f"the best generator is in {run.weights}")
+        console.print(f"the best generator is in {run.weights}", soft_wrap=True)
     return run
 
 
@@ -150,15 +158,25 @@ def load(path: str | Path, trust: bool = False) -> Sampler:
     return Sampler(generator, transform, kind_named(stored["kind"]), stored["conditions"])
 
 
+def set_threads(threads: int | None) -> None:
+    """Set torch's threads; None leaves them as they are."""
+    if threads is not None:
+        if threads < 1:
+            raise PartiganError(f"threads = {threads}; at least one is needed")
+        torch.set_num_threads(threads)
+
+
 def list_presets() -> None:
     """Print the presets with paper, kind of data, numbers of parameters and status."""
-    table = Table("preset", "system", "paper", "kind", "parameters", "status", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for heading in ("preset", "paper", "kind", "parameters", "system", "status"):
+        table.add_column(heading, no_wrap=heading in ("preset", "paper", "kind"))
     for name in presets.names():
         config = parse_training(name)
         networks = build(config, "system").networks
         parameters = ", ".join(f"{sum(p.numel() for p in m.parameters()):,}" for m in networks.values())
         about = config["about"]
-        table.add_row(name, about["title"], about["paper"], config["kind"], parameters, about["status"])
+        table.add_row(name, about["paper"], config["kind"], parameters, about["title"], about["status"])
     Console().print(table)
 
 
@@ -179,13 +197,15 @@ def _same(run: Run, settings: dict[str, Any], digest: str, data: Path) -> None:
     """Refuse to resume with another configuration or other data."""
     before, now = (dict(_flat(c)) for c in (run.config(trust=True), json.loads(json.dumps(settings))))
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
+        if key != "trainer.checkpoint_seconds" and not key.startswith("about.") and before.get(key) != now.get(key):
             raise PartiganError(
                 f"{run.path} was trained with {key} = {before.get(key)!r}, not {now.get(key)!r}; "
                 "resume with the same options, or give another --out"
             )
     if run.manifest["data"]["sha256"] != digest:
         raise PartiganError(f"{run.path} was trained on other data than {data}; resume with the same file")
+    if (threads := run.manifest["threads"]) != torch.get_num_threads():
+        console.print(f"note: the run was started with {threads} threads; with others it is not the same bit for bit")
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
@@ -194,11 +214,6 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if isinstance(value, list):
         return [pair for number, entry in enumerate(value) for pair in _flat(entry, f"{prefix}.{number}")]
     return [(prefix, value)]
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _git_revision() -> str | None:

@@ -73,9 +73,13 @@ class Trainer:
             ("max_steps", max_steps),
             ("max_minutes", max_minutes),
             ("batch_size", batch_size),
+            ("validations", validations),
+            ("gradient_clip", gradient_clip),
         ):
             if value is not None and value <= 0:
                 raise PartiganError(f"trainer.{name} = {value}; it must be above 0")
+        if ema_half_life < 0:
+            raise PartiganError(f"trainer.ema_half_life = {ema_half_life}; it must not be below 0")
         self.max_steps, self.max_minutes, self.batch_size = max_steps, max_minutes, batch_size
         self.validations, self.ema_half_life = validations, ema_half_life
         self.gradient_clip, self.checkpoint_seconds = gradient_clip, checkpoint_seconds
@@ -233,7 +237,7 @@ class _Players:
         self, number: int, step: int, loader: Loader, turn: int, seed: int, clip: float | None
     ) -> dict[str, Tensor]:
         phase, optimizer, parameters = self.phases[number], self.optimizers[number], self.parameters[number]
-        rng = rng_for(seed, turn, self.fabric.global_rank, device=self.fabric.device)
+        rng = rng_for("turn", seed, turn, self.fabric.global_rank, device=self.fabric.device)
         torch.manual_seed(rng.initial_seed())  # dropout draws from the global generator
         batch = loader.batch(turn).to(self.fabric.device)
         with ExitStack() as stack:
