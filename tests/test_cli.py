@@ -86,6 +86,18 @@ def test_mistakes_are_one_line_and_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_perfect_generator_reaches_the_in_sample_value(jet_file: JetFile, tmp_path: Path) -> None:
+    """Few generated jets: the in-sample value is taken at the same sample size, or W1 would look bad."""
+    real, perfect = jet_file(4000), jet_file(200, seed=7, name="perfect.h5")
+    metrics = partigan.evaluate(real, tmp_path / "report", fake=perfect).metrics
+    assert list(metrics) == ["w1m", "w1p", "w1efp"]  # too few for FPD and KPD
+    for entry in metrics.values():
+        value, error, reference, reference_error = entry.values()
+        assert value is not None
+        assert reference is not None
+        assert abs(value - reference) < 4 * ((error or 0) ** 2 + (reference_error or 0) ** 2) ** 0.5
+
+
 def test_options_may_be_written_with_dashes(tmp_path: Path) -> None:
     main(["simulate", "jets", "--flavour", "q", "--n", "4", "--pt-window=0.02", "--out", str(tmp_path / "a-b.h5")])
     settings = read_jets(tmp_path / "a-b.h5").attributes["pythia_settings"]

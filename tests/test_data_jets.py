@@ -95,6 +95,29 @@ def test_bad_rows_are_counted_from_the_start_of_the_file(tmp_path: Path) -> None
         read_jets(tmp_path / "bad.h5", "test")
 
 
+@pytest.mark.parametrize("value", [np.nan, -1.0, 0.0])
+def test_bad_jet_features_are_refused(tmp_path: Path, value: float) -> None:
+    clouds, jets = toy_jets(10)
+    jets[4, 0] = value
+    write_jets(tmp_path / "bad.h5", [(clouds, jets)], {})
+    with pytest.raises(PartiganError, match=r"bad\.h5: jet_features row 4: NaN, infinite values or pt not above 0"):
+        read_jets(tmp_path / "bad.h5")
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"split_train": (0, 6), "split_test": (5, 10)}, r"train \(0, 6\) and test \(5, 10\) share jets"),
+        ({"split_train": 5}, "the attribute split_train is 5"),
+        ({"split_train": (5, 5)}, "holds no jets"),
+    ],
+)
+def test_bad_splits_are_refused(tmp_path: Path, stored: dict[str, object], message: str) -> None:
+    write_jets(tmp_path / "bad.h5", [toy_jets(10)], stored)
+    with pytest.raises(PartiganError, match=message):
+        read_jets(tmp_path / "bad.h5", "train")
+
+
 def test_files_that_are_no_jets_are_refused(tmp_path: Path) -> None:
     def refused(match: str, name: str) -> None:
         with pytest.raises(PartiganError, match=match):
@@ -165,6 +188,14 @@ def test_batches_cover_an_epoch_once_with_little_padding(jet_file: JetFile) -> N
     assert not torch.equal(Loader(sample, 32, seed=4).batch(7).x[:, 0], batches[7].x[:, 0])
     with pytest.raises(PartiganError, match="fewer than one batch"):
         Loader(sample, 641, seed=3)
+
+
+def test_what_an_epoch_leaves_out_does_not_depend_on_multiplicity(jet_file: JetFile) -> None:
+    sample = read_jets(jet_file(640)).batch()
+    assert sample.mask is not None
+    seen = torch.cat([Loader(sample, 400, seed).batch(0).mask.sum(1).float() for seed in range(40)])  # type: ignore[union-attr]
+    everything = sample.mask.sum(1).float()
+    assert abs(seen.mean() - everything.mean()) < 4 * everything.std() / len(seen) ** 0.5
 
 
 def test_processes_share_an_epoch(jet_file: JetFile) -> None:

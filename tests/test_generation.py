@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import resource
 import subprocess
 import sys
@@ -65,6 +66,23 @@ def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, mon
     assert generate(run.path, 350, tmp_path / "c.h5", seed=5, threads=1).read_bytes() != whole.read_bytes()
     clouds = read_jets(whole).particles
     assert len(np.unique(clouds[:, 0, 0])) == 350  # no chunk repeats another
+
+
+def test_two_generators_are_never_mixed_and_a_merged_file_is_finished(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(generation.Parts, "finish", lambda self: None)  # killed after the merge
+        whole = generate(run.path, 50, tmp_path / "a.h5", threads=1)
+    assert (tmp_path / "a.h5.parts").exists()
+    content = whole.read_bytes()
+    assert generate(run.path, 50, tmp_path / "a.h5", threads=1, resume=True).read_bytes() == content
+    assert not (tmp_path / "a.h5.parts").exists()
+    (tmp_path / "b.h5.parts").mkdir()
+    job = {"generator_sha256": "of other weights"}
+    (tmp_path / "b.h5.parts" / "job.json").write_text(json.dumps(job))
+    with pytest.raises(PartiganError, match=r"b\.h5\.parts was made with"):
+        generate(run.path, 50, tmp_path / "b.h5", threads=1, resume=True)
 
 
 def test_multiplicities_of_another_file(run: Run, jet_file: JetFile, tmp_path: Path) -> None:

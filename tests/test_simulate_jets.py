@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,23 @@ def test_jets_of_every_class(tmp_path: Path, flavour: Any) -> None:
         assert file.attrs["split_train"].tolist() == [0, 17]
 
 
+UNGUARDED = """
+import sys, partigan
+from partigan.simulate import jets
+jets.CHUNK = 6
+print("imported")
+partigan.simulate_jets("q", 12, sys.argv[1], workers=2)
+"""
+
+
+def test_workers_do_not_import_the_users_script(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "a.h5")]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert printed.count("imported") == 1
+    assert len(read_jets(tmp_path / "a.h5").jets) == 12
+
+
 def test_cluster_of_a_known_event() -> None:
     """Two back-to-back jets of 1000 GeV at eta 0, one of two particles, and a third jet that is too soft."""
     pt = np.array([600.0, 400.0, 1000.0, 100.0])
@@ -141,6 +160,8 @@ def test_pythias_refusals_leave_nothing_behind(tmp_path: Path) -> None:
         ({"workers": 0}, "workers = 0"),
         ({"detector": "perfect"}, "there are particle, simplified"),
         ({"pt_window": 0.0}, "pt_window = 0.0"),
+        ({"seed": -1}, "seed = -1"),
+        ({"set": ["Random:seed = 5"]}, "decided by --seed"),
     ],
 )
 def test_values_out_of_range(tmp_path: Path, options: dict[str, Any], message: str) -> None:

@@ -183,6 +183,48 @@ def test_foreign_classes_need_trust(jet_file: JetFile, tmp_path: Path) -> None:
     load(tmp_path / "r", trust=True)
 
 
+def test_a_class_path_in_place_of_a_mapping_is_not_even_imported(jet_file: JetFile, tmp_path: Path) -> None:
+    run = train("mdma", jet_file(), tmp_path / "r", threads=1, overrides={**SHORT, "trainer.max_steps": 3})
+    config = yaml.safe_load(run.config_file.read_text())
+    config["system"]["init_args"]["objective"] = "evil_module.Evil"
+    run.config_file.write_text(yaml.safe_dump(config))
+    with pytest.raises(PartiganError, match=r"evil_module.Evil.*--trust"):
+        load(run.path)
+
+
+def test_half_a_run_is_replaced_and_other_folders_are_not(jet_file: JetFile, tmp_path: Path) -> None:
+    short = {**SHORT, "trainer.max_steps": 3}
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "transform.json").write_text("{}")  # killed before config.yaml was there
+    train("mdma", jet_file(), tmp_path / "half", threads=1, resume=True, overrides=short)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(PartiganError, match="not a folder that partigan made"):
+        train("mdma", jet_file(), tmp_path / "mine", threads=1, resume=True, overrides=short)
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+    with pytest.raises(PartiganError, match="lie inside"):
+        train("mdma", jet_file(), tmp_path, threads=1, overwrite=True, overrides=short)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": -1}, "seed = -1"),
+        ({"threads": 0}, "threads = 0"),
+        ({"overrides": {**SHORT, "system.critic_optimizer.lr": -1.0}}, "the optimiser of the critic refuses"),
+        ({"overrides": {**SHORT, "system.generator.heads": 5}}, "must be a multiple of heads = 5"),
+        ({"overrides": {**SHORT, "trainer.precision": "foo"}}, "the trainer cannot be built"),
+        ({"overrides": {**SHORT, "trainer.validations": 0}}, "trainer.validations = 0"),
+    ],
+)
+def test_refused_before_anything_is_made(
+    jet_file: JetFile, tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(PartiganError, match=message):
+        train("mdma", jet_file(), tmp_path / "r", **{"threads": 1, "overrides": SHORT} | options)
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("config", "overrides", "message"),
     [
@@ -211,6 +253,9 @@ def test_a_yaml_of_ones_own_changes_a_preset(tmp_path: Path) -> None:
     config = parse_training(str(tmp_path / "mine.yaml"))
     assert config["system"]["init_args"]["critic_steps"] == 2
     assert config["system"]["init_args"]["generator"] == parse_training("mdma")["system"]["init_args"]["generator"]
+    (tmp_path / "own.yaml").write_text(f"base: {tmp_path / 'own.yaml'}")
+    with pytest.raises(PartiganError, match="is its own base"):
+        presets.read(str(tmp_path / "own.yaml"))
     (tmp_path / "broken.yaml").write_text("a: [")
     with pytest.raises(PartiganError, match="cannot be read as YAML"):
         presets.read(str(tmp_path / "broken.yaml"))
