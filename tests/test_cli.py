@@ -28,7 +28,7 @@ def test_from_a_file_to_a_report(jet_file: JetFile, tmp_path: Path, capsys: pyte
     assert "W1-M" in printed
     assert str(report / "report.html") in printed
     page = (report / "report.html").read_text()
-    assert page.count("<img") == len(list(report.glob("*.png"))) == 12
+    assert page.count("<img") == len(list(report.glob("*.png"))) == 13
     assert "http" not in page.replace("http-equiv", "")
     for fact in ("flavour", "toy", "3,000 generated", "Losses and validation"):
         assert fact in page

@@ -143,7 +143,7 @@ class Jets(Kind):
         return found
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
-        """Particle features, mass, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
+        """Particle features, mass, pt sum, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
         from partigan.report.plots import compare, images
 
         columns = [_columns(sample) for sample in (real, fake)]
@@ -166,6 +166,7 @@ _FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
     "Particle azimuth": (r"$\phi^{\mathrm{rel}}$", {"log": True}),
     "Particle transverse momentum": (r"$p_T^{\mathrm{rel}}$", {"log": True}),
     "Relative mass": (r"$m / p_T$", {}),
+    "Sum of transverse momenta": (r"$\sum p_T^{\mathrm{rel}}$", {"log": True}),
     "Multiplicity": ("particles in a jet", {"log": True, "integer": True}),
     **{f"EFP {n}": (rf"$\log_{{10}}$ EFP {n} (n = d = 4)", {}) for n in range(1, len(W1_GRAPHS) + 1)},
 }
@@ -176,7 +177,9 @@ def _columns(sample: Observables) -> dict[str, NDArray[Any]]:
     particles = sample["particles"][sample["mask"]].T
     efps = [sample["efps"][:, FPD_GRAPHS.index(graph)] for graph in W1_GRAPHS]
     logs = [np.log10(np.maximum(column, 1e-12)) for column in efps]
-    return dict(zip(_FIGURES, (*particles, sample["mass"], sample["multiplicity"], *logs), strict=True))
+    return dict(
+        zip(_FIGURES, (*particles, sample["mass"], sample["pt_sum"], sample["multiplicity"], *logs), strict=True)
+    )
 
 
 def _image(sample: Observables, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:
