@@ -213,7 +213,7 @@ def test_half_a_run_is_replaced_and_other_folders_are_not(jet_file: JetFile, tmp
         ({"threads": 0}, "threads = 0"),
         ({"overrides": {**SHORT, "system.critic_optimizer.lr": -1.0}}, "the optimiser of the critic refuses"),
         ({"overrides": {**SHORT, "system.generator.heads": 5}}, "must be a multiple of heads = 5"),
-        ({"overrides": {**SHORT, "trainer.precision": "foo"}}, "the trainer cannot be built"),
+        ({"overrides": {**SHORT, "trainer.precision": "foo"}}, "the configuration cannot be built: Precision"),
         ({"overrides": {**SHORT, "trainer.validations": 0}}, "trainer.validations = 0"),
     ],
 )
@@ -244,7 +244,7 @@ def test_refused_before_anything_is_made(
 )
 def test_mistakes_in_the_configuration(config: Any, overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(PartiganError, match=message):
-        build(parse_training(config, overrides), "trainer")
+        build(parse_training(config, overrides))
 
 
 def test_a_yaml_of_ones_own_changes_a_preset(tmp_path: Path) -> None:

@@ -80,19 +80,20 @@ def _values(parsed: Any) -> Any:
     return [_values(value) for value in parsed] if isinstance(parsed, (list, tuple)) else parsed
 
 
-def build(config: dict[str, Any], section: str) -> Any:
-    """The object that a section of a configuration describes."""
+def build(config: dict[str, Any]) -> tuple[System, Transform, Trainer]:
+    """The objects that a configuration describes: networks and phases, normalisation, trainer."""
     parser = ArgumentParser(exit_on_error=False)
     add_training_options(parser)
     try:
         parsed = parser.parse_object(copy.deepcopy({key: config[key] for key in SECTIONS if key in config}))
-        return parser.instantiate(parsed)[section]
+        built = parser.instantiate(parsed)
     except ArgumentError as error:
         raise readable(error, parser) from error
     except PartiganError:
         raise
     except Exception as error:  # a class of the literature, of torch or of the user refuses its arguments
-        raise PartiganError(f"the {section} cannot be built: {error}") from error
+        raise PartiganError(f"the configuration cannot be built: {error}") from error
+    return built.system, built.transform, built.trainer
 
 
 def class_named(path: str) -> Any:

@@ -20,10 +20,10 @@ from torch import nn
 from partigan import __version__, presets
 from partigan.config import build, class_named, parse_training
 from partigan.data.loader import Loader
-from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder, sha256
 from partigan.kinds import kind_named
+from partigan.nets.contracts import Generator
 from partigan.progress import console
 from partigan.randomness import check_seed
 from partigan.run import Run
@@ -31,7 +31,6 @@ from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
 from partigan.training.monitors import Selection
 from partigan.training.system import System
-from partigan.training.trainer import Trainer
 
 
 def train(
@@ -85,17 +84,14 @@ def run_training(
     going_on = resume and run.exists
     if not going_on:
         refuse_existing(out, overwrite or resume)
-        remove_folder(out, run.transform_file.name, really=False)
         if data.resolve().is_relative_to(out.resolve()):
             raise PartiganError(f"the data {data} lie inside {out}, which would be replaced; choose another --out")
+        remove_folder(out, run.transform_file.name, really=False)
     kind = kind_named(config["kind"])
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
     _fill(config["system"], kind.network_arguments(real))
     torch.manual_seed(seed)
-    system, transform, trainer = (build(config, key) for key in ("system", "transform", "trainer"))
-    assert isinstance(system, System)
-    assert isinstance(transform, Transform)
-    assert isinstance(trainer, Trainer)
+    system, transform, trainer = build(config)
     for phase in system.phases:  # before anything is made: an optimiser may refuse its options
         try:
             phase.optimizer([parameter for name in phase.update for parameter in system.networks[name].parameters()])
@@ -150,10 +146,12 @@ def load(path: str | Path, trust: bool = False) -> Sampler:
     config = run.config(trust)
     if not run.weights.exists():
         raise PartiganError(f"{run.path} has no generator yet; train on with --resume until the first validation")
-    system, transform = build(config, "system"), build(config, "transform")
+    system, transform, _ = build(config)
     stored = run.transform
     transform.load_state(stored["state"])
     generator = system.networks["generator"].eval()
+    if not isinstance(generator, Generator):
+        raise PartiganError(f"{run.path}: {type(generator).__name__} is not a partigan.nets.contracts.Generator")
     unpack_module("generator", generator, load_tensors(run.weights)[0])
     return Sampler(generator, transform, kind_named(stored["kind"]), stored["conditions"])
 
@@ -173,7 +171,7 @@ def list_presets() -> None:
         table.add_column(heading, no_wrap=heading in ("preset", "paper", "kind"))
     for name in presets.names():
         config = parse_training(name)
-        networks = build(config, "system").networks
+        networks = build(config)[0].networks
         parameters = ", ".join(f"{sum(p.numel() for p in m.parameters()):,}" for m in networks.values())
         about = config["about"]
         table.add_row(name, about["paper"], config["kind"], parameters, about["title"], about["status"])
