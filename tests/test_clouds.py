@@ -25,13 +25,13 @@ class Case:
     published: int | None
     symmetric: bool  # equivariant generator or invariant critic
     masked: bool
-    idle: tuple[str, ...] = ()  # ends of names of parameters that cannot matter
+    idle: tuple[str, ...] = ()  # parts of names of parameters that cannot matter
 
 
 CASES = {
     # the bias of the keys cancels in the softmax; the particles of the critic's last block are not looked at
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
-    "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update.bias")),
+    "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
 }
@@ -135,8 +135,7 @@ def test_every_parameter_matters(case: Case, network: Generator | Critic) -> Non
     mask = _mask()
     _values(network(_cloud(network, mask), mask=mask)).square().sum().backward()
     idle = {name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12}
-    unexpected = {name for name in idle if not name.endswith(case.idle)} if case.idle else idle
-    assert not {name for name in unexpected if "blocks.1.update" not in name}
+    assert not {name for name in idle if not any(part in name for part in case.idle)}
 
 
 def test_saved_and_loaded(case: Case, network: Generator | Critic) -> None:

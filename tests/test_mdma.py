@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
 
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
-from partigan.nets.contracts import CriticOutput
+from test_clouds import _values
 from unfolded_mdma import unfold
-
-
-def _values(output: Tensor | CriticOutput) -> Tensor:
-    return output if isinstance(output, Tensor) else torch.cat([part for part in output if part is not None], 1)
 
 
 @pytest.mark.parametrize("particles", [30, 150])
