@@ -31,11 +31,12 @@ class Run:
 
     Args:
         path: the directory.
+        product: name of the network that is kept, and of its file.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, product: str = "generator") -> None:
         self.path = Path(path)
-        self.config_file, self.weights = self.path / "config.yaml", self.path / "generator.safetensors"
+        self.config_file, self.weights = self.path / "config.yaml", self.path / f"{product}.safetensors"
         self.transform_file, self._manifest = self.path / "transform.json", self.path / "manifest.json"
 
     @property

@@ -70,14 +70,18 @@ class System(nn.Module):
     """Named networks and the ordered phases of a training step.
 
     Args:
-        networks: the networks by name; ``generator`` is the one that makes samples after training.
+        networks: the networks by name.
         phases: the phases of one training step, in order.
+        product: name of the network that training is for: it is averaged, validated and kept.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], phases: Sequence[Phase]) -> None:
+    def __init__(
+        self, networks: Mapping[str, nn.Module], phases: Sequence[Phase], product: str = "generator"
+    ) -> None:
         super().__init__()
         self.networks = nn.ModuleDict(networks)
         self.phases = tuple(phases)
+        self.product = product
 
 
 class GAN(System):

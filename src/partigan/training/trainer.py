@@ -111,7 +111,7 @@ class Trainer:
             run.update_manifest(plan=plan)
 
         players = _Players(fabric, system)
-        ema = EMA(system.networks["generator"], self.ema_half_life * total)
+        ema = EMA(system.networks[system.product], self.ema_half_life * total)
         start, spent = 0, 0.0
         if found:
             tensors, state = found
@@ -148,7 +148,7 @@ class Trainer:
                 stack.callback(log.close)
             while step < total:
                 losses.add(players.train_step(step, total, loader, seed, self.gradient_clip))
-                ema.update(system.networks["generator"])
+                ema.update(system.networks[system.product])
                 step += 1
                 if log and (step % log_every == 0 or step in validate_at):
                     log.write(step, means := losses.take())
@@ -157,7 +157,7 @@ class Trainer:
                     values = validate(ema.network, step)
                     log.write(step, values)
                     if chosen := selection.take(step, values):
-                        weights = pack_module("generator", ema.network)
+                        weights = pack_module(system.product, ema.network)
                         save_tensors(run.weights, weights, {"step": step, **values})
                     display.validation(step, values, chosen)
                 display.advance(step, self.batch_size * fabric.world_size)
@@ -192,9 +192,9 @@ class Trainer:
         seconds_per_step(5)
         steps = self.fabric.broadcast(max(int(MEASURE_SECONDS / seconds_per_step(5)), 5))  # the same in all processes
         per_step = seconds_per_step(steps)
-        validate(twin.networks["generator"], 0)
+        validate(twin.networks[twin.product], 0)
         began = time.monotonic()
-        validate(twin.networks["generator"], 0)
+        validate(twin.networks[twin.product], 0)
         per_validation = time.monotonic() - began
         seconds = max(60 * self.max_minutes - self.validations * per_validation, 0.0)
         measured = self.fabric.broadcast(max(int(seconds / per_step), 1))
