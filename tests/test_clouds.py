@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
+from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 
 
@@ -34,6 +36,7 @@ CASES = {
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
+    "particlenet": Case(partial(ParticleNet, classes=1), 409_409, None, True, True),
 }
 NUMBERS = (1, 2, 30, 15, 7, 29)  # particles of the six jets
 
