@@ -14,7 +14,9 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
 from partigan.errors import PartiganError
+from partigan.kinds.jetnet import published
 from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.reference import Reference
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.mmd import kpd
@@ -43,6 +45,20 @@ class Jets(Kind):
     protocols: ClassVar[dict[str, dict[str, Any]]] = {
         "mdma": {"paper": "arXiv:2305.15254", "mean": "inverse-variance", "batches": 10, "samples": None},
         "mpgan": {"paper": "arXiv:2106.11535", "mean": "plain", "batches": 5, "samples": 10_000},
+    }
+    classifier: ClassVar[dict[str, Any]] = {
+        "about": {"title": "ParticleNet", "paper": "arXiv:1902.08570", "status": "as in arXiv:2106.11535"},
+        "kind": "jets",
+        "transform": {"class_path": "partigan.data.transforms.LogStandardise"},
+        "system": {
+            "class_path": "partigan.training.classification.Classification",
+            "init_args": {
+                "classifier": {"class_path": "partigan.nets.clouds.particlenet.ParticleNet"},
+                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
+            },
+        },
+        "trainer": {"batch_size": 128, "max_minutes": 20.0, "validations": 20, "ema_half_life": 0.0},
     }
 
     def read(self, path: Path, split: str) -> Batch:
@@ -141,6 +157,15 @@ class Jets(Kind):
             found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
             found["kpd"] = kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
         return found
+
+    def published_reference(self, label: str, sample: Batch) -> Reference:
+        """The ParticleNet and the statistics of JetNet; see `partigan.kinds.jetnet.published`."""
+        return published(label, sample.x.shape[1])
+
+    def label(self, path: Path) -> str | None:
+        """The file's attribute ``flavour``."""
+        flavour = attributes(path).get("flavour")
+        return None if flavour is None else str(flavour)
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """Particle features, mass, pt sum, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
