@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from conftest import JetFile
+from partigan import evaluate
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
@@ -17,7 +18,7 @@ from partigan.kinds.jetnet import normalise, published
 from partigan.training.classification import load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
-TINY = ["--system.classifier.widths", "[8, 8]", "--system.classifier.neighbours", "4"]
+TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]
 SHORT = ["--trainer.max_steps", "40", "--trainer.validations", "4", "--trainer.batch_size", "64", "--threads", "1"]
 
 
@@ -30,7 +31,9 @@ def files(jet_file: JetFile) -> dict[str, Path]:
     return {"wide": wide, "narrow": narrow}
 
 
-def test_a_classifier_learns_and_is_a_reference(files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_classifier_learns_and_is_a_reference(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "classifier"
     data = [f"{label}={path}" for label, path in files.items()]
     main(["fit-classifier", "--data", *data, "--out", str(out), "--seed", "3", *TINY, *SHORT])
@@ -46,6 +49,12 @@ def test_a_classifier_learns_and_is_a_reference(files: dict[str, Path], tmp_path
     assert (defect.value - null.value) / np.hypot(null.error, defect.error) > 5
     with pytest.raises(PartiganError, match="knows the classes wide, narrow, not 'g'; choose one with --label"):
         load_reference(out, "g")
+    monkeypatch.setattr("partigan.evaluation.LEAST", 200)
+    metrics = evaluate(files["narrow"], tmp_path / "report", fake=files["wide"], classifier=out, label="narrow").metrics
+    assert (metrics["fpnd"]["value"], metrics["fpnd"]["in_sample"]) == pytest.approx(
+        (defect.value, null.value), rel=0.5
+    )
+    assert "--classifier" in (tmp_path / "report" / "report.html").read_text()
     with pytest.raises(PartiganError, match=r"samples of shape \[12, 3\], not \[30, 3\]"):
         reference.distance(Batch(torch.zeros(2, 30, 3)), 2, 1)
 
@@ -92,13 +101,13 @@ def test_padding_is_zero_before_the_scale() -> None:
 def test_the_published_network_tells_top_jets() -> None:
     """Pythia's top jets are far from JetNet's, and still nearest to JetNet's top jets."""
     try:
-        references = {flavour: published(flavour, 30) for flavour in "gqt"}
+        references = {flavour: published(flavour, 30) for flavour in "gt"}
     except PartiganError:
         pytest.skip("the jetnet distribution is not installed")
     if not ORACLE.exists():
         pytest.skip(f"{ORACLE} is not here")
-    particles = np.load(ORACLE)["a"][:500]
+    particles = np.load(ORACLE)["a"][:200]
     jets = Batch(torch.from_numpy(particles[..., :3]), torch.from_numpy(particles[..., 3] > 0.5))
-    found = {flavour: reference.distance(jets, 500, 1) for flavour, reference in references.items()}
+    found = {flavour: reference.distance(jets, 200, 1) for flavour, reference in references.items()}
     assert found["t"].value == pytest.approx(44, abs=10)
-    assert min(found["g"].value, found["q"].value) > 200
+    assert found["g"].value > 200

@@ -74,7 +74,9 @@ class LogStandardise(Transform):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        x = torch.clamp(sample.x, self.lowest, self.highest) * self.std + self.mean
+        constants = (self.lowest, self.highest, self.std, self.mean)
+        lowest, highest, std, mean = (constant.to(sample.x.device) for constant in constants)
+        x = torch.clamp(sample.x, lowest, highest) * std + mean
         x[..., self.positive] = x[..., self.positive].exp()
         return self._masked(sample, x)
 

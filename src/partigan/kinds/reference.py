@@ -38,14 +38,18 @@ class Reference:
     moments: Moments
     shape: tuple[int, ...]
 
+    def check(self, sample: Batch) -> None:
+        """Raise an error for samples of another shape than those of the reference."""
+        if (shape := tuple(sample.x.shape[1:])) != self.shape:
+            raise PartiganError(f"{self.name} is for samples of shape {list(self.shape)}, not {list(shape)}")
+
     def distance(self, sample: Batch, size: int, seed: int) -> Measurement:
         """Fréchet distance of the activations of the first ``size`` samples to the reference.
 
         Raises:
             PartiganError: the samples have another shape.
         """
-        if (shape := tuple(sample.x.shape[1:])) != self.shape:
-            raise PartiganError(f"{self.name} is for samples of shape {list(self.shape)}, not {list(shape)}")
+        self.check(sample)
         rows = activations(self.classifier, self.prepare, sample[:size])
         return fpnd(self.moments, rows, rng=np.random.default_rng(seed))
 

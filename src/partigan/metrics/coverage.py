@@ -19,11 +19,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.distance import cdist
 
 from partigan.errors import PartiganError
-from partigan.metrics.measurement import Floats, Measurement, draws, refuse_infinite
+from partigan.metrics.measurement import Floats, Measurement, draws, particle_mask, refuse_infinite
 
 _KNOTS = 64  # of the piecewise linear functions that bound a distance from below
 _DIRECTIONS = 8  # in which jets are projected for the bounds
-_RINGS = (0.1, 0.2, 0.4)  # radii of the points, 8 each, distances from which are such projections too
+_RING = 0.2  # radius of the ring of 8 points, distances from which are such projections too
 _MARGIN = 1e-5  # of the bounds, for their rounding, in units of the greatest pt sum
 
 
@@ -58,11 +58,7 @@ def _read(sample: ArrayLike, mask: ArrayLike | None, name: str) -> _Sample:
             f"the {name} sample must have the shape (jets, particles, 3 or more: eta_rel, phi_rel, pt_rel), "
             f"not {x.shape}"
         )
-    real = np.ones(x.shape[:2], np.bool_) if mask is None else np.asarray(mask).astype(np.bool_)
-    if real.shape == (*x.shape[:2], 1):
-        real = real[..., 0]
-    if real.shape != x.shape[:2]:
-        raise PartiganError(f"the mask of the {name} sample must be {x.shape[:2]}, not {real.shape}")
+    real = particle_mask(mask, x.shape[:2], name)
     x = np.where(real[..., None], x[..., :3], 0)
     refuse_infinite(np.asarray(np.isfinite(x).all((1, 2))), name)
     if (negative := (x[..., 2] < 0).any(1)).any():
@@ -130,8 +126,8 @@ def _projections(x: Floats) -> Floats:
     """Functions of (eta_rel, phi_rel) with slope 1: coordinates along axes, distances from points, ``(..., maps)``."""
     along = np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
     around = np.pi * np.arange(8) / 4
-    points = [np.zeros((1, 2)), *(r * np.column_stack([np.cos(around), np.sin(around)]) for r in _RINGS)]
-    distances = np.sqrt(np.square(x[..., None, :] - np.concatenate(points)).sum(-1))
+    points = np.vstack([np.zeros(2), _RING * np.column_stack([np.cos(around), np.sin(around)])])
+    distances = np.sqrt(np.square(x[..., None, :] - points).sum(-1))
     return np.concatenate([x @ np.stack([np.cos(along), np.sin(along)]), distances], -1)
 
 

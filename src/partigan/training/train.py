@@ -175,6 +175,10 @@ def begin(
             stored = {"kind": config["kind"], "state": transform.state(), "conditions": conditions()}
             run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, system))
         trainer.fabric.barrier()
+    for phase in system.phases:
+        for term in getattr(phase, "terms", ()):
+            if hasattr(term, "physical"):
+                term.physical = transform.inverse
     return system, transform, trainer
 
 
