@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,24 @@ def test_defects_are_rejected_and_the_null_accepted() -> None:
     assert significance(found[0].cov, found[2].cov) > 3
     assert significance(found[0].mmd, found[3].mmd) > 3
     assert max(significance(*pair) for pair in zip(found[0], found[1], strict=True)) < 3
+
+
+def cloud(size: int, seed: int, width: float = 1.0) -> NDArray[np.float64]:
+    return np.asarray(jets(size, seed, 5)[0] * [width, width, 1])
+
+
+SMALL: dict[str, Any] = {"size": 10, "batches": 5}
+METRICS: dict[str, tuple[Callable[..., NDArray[np.float64]], Callable[..., Measurement]]] = {
+    "cov": (cloud, lambda a, b, r: cov_mmd(a, b, rng=r, **SMALL).cov),
+    "mmd": (cloud, lambda a, b, r: cov_mmd(a, b, rng=r, **SMALL).mmd),
+}
+
+
+def test_errors_are_the_spread_of_replicas() -> None:
+    """40 replicas: the spread is known to 11 %."""
+    found = np.array([cov_mmd(cloud(50, 2 * k), cloud(50, 2 * k + 1, 1.3), rng=rng(k), **SMALL) for k in range(40)])
+    ratio = np.sqrt(np.mean(found[..., 1] ** 2, 0)) / found[..., 0].std(0, ddof=1)
+    assert ((ratio > 0.6) & (ratio < 1.7)).all()
 
 
 def test_bad_input() -> None:
