@@ -17,6 +17,7 @@ from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator, MPLFCGenerator
+from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.nets.clouds.pointnet import PointNetMixCritic
 from partigan.nets.clouds.rgan import RGANCritic, RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
@@ -64,6 +65,7 @@ CASES = {
     ),
     "gapt generator": Case(GAPTGenerator, 83_395, None, True, True),
     "gapt critic": Case(GAPTCritic, 62_785, None, True, True),
+    "particlenet": Case(partial(ParticleNet, classes=1), 409_409, None, True, True),
 }
 NUMBERS = (1, 2, 30, 15, 7, 29)  # particles of the six jets
 

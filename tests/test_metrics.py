@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
 from partigan.errors import PartiganError
-from partigan.metrics.frechet import fpd, frechet_distance
+from partigan.metrics.frechet import Moments, fpd, fpnd, frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.mmd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
@@ -84,6 +84,8 @@ def table(size: int, seed: int, width: float = 1.0) -> NDArray[np.float64]:
     return np.asarray(np.exp(0.15 * width * draw.normal(size=(size, 4)) @ (0.5 + np.eye(4))))
 
 
+MOMENTS = Moments.of(table(20_000, 10_000))
+
 METRICS: dict[str, tuple[Callable[..., NDArray[np.float64]], Callable[..., Measurement]]] = {
     "w1 of a jet feature": (lambda *a: table(*a)[:, 0], lambda a, b, r: w1(a, b, rng=r, samples=400, batches=5)),
     "w1 of particles": (particles, lambda a, b, r: w1(a, b, rng=r, samples=400, batches=5)),
@@ -93,6 +95,7 @@ METRICS: dict[str, tuple[Callable[..., NDArray[np.float64]], Callable[..., Measu
     ),
     "fpd": (table, lambda a, b, r: fpd(a, b, rng=r, min_samples=800, max_samples=2000)),
     "kpd": (table, lambda a, b, r: kpd(a, b, rng=r, batches=5, batch_size=400)),
+    "fpnd": (table, lambda a, b, r: fpnd(MOMENTS, b, rng=r)),
 }
 
 
@@ -101,8 +104,8 @@ def test_a_defect_is_rejected_and_the_null_accepted(name: str) -> None:
     sample, metric = METRICS[name]
     real, other, wide = sample(2000, 1), sample(2000, 2), 1.3 * sample(2000, 3)
     null, defect = metric(real, other, rng()), metric(real, wide, rng())
-    # W1 is biased, so its null is the in-sample value and not zero
-    reference = null.value if name.startswith("w1") else 0.0
+    # W1 and FPND are biased, so their null is the in-sample value and not zero
+    reference = null.value if name.startswith(("w1", "fpnd")) else 0.0
     assert (defect.value - reference) / np.hypot(defect.error, null.error) > 3
     again = metric(real, sample(2000, 4), rng())
     assert abs(again.value - reference) / np.hypot(again.error, null.error) < 3

@@ -124,6 +124,26 @@ def _train(parser: ArgumentParser) -> Run:
     return run
 
 
+def _fit_classifier(parser: ArgumentParser) -> Run:
+    from partigan.config import add_training_options, plain
+    from partigan.kinds import kind_named
+    from partigan.training.classification import fit_classifier, run_fit
+
+    _options(parser, fit_classifier, "data", "config", "kind", "overrides")
+    parser.add_argument("--data", nargs="+", required=True, metavar="CLASS=FILE", help="files of real samples")
+    add_training_options(parser)
+    parser.set_defaults(kind_named("jets").classifier)
+
+    def run(options: Namespace) -> None:
+        data = dict(entry.rpartition("=")[::2] for entry in options.data)
+        if "" in data or len(data) < len(options.data):
+            raise PartiganError(f"--data {' '.join(options.data)}: give every file a class of its own: --data g=g.h5")
+        own = {name: options[name] for name in ("out", "seed", "threads", "resume", "overwrite")}
+        run_fit(plain(options), {label: Path(path) for label, path in data.items()}, **own)
+
+    return run
+
+
 def _generate(parser: ArgumentParser) -> Run:
     from partigan.generation import generate
 
@@ -165,6 +185,7 @@ _COMMANDS: _Commands = {
         {"jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets)},
     ),
     "train": ("train a system of the literature, or one of your own", _train),
+    "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
     "generate": ("generate samples with a trained run", _generate),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "import-weights": (

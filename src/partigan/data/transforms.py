@@ -109,7 +109,9 @@ class LogStandardise(_Clouds):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        x = torch.clamp(sample.x, self.lowest, self.highest) * self.std + self.mean
+        constants = (self.lowest, self.highest, self.std, self.mean)
+        lowest, highest, std, mean = (constant.to(sample.x.device) for constant in constants)
+        x = torch.clamp(sample.x, lowest, highest) * std + mean
         x[..., self.positive] = x[..., self.positive].exp()
         return self._masked(sample, x)
 

@@ -14,7 +14,10 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
 from partigan.errors import PartiganError
+from partigan.kinds.jetnet import published
 from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.reference import Reference
+from partigan.metrics.coverage import cov_mmd
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.mmd import kpd
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EFP_JETS = 1000  # fewer cannot tell FPD and KPD, whose EFPs have long tails
+COV_JETS, COV_BATCHES = 100, 10  # jets in a batch of COV and MMD, and batches; half of these are the least
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
 
 
@@ -39,10 +43,27 @@ class Jets(Kind):
         "w1efp": ("W1-EFP (x 10^5)", 1e-5),
         "fpd": ("FPD (x 10^4)", 1e-4),
         "kpd": ("KPD (x 10^4)", 1e-4),
+        "cov": ("COV", 1.0),
+        "mmd": ("MMD (x 10^2)", 1e-2),
+        "fpnd": ("FPND", 1.0),
     }
     protocols: ClassVar[dict[str, dict[str, Any]]] = {
         "mdma": {"paper": "arXiv:2305.15254", "mean": "inverse-variance", "batches": 10, "samples": None},
         "mpgan": {"paper": "arXiv:2106.11535", "mean": "plain", "batches": 5, "samples": 10_000},
+    }
+    classifier: ClassVar[dict[str, Any]] = {
+        "about": {"title": "ParticleNet", "paper": "arXiv:1902.08570", "status": "as in arXiv:2106.11535"},
+        "kind": "jets",
+        "transform": {"class_path": "partigan.data.transforms.LogStandardise"},
+        "system": {
+            "class_path": "partigan.training.classification.Classification",
+            "init_args": {
+                "classifier": {"class_path": "partigan.nets.clouds.particlenet.ParticleNet"},
+                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
+            },
+        },
+        "trainer": {"batch_size": 128, "max_minutes": 20.0, "validations": 20, "ema_half_life": 0.0},
     }
 
     def read(self, path: Path, split: str) -> Batch:
@@ -93,6 +114,11 @@ class Jets(Kind):
     def observables(self, sample: Batch) -> Observables:
         """Particles, mask, relative mass, relative pt sum, multiplicity and the 36 EFPs with d <= 4."""
         assert sample.mask is not None
+        if (negative := ((sample.x[..., 2] < 0) & sample.mask).any(1)).any():
+            raise PartiganError(
+                f"{int(negative.sum())} of {len(sample)} jets have particles of negative pt_rel; no jet can have them, "
+                "mask these particles"
+            )
         return {
             "particles": sample.x.numpy(),
             "mask": sample.mask.numpy(),
@@ -109,11 +135,11 @@ class Jets(Kind):
     def metrics(
         self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
     ) -> dict[str, Measurement]:
-        """W1-M, W1-P, W1-EFP, FPD and KPD with the sample sizes and means of the protocol.
+        """W1-M, W1-P, W1-EFP, FPD, KPD, COV and MMD with the sample sizes and means of the protocol.
 
         Batches are as large as the protocol says, or smaller where a sample would not give two of them; there are as
         many as the protocol says, or as fit into the smallest sample without repetition. FPD and KPD are left out
-        below 1,000 jets.
+        below 1,000 jets, COV and MMD below 500.
         """
         rng = np.random.default_rng(seed)
         terms = self.protocols[protocol]
@@ -140,7 +166,26 @@ class Jets(Kind):
         if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
             found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
             found["kpd"] = kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
+        if (batches := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
+            found["cov"], found["mmd"] = cov_mmd(
+                real["particles"],
+                fake["particles"],
+                rng=rng,
+                real_mask=real["mask"],
+                fake_mask=fake["mask"],
+                size=COV_JETS,
+                batches=batches,
+            )
         return found
+
+    def published_reference(self, label: str, sample: Batch) -> Reference:
+        """The ParticleNet and the statistics of JetNet; see `partigan.kinds.jetnet.published`."""
+        return published(label, sample.x.shape[1])
+
+    def label(self, path: Path) -> str | None:
+        """The file's attribute ``flavour``."""
+        flavour = attributes(path).get("flavour")
+        return None if flavour is None else str(flavour)
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """Particle features, mass, pt sum, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.kinds.reference import Reference
 from partigan.metrics.measurement import Measurement
 
 if TYPE_CHECKING:
@@ -28,12 +30,14 @@ class Kind(ABC):
         selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
         labels: for each metric the heading of the report and the unit it is shown in.
         protocols: for each protocol, the arguments of the metrics that differ from paper to paper.
+        classifier: configuration of the classifier that `fit-classifier` trains where no other is given.
     """
 
     name: ClassVar[str]
     selection: ClassVar[tuple[str, str]]
     labels: ClassVar[dict[str, tuple[str, float]]]
     protocols: ClassVar[dict[str, dict[str, Any]]]
+    classifier: ClassVar[dict[str, Any]]
 
     @abstractmethod
     def read(self, path: Path, split: str) -> Batch:
@@ -80,6 +84,22 @@ class Kind(ABC):
         Returns:
             The metrics by name; one for which the samples are too small is left out.
         """
+
+    def published_reference(self, label: str, sample: Batch) -> Reference:
+        """A published classifier and its activations on real samples of a class.
+
+        Args:
+            label: name of the class.
+            sample: what it is to be used for, in physical units.
+
+        Raises:
+            PartiganError: there is none.
+        """
+        raise PartiganError(f"nobody published a classifier for {self.name}; train one with 'partigan fit-classifier'")
+
+    def label(self, path: Path) -> str | None:
+        """Name of the class of the samples of a file, where the file says it."""
+        return None
 
     @abstractmethod
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:

@@ -21,6 +21,7 @@ from partigan.metrics.measurement import (
     comparable,
     draws,
     fluctuations,
+    particle_mask,
     refuse_infinite,
     table,
 )
@@ -86,9 +87,7 @@ class _Jets(NamedTuple):
                 f"the {name} sample must have the shape (jets, features), or (jets, particles, features) "
                 f"with or without a mask, not {x.shape}"
             )
-        real = np.ones(x.shape[:2], np.bool_) if mask is None else np.asarray(mask).astype(np.bool_)
-        if real.shape != x.shape[:2]:
-            raise PartiganError(f"the mask of the {name} sample must be {x.shape[:2]}, not {real.shape}")
+        real = particle_mask(mask, x.shape[:2], name)
         refuse_infinite((np.isfinite(x).all(-1) | ~real).all(-1), name)
         return cls(x, real)
 
@@ -174,7 +173,7 @@ def w1(
             features of particles.
         fake: the same of the other sample; the number of jets may differ.
         rng: chooses the batches.
-        real_mask: ``(jets, particles)``, True for real particles; None: all are real.
+        real_mask: ``(jets, particles)`` or ``(jets, particles, 1)``, True for real particles; None: all are real.
         fake_mask: the same of the fake sample.
         samples: jets of each sample in a batch; None: as many as the smaller sample has.
         batches: number of batches.

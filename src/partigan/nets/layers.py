@@ -21,20 +21,25 @@ def binarised(probability: Tensor) -> Tensor:
     return probability + ((probability > 0.5).to(probability.dtype) - probability).detach()
 
 
-def neighbours(x: Tensor, k: int) -> Tensor:
-    """The nearest particles of every particle, itself left out.
+def nearest_neighbours(x: Tensor, k: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """The nearest neighbours of each particle, itself left out.
 
     Args:
-        x: ``(batch, particles, features)``, in which distances are taken.
-        k: how many; at most ``particles - 1``.
+        x: coordinates, ``(batch, particles, dimensions)``.
+        k: number of neighbours; fewer where there are not so many particles.
+        mask: ``(batch, particles)``, True for real particles, the only ones to be neighbours or to have them.
 
     Returns:
-        Their indices, ``(batch, particles, k)``, from near to far.
+        Positions of the neighbours, ``(batch, particles, min(k, particles - 1))``, in no order, and which of them are
+        neighbours of a real particle and real themselves; None: all.
     """
-    with torch.no_grad():
-        distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
-        distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-        return distance.topk(min(k, x.shape[1] - 1), largest=False).indices
+    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # the same for any number of threads
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    if mask is not None:
+        distance.masked_fill_(~(mask[:, None] & mask[..., None]), torch.inf)
+    nearest, neighbours = distance.topk(min(k, x.shape[1] - 1), largest=False, sorted=False)
+    valid = nearest.isfinite()
+    return neighbours, None if valid.numel() and valid.all() else valid
 
 
 def gathered(x: Tensor, index: Tensor) -> Tensor:

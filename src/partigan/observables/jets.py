@@ -105,14 +105,27 @@ def _mask(x: Tensor, mask: Tensor | None) -> Tensor:
         )
     if mask is None:
         return torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    if mask.shape == (*x.shape[:2], 1):
+        mask = mask[..., 0]
     if mask.shape != x.shape[:2]:
         raise PartiganError(f"the mask must have the shape {tuple(x.shape[:2])}, not {tuple(mask.shape)}")
     return mask.bool()
 
 
-def _particles(x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """eta_rel, phi_rel and pt_rel, each contiguous and ``(batch, particles)``, zero for padded particles."""
-    eta, phi, pt = torch.where(mask, x[..., :3].movedim(-1, 0).contiguous(), 0)
+def particles(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """eta_rel, phi_rel and pt_rel of particles, zero for padded ones.
+
+    Args:
+        x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel, pt_rel.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
+
+    Returns:
+        Three tensors ``(batch, particles)``, contiguous.
+
+    Raises:
+        PartiganError: for wrong shapes.
+    """
+    eta, phi, pt = torch.where(_mask(x, mask), x[..., :3].movedim(-1, 0).contiguous(), 0)
     return eta, phi, pt
 
 
@@ -121,7 +134,7 @@ def pt_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel, pt_rel.
-        mask: ``(batch, particles)``, True for real particles; None: all are real.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
 
     Returns:
         ``(batch,)``, in units of the jet's pt.
@@ -129,7 +142,7 @@ def pt_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
     Raises:
         PartiganError: for wrong shapes.
     """
-    return _particles(x, _mask(x, mask))[2].sum(-1)
+    return particles(x, mask)[2].sum(-1)
 
 
 def mass(x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -140,7 +153,7 @@ def mass(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel.
-        mask: ``(batch, particles)``, True for real particles; None: all are real.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
 
     Returns:
         ``(batch,)``, in units of the jet's pt; 0, with zero gradient, for jets of no or of one particle.
@@ -148,7 +161,7 @@ def mass(x: Tensor, mask: Tensor | None = None) -> Tensor:
     Raises:
         PartiganError: for wrong shapes.
     """
-    eta, phi, pt = _particles(x, _mask(x, mask))
+    eta, phi, pt = particles(x, mask)
     with torch.no_grad():
         weight = pt.abs() / pt.abs().sum(-1, keepdim=True).clamp_min(torch.finfo(pt.dtype).tiny)
         axis_eta, axis_phi = ((weight * angle).sum(-1, keepdim=True) for angle in (eta, phi))
@@ -229,7 +242,7 @@ class _Chunk:
 
     def __init__(self, x: Tensor, mask: Tensor) -> None:
         """Take ``(jets, particles, 3 or more)`` and ``(jets, particles)``."""
-        eta, phi, pt = _particles(x, mask)
+        eta, phi, pt = particles(x, mask)
         d_eta, d_phi = (angle.unsqueeze(2) - angle.unsqueeze(1) for angle in (eta, phi))
         self.theta2 = torch.addcmul(d_eta * d_eta, d_phi, d_phi)
         self.z = pt.unsqueeze(1)
@@ -275,7 +288,7 @@ def efps(x: Tensor, mask: Tensor | None = None, graphs: Sequence[Graph] = FPD_GR
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel. Its dtype is that of the calculation.
-        mask: ``(batch, particles)``, True for real particles; None: all are real.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
         graphs: the multigraphs, connected or not, e.g. ``FPD_GRAPHS`` or ``W1_GRAPHS``.
 
     Returns:

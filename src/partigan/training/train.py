@@ -7,6 +7,7 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ from torch import nn
 
 from partigan import __version__, presets
 from partigan.config import build, class_named, parse_training
+from partigan.data.batch import Batch
 from partigan.data.loader import Loader
+from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder, sha256
 from partigan.kinds import kind_named
@@ -31,6 +34,7 @@ from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
 from partigan.training.monitors import Selection
 from partigan.training.system import System
+from partigan.training.trainer import Trainer
 
 
 def train(
@@ -78,38 +82,15 @@ def run_training(
     overwrite: bool,
 ) -> Run:
     """`train`, with a parsed configuration."""
-    check_seed(seed)
-    set_threads(threads)
     run = Run(out)
-    going_on = resume and run.exists
-    if not going_on:
-        refuse_existing(out, overwrite or resume)
-        if data.resolve().is_relative_to(out.resolve()):
-            raise PartiganError(f"the data {data} lie inside {out}, which would be replaced; choose another --out")
-        remove_folder(out, run.transform_file.name, really=False)
+    going_on = admit(run, [data], seed, threads, resume, overwrite)
     kind = kind_named(config["kind"])
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
-    _fill(config["system"], kind.network_arguments(real))
-    torch.manual_seed(seed)
-    system, transform, trainer = build(config)
-    for phase in system.phases:  # before anything is made: an optimiser may refuse its options
-        try:
-            phase.optimizer([parameter for name in phase.update for parameter in system.networks[name].parameters()])
-        except (TypeError, ValueError) as error:
-            raise PartiganError(f"the optimiser of the {' and '.join(phase.update)} refuses: {error}") from error
-    trainer.fabric.launch()
-    settings = {**config, "seed": seed}
-    digest = sha256(data)
-    if going_on:
-        _same(run, settings, digest, data)
-        transform.load_state(run.transform["state"])
-    else:
-        transform.fit(real)
-        if trainer.fabric.is_global_zero:
-            remove_folder(out, run.transform_file.name)
-            stored = {"kind": kind.name, "state": transform.state(), "conditions": kind.conditions(data)}
-            run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, digest, system))
-        trainer.fabric.barrier()
+    source = {"path": str(data.resolve()), "sha256": sha256(data)}
+    arguments = kind.network_arguments(real)
+    system, transform, trainer = begin(
+        run, config, source, real, arguments, lambda: kind.conditions(data), going_on, seed
+    )
 
     sampler_parts = (transform, kind, run.transform["conditions"])
 
@@ -127,6 +108,78 @@ def run_training(
     if trainer.fabric.is_global_zero:
         console.print(f"the best generator is in {run.weights}", soft_wrap=True)
     return run
+
+
+def admit(run: Run, data: Sequence[Path], seed: int, threads: int | None, resume: bool, overwrite: bool) -> bool:
+    """Refuse what cannot be begun, before anything is read or made; True where an earlier run is gone on with.
+
+    Args:
+        run: the run to make.
+        data: its training files.
+        seed: of the run.
+        threads: torch's threads, which are set; None leaves them.
+        resume: go on with an interrupted run.
+        overwrite: replace an existing run.
+    """
+    check_seed(seed)
+    set_threads(threads)
+    if resume and run.exists:
+        return True
+    refuse_existing(run.path, overwrite or resume)
+    for path in data:
+        if path.resolve().is_relative_to(run.path.resolve()):
+            raise PartiganError(f"the data {path} lie inside {run.path}, which would be replaced; choose another --out")
+    remove_folder(run.path, run.transform_file.name, really=False)
+    return False
+
+
+def begin(
+    run: Run,
+    config: dict[str, Any],
+    data: dict[str, Any],
+    real: Batch,
+    arguments: dict[str, Any],
+    conditions: Callable[[], dict[str, Any]],
+    going_on: bool,
+    seed: int,
+) -> tuple[System, Transform, Trainer]:
+    """Build what a configuration describes, and write or check the files of the run.
+
+    Args:
+        run: the run, admitted.
+        config: parsed configuration; arguments of networks that the data decide are filled in.
+        data: path and sha256 of the training data, for the manifest.
+        real: the training sample in physical units.
+        arguments: those that the data decide.
+        conditions: gives what the use of the run has to know of the training data.
+        going_on: an earlier run is gone on with.
+        seed: of the run.
+    """
+    _fill(config["system"], arguments)
+    torch.manual_seed(seed)
+    system, transform, trainer = build(config)
+    for phase in system.phases:  # before anything is made: an optimiser may refuse its options
+        try:
+            phase.optimizer([parameter for name in phase.update for parameter in system.networks[name].parameters()])
+        except (TypeError, ValueError) as error:
+            raise PartiganError(f"the optimiser of the {' and '.join(phase.update)} refuses: {error}") from error
+    trainer.fabric.launch()
+    settings = {**config, "seed": seed}
+    if going_on:
+        _same(run, settings, data)
+        transform.load_state(run.transform["state"])
+    else:
+        transform.fit(real)
+        if trainer.fabric.is_global_zero:
+            remove_folder(run.path, run.transform_file.name)
+            stored = {"kind": config["kind"], "state": transform.state(), "conditions": conditions()}
+            run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, system))
+        trainer.fabric.barrier()
+    for phase in system.phases:
+        for term in getattr(phase, "terms", ()):
+            if hasattr(term, "physical"):
+                term.physical = transform.inverse
+    return system, transform, trainer
 
 
 def load(path: str | Path, trust: bool = False) -> Sampler:
@@ -191,7 +244,7 @@ def _fill(value: Any, arguments: dict[str, Any]) -> None:
             _fill(entry, arguments)
 
 
-def _same(run: Run, settings: dict[str, Any], digest: str, data: Path) -> None:
+def _same(run: Run, settings: dict[str, Any], data: dict[str, Any]) -> None:
     """Refuse to resume with another configuration or other data."""
     before, now = (dict(_flat(c)) for c in (run.config(trust=True), json.loads(json.dumps(settings))))
     for key in sorted(before.keys() | now.keys()):
@@ -200,8 +253,8 @@ def _same(run: Run, settings: dict[str, Any], digest: str, data: Path) -> None:
                 f"{run.path} was trained with {key} = {before.get(key)!r}, not {now.get(key)!r}; "
                 "resume with the same options, or give another --out"
             )
-    if run.manifest["data"]["sha256"] != digest:
-        raise PartiganError(f"{run.path} was trained on other data than {data}; resume with the same file")
+    if run.manifest["data"]["sha256"] != data["sha256"]:
+        raise PartiganError(f"{run.path} was trained on other data than {data['path']}; resume with the same")
     if (threads := run.manifest["threads"]) != torch.get_num_threads():
         console.print(f"note: the run was started with {threads} threads; with others it is not the same bit for bit")
 
@@ -228,7 +281,7 @@ def _git_revision() -> str | None:
     return git("rev-parse", "HEAD") if git("ls-files", here.name) else None
 
 
-def _manifest(data: Path, digest: str, system: System) -> dict[str, Any]:
+def _manifest(data: dict[str, Any], system: System) -> dict[str, Any]:
     """Where a run comes from."""
     return {
         "versions": {
@@ -238,7 +291,7 @@ def _manifest(data: Path, digest: str, system: System) -> dict[str, Any]:
         },
         "git_revision": _git_revision(),
         "command": sys.argv,
-        "data": {"path": str(data.resolve()), "sha256": digest},
+        "data": data,
         "threads": torch.get_num_threads(),
         "parameters": {n: sum(p.numel() for p in m.parameters()) for n, m in system.networks.items()},
     }

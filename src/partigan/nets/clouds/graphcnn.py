@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Generator
-from partigan.nets.layers import gathered, neighbours
+from partigan.nets.layers import gathered, nearest_neighbours
 
 NOISE = 0.2  # standard deviation, in the authors' training on jets
 
@@ -41,7 +41,9 @@ class EdgeConditionedConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """New particles ``(batch, particles, outputs)``."""
-        near = gathered(x, neighbours(x, self.k))
+        with torch.no_grad():
+            neighbours, _ = nearest_neighbours(x, self.k)
+        near = gathered(x, neighbours)
         inputs = x.shape[2]
         moments = (near - x[:, :, None]).transpose(2, 3) @ near / near.shape[2]  # (batch, particles, difference, x_j)
         weight = self.matrix.weight.view(inputs, self.outputs, inputs).permute(2, 0, 1).reshape(-1, self.outputs)

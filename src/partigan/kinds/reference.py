@@ -1,0 +1,75 @@
+"""What a classifier's activations are on real samples, to hold generated ones against."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.metrics.frechet import Moments, fpnd
+from partigan.metrics.measurement import Floats, Measurement
+from partigan.nets.contracts import Critic
+from partigan.progress import progress_bar
+
+SAMPLES = 50_000  # the most that a distance is taken of, as published
+LEAST = 1000  # samples; with fewer than the activations are many, the error is too large
+_GROUP = 250  # samples given to the network at a time
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A classifier and the moments of its activations on real samples of one class.
+
+    Attributes:
+        name: what reports call it.
+        classifier: the network, in evaluation mode.
+        prepare: from physical units to what the network was trained on.
+        moments: of the activations of real samples.
+        shape: of one sample, ``(particles, features)`` for clouds.
+    """
+
+    name: str
+    classifier: Critic
+    prepare: Callable[[Batch], Batch]
+    moments: Moments
+    shape: tuple[int, ...]
+
+    def check(self, sample: Batch) -> None:
+        """Raise an error for samples of another shape than those of the reference."""
+        if (shape := tuple(sample.x.shape[1:])) != self.shape:
+            raise PartiganError(f"{self.name} is for samples of shape {list(self.shape)}, not {list(shape)}")
+
+    def distance(self, sample: Batch, size: int, seed: int) -> Measurement:
+        """Fréchet distance of the activations of the first ``size`` samples to the reference.
+
+        Raises:
+            PartiganError: the samples have another shape.
+        """
+        self.check(sample)
+        rows = activations(self.classifier, self.prepare, sample[:size])
+        return fpnd(self.moments, rows, rng=np.random.default_rng(seed))
+
+
+@torch.inference_mode()
+def activations(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -> Floats:
+    """The features that a classifier returns, ``(samples, features)``.
+
+    Args:
+        classifier: the network, in evaluation mode.
+        prepare: from physical units to what the network was trained on.
+        sample: in physical units.
+    """
+    parts = []
+    with progress_bar("activations", len(sample)) as advance:
+        for first in range(0, len(sample), _GROUP):
+            batch = prepare(sample[first : first + _GROUP])
+            features = classifier(batch.x, batch.condition, batch.mask).features
+            if features is None:
+                raise PartiganError(f"{type(classifier).__name__} returns no features, of which moments could be taken")
+            parts.append(features.double().numpy())
+            advance(len(batch))
+    return np.concatenate(parts)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import JetFile
+from partigan import evaluate
+from partigan.cli import main
+from partigan.data.batch import Batch
+from partigan.data.jets import read_jets, write_jets
+from partigan.errors import PartiganError
+from partigan.kinds.jetnet import normalise, published
+from partigan.training.classification import load_reference
+
+ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
+TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]
+SHORT = ["--trainer.max_steps", "80", "--trainer.validations", "4", "--trainer.batch_size", "64", "--threads", "1"]
+
+
+@pytest.fixture
+def files(jet_file: JetFile) -> dict[str, Path]:
+    """Two classes of toy jets; those of the second are half as wide."""
+    wide, narrow = jet_file(1400, 12, name="wide.h5"), jet_file(1400, 12, seed=1, name="narrow.h5")
+    table = read_jets(narrow)
+    write_jets(narrow, [(table.particles * np.float32([0.5, 0.5, 1, 1]), table.jets)], {"flavour": "narrow"})
+    return {"wide": wide, "narrow": narrow}
+
+
+def test_a_classifier_learns_and_is_a_reference(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "classifier"
+    data = [f"{label}={path}" for label, path in files.items()]
+    main(["fit-classifier", "--data", *data, "--out", str(out), "--seed", "3", *TINY, *SHORT])
+    log = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert log[-1]["auc"] > 0.75
+    assert {"loss", "accuracy", "classifier/cross-entropy"} <= set().union(*log)
+    before = (out / "classifier.safetensors").read_bytes()
+    main(["fit-classifier", "--data", *data, "--out", str(out), "--seed", "3", *TINY, *SHORT, "--resume"])
+    assert (out / "classifier.safetensors").read_bytes() == before
+    jets = {label: read_jets(path, "test").batch() for label, path in files.items()}
+    reference = load_reference(out, "narrow")
+    null, defect = (reference.distance(jets[label], 1000, 1) for label in ("narrow", "wide"))
+    assert (defect.value - null.value) / np.hypot(null.error, defect.error) > 5
+    with pytest.raises(PartiganError, match="knows the classes wide, narrow, not 'g'; choose one with --label"):
+        load_reference(out, "g")
+    monkeypatch.setattr("partigan.evaluation.LEAST", 200)
+    metrics = evaluate(files["narrow"], tmp_path / "report", fake=files["wide"], classifier=out, label="narrow").metrics
+    assert (metrics["fpnd"]["value"], metrics["fpnd"]["in_sample"]) == pytest.approx(
+        (defect.value, null.value), rel=0.5
+    )
+    assert "--classifier" in (tmp_path / "report" / "report.html").read_text()
+    with pytest.raises(PartiganError, match=r"samples of shape \[12, 3\], not \[30, 3\]"):
+        reference.distance(Batch(torch.zeros(2, 30, 3)), 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (["a={wide}"], "two classes or more"),
+        (["{wide}", "{narrow}"], "give every file a class of its own"),
+        (["a={wide}", "b=missing.h5"], "missing.h5 does not exist"),
+    ],
+)
+def test_mistakes(
+    data: list[str], message: str, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit-classifier", "--data", *(d.format(**files) for d in data), "--out", str(tmp_path / "c"), *SHORT])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_was_not_published_and_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for flavour, particles in (("w", 30), ("t", 150)):
+        with pytest.raises(PartiganError, match=f"{particles} particles of class '{flavour}', only for 30 of g, q, t"):
+            published(flavour, particles)
+
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "distribution", missing)
+    with pytest.raises(PartiganError, match="pip install --no-deps jetnet"):
+        published("g", 30)
+
+
+def test_padding_is_zero_before_the_scale() -> None:
+    x, mask = torch.tensor([[[1.62119853, 0.26036245, 0.89347172], [9.0, 9.0, 9.0]]]), torch.tensor([[True, False]])
+    expected = torch.tensor([[[1, 0.5, 0.5], [0, 0, -0.5]]])
+    prepared = normalise(Batch(x, mask))
+    torch.testing.assert_close(prepared.x, expected)
+    assert prepared.mask is None
+
+
+def test_the_published_network_tells_top_jets() -> None:
+    """Pythia's top jets are far from JetNet's, and still nearest to JetNet's top jets."""
+    try:
+        references = {flavour: published(flavour, 30) for flavour in "gt"}
+    except PartiganError:
+        pytest.skip("the jetnet distribution is not installed")
+    if not ORACLE.exists():
+        pytest.skip(f"{ORACLE} is not here")
+    particles = np.load(ORACLE)["a"][:200]
+    jets = Batch(torch.from_numpy(particles[..., :3]), torch.from_numpy(particles[..., 3] > 0.5))
+    found = {flavour: reference.distance(jets, 200, 1) for flavour, reference in references.items()}
+    assert found["t"].value == pytest.approx(44, abs=10)
+    assert found["g"].value > 200
