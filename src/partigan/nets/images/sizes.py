@@ -12,7 +12,7 @@ from partigan.errors import PartiganError
 Factor = tuple[int, int]
 
 PRIMES = (2, 3)
-LARGEST = 7  # shorter side of a base
+LARGEST = 7  # shorter side of a base, and a side that is not enlarged
 ELONGATED = 4  # how many times longer the other side may be
 REACH = 32  # pixels within which a size that factors is looked for
 
@@ -67,12 +67,13 @@ class Sizes:
             base, factors = [height, width], list[Factor]()
             while True:
                 steps = [next((p for p in PRIMES if side % p == 0 and side // p >= least), 1) for side in base]
-                shorter = steps[base.index(min(base))] if base[0] != base[1] else steps[0]
-                if shorter == 1 and (max(base) <= ELONGATED * min(base) or max(steps) == 1):
+                done = steps[base.index(min(base))] == 1 and max(base) <= ELONGATED * min(base)
+                if done or max(steps) == 1:
                     break
                 factors.insert(0, (steps[0], steps[1]))
                 base = [side // step for side, step in zip(base, steps, strict=True)]
-            if factors and min(base) <= LARGEST and max(base) <= ELONGATED * min(base):
+            still = [side for side, whole in zip(base, (height, width), strict=True) if side == whole]
+            if factors and max([min(base), *still]) <= LARGEST and max(base) <= ELONGATED * min(base):
                 return cls((base[0], base[1]), tuple(factors))
         return None
 

@@ -11,6 +11,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -24,24 +25,31 @@ MEAN_DECAY = 0.995  # of the running mean of the style
 
 
 class StyleLayer(nn.Module):
-    """What the layers of a level have in common after their convolution: noise, bias, LeakyReLU, AdaIN (equation 1).
+    """A convolution, then noise, bias, LeakyReLU and AdaIN (equation 1).
 
     Args:
+        convolve: what comes first, to ``features`` maps.
         features: feature maps.
         style: length of the style.
     """
 
-    def __init__(self, features: int, style: int) -> None:
+    def __init__(self, convolve: nn.Module, features: int, style: int) -> None:
         super().__init__()
+        self.convolve = convolve
         self.strength, self.bias = (nn.Parameter(torch.zeros(features, 1, 1)) for _ in range(2))
         self.style = linear(nn.Linear(style, 2 * features))
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor) -> Tensor:
-        """Maps ``(batch, features, height, width)`` with a style ``(batch, style)`` and a map of noise each."""
+        """Maps ``(batch, features, height, width)``; ``style`` ``(batch, style)``, ``noise`` ``(batch, pixels)``."""
+        x = self.convolve(x)
         x = functional.leaky_relu(x + self.strength * noise.view(-1, 1, *x.shape[2:]) + self.bias, 0.2)
-        gain: Tensor
         gain, bias = self.style(style)[..., None, None].chunk(2, dim=1)
-        return functional.instance_norm(x) * (1 + gain) + bias
+        x = functional.instance_norm(x) * (1 + gain) + bias
+        return x
+
+
+def _convolution(inputs: int, outputs: int) -> nn.Module:
+    return equalised(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False))
 
 
 class StyleGANGenerator(GrowingGenerator):
@@ -102,12 +110,11 @@ class StyleGANGenerator(GrowingGenerator):
         )
         self.register_buffer("mean", torch.zeros(style))
         self.constant = nn.Parameter(torch.ones(widths[0], *sizes.base))
-        changes = [n for pair in zip([widths[0], *widths], widths, strict=False) for n in (pair, (pair[1], pair[1]))]
-        self.convs = nn.ModuleList(
-            equalised(nn.Conv2d(before, after, 3, padding=1, bias=False)) for before, after in changes[1:]
-        )
-        self.layers = nn.ModuleList(StyleLayer(after, style) for _, after in changes)
-        self.blur = Blur()
+        convolutions = [(nn.Identity(), widths[0]), (_convolution(widths[0], widths[0]), widths[0])]
+        for before, after in pairwise(widths):
+            convolutions.append((nn.Sequential(_convolution(before, after), Blur()), after))
+            convolutions.append((_convolution(after, after), after))
+        self.layers = nn.ModuleList(StyleLayer(*convolution, style) for convolution in convolutions)
 
     def styles(self, first: Tensor, second: Tensor, cut: Tensor, condition: Tensor, truncation: float) -> Tensor:
         """The style of every layer, ``(batch, layers, style)``.
@@ -148,9 +155,7 @@ class StyleGANGenerator(GrowingGenerator):
             x = self.constant.expand(len(noise), -1, -1, -1)
             for number, (layer, style, own) in enumerate(zip(self.layers, styles, noises, strict=True)):
                 if number and number % 2 == 0:
-                    x = self.blur(self.convs[number - 1](enlarged(x, self.factors[number // 2 - 1])))
-                elif number:
-                    x = self.convs[number - 1](x)
+                    x = enlarged(x, self.factors[number // 2 - 1])
                 x = layer(x, style, own)
                 if number % 2:
                     yield x
