@@ -159,6 +159,7 @@ def test_contract(name: str, condition: str) -> None:
     """Gradients reach every parameter and all noise; copies and float32 agree; the condition matters."""
     network = _made(name, condition=condition)
     x, given = _input(network).requires_grad_(), _condition(condition)
+    assert torch.equal(x, _input(network))
     for done in (0.0, 0.4, 1.0) if name in GROWING else (1.0,):
         if name in GROWING:
             network.set_progress(done)
@@ -232,7 +233,7 @@ def test_fading_in_is_continuous(name: str) -> None:
     x, given = _input(network, size), _condition("classes")
 
     def at(done: float) -> Tensor:
-        network.double().set_progress(done)
+        network.set_progress(done)
         return _values(network(x, given)).detach()
 
     for border in (0.125, 0.25, 0.375, 0.5):

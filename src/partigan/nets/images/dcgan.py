@@ -95,7 +95,7 @@ class DCGANCritic(Critic):
         conditions: number of float features it is conditioned on; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps after the first convolution.
-        multipliers: of ``filters``, from the image on; None = doubled, up to 8.
+        multipliers: of ``filters`` from the last convolution to the first; None = doubled from the first, up to 8.
         factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
         norm: normalisation after all convolutions but the first; a gradient penalty asks for other than ``batch``.
         spectral: spectral normalisation of every layer.
@@ -125,7 +125,7 @@ class DCGANCritic(Critic):
     ) -> None:
         super().__init__()
         sizes, make = Sizes.of(height, width, factors), maker(_normal, spectral)
-        widths = sizes.widths(filters, multipliers and multipliers[::-1], 8, sizes.stages)[::-1]
+        widths = sizes.widths(filters, multipliers, 8, sizes.stages)[::-1]
         layers: list[nn.Module] = []
         for inputs, outputs, factor in zip([channels, *widths], widths, sizes.factors[::-1], strict=False):
             kind: Norm = norm if layers else "none"

@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -136,7 +137,7 @@ class ResidualStack(ImageGenerator):
         self.start = make(nn.Linear(start, widths[0] * self.base[0] * self.base[1]))
         stages = [
             list(stage(inputs, outputs, factor))
-            for inputs, outputs, factor in zip(widths, widths[1:], sizes.factors, strict=False)
+            for (inputs, outputs), factor in zip(pairwise(widths), sizes.factors, strict=True)
         ]
         if _attends(attention, sizes):
             stages[-attention].insert(0, SelfAttention(widths[-1 - attention], make))
@@ -282,8 +283,8 @@ class ResidualCritic(ResidualCriticStack):
         conditions: number of float features it is conditioned on; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps after the first stage.
-        multipliers: of ``filters`` after the last block, the one before, ... (from the base on, as in the generator);
-            more than stages are blocks that keep the size; None = one such block, doubled up to 16.
+        multipliers: of ``filters`` from the last block to the first; blocks beyond the stages keep the size of the
+            base; None = one such block, doubled from the first, up to 16.
         factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
         spectral: spectral normalisation of every layer.
         norm: normalisation inside the blocks; a gradient penalty asks for other than ``batch``.
