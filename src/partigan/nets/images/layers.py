@@ -25,8 +25,8 @@ def maker(initialise: Callable[[Tensor], Any], spectral: bool = False) -> Make:
 
     Args:
         initialise: sets the weights in place.
-        spectral: divide the weights by their largest singular value, followed by one power iteration for each call
-            in training (T. Miyato et al., arXiv:1802.05957, algorithm 1).
+        spectral: divide the weights by an estimate of their largest singular value, improved by one power iteration
+            at each call in training (T. Miyato et al., arXiv:1802.05957, algorithm 1).
     """
 
     def make(layer: Layer) -> nn.Module:
@@ -39,6 +39,8 @@ def maker(initialise: Callable[[Tensor], Any], spectral: bool = False) -> Make:
 
 
 class _Scaled(nn.Module):
+    """A parameter times a constant."""
+
     def __init__(self, scale: float) -> None:
         super().__init__()
         self.scale = scale
@@ -162,7 +164,7 @@ class ConditionalBatchNorm(nn.Module):
         make: finishes the two linear layers.
 
     References:
-        H. de Vries et al., arXiv:1707.00683, section 3.2.
+        H. de Vries et al., arXiv:1707.00683, section 3.
     """
 
     def __init__(self, features: int, vector: int, make: Make) -> None:

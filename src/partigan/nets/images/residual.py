@@ -237,7 +237,7 @@ class ResidualGenerator(ResidualStack):
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
-        arXiv:1704.00028, appendix F; arXiv:1802.05957, tables 4 and 5.
+        arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
     """
 
     def __init__(
@@ -295,7 +295,7 @@ class ResidualCritic(ResidualCriticStack):
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
-        arXiv:1704.00028, appendix F; arXiv:1802.05957, tables 4 and 5.
+        arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
     """
 
     def __init__(
