@@ -1,11 +1,11 @@
-"""MDMA folded and packed against the same networks unfolded and padded: speed, memory, share of the matmul ceiling.
+"""MDMA and MPGAN as they are here against the same networks written down plainly: speed, memory, matmul ceiling.
 
-    python benchmarks/mdma.py [--threads 2] [--repeats 7] [--json mdma.json]
+    python benchmarks/networks.py mdma|mpgan [--threads 2] [--repeats 7] [--json mdma.json]
 
-Both formulations have the same weights and give the same numbers (tests/test_mdma.py); they run in turns in one
-process, and the medians of their times are compared. Peak memory is that of a process of its own for each. Particle
-numbers are those of real top jets of JetNet where the reference data is at hand, else normal with the same mean and
-standard deviation.
+Both formulations have the same weights and give the same numbers (tests/test_mdma.py, tests/test_mpgan.py); they run
+in turns in one process, and the medians of their times are compared. Peak memory is that of a process of its own for
+each. Particle numbers are those of real top jets of JetNet where the reference data is at hand, else normal with the
+same mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,21 +28,72 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from padded_mpgan import padded  # noqa: E402
 from partigan.data.batch import Batch  # noqa: E402
 from partigan.data.loader import Loader  # noqa: E402
 from partigan.data.transforms import LogStandardise  # noqa: E402
 from partigan.kinds.jets import Jets  # noqa: E402
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator  # noqa: E402
+from partigan.nets.clouds.mpgan import MPCritic, MPGenerator  # noqa: E402
 from partigan.objectives.losses import LeastSquares  # noqa: E402
 from partigan.objectives.matching import MeanFieldMatching  # noqa: E402
+from partigan.objectives.terms import Term  # noqa: E402
 from partigan.randomness import rng_for  # noqa: E402
 from partigan.sampling import Sampler  # noqa: E402
 from partigan.training.system import GAN, Tick  # noqa: E402
 from unfolded_mdma import unfold  # noqa: E402
 
-BATCH = 128  # the paper's
-JETS = 4096  # generated in one measurement
-PADDED_PARTICLES = 2**14  # given to the padded formulation at once; larger groups are slower at 150, smaller ones at 30
+
+@dataclass(frozen=True)
+class Setup:
+    """What is compared.
+
+    Attributes:
+        generator: makes the generator for a number of particles.
+        critic: makes the critic.
+        plain: the plain twin of a network.
+        names: of the two formulations.
+        particles: sizes of clouds.
+        batch: the paper's batch size.
+        jets: generated in one measurement.
+        group: particles given to the plain formulation at once, where it is fastest.
+        terms: of the losses.
+    """
+
+    generator: Callable[..., Any]
+    critic: Callable[..., Any]
+    plain: Callable[[Any], Any]
+    names: tuple[str, str]
+    particles: tuple[int, ...]
+    batch: int
+    jets: int
+    group: int
+    terms: tuple[type[Term], ...] = ()
+
+
+SETUPS = {
+    "mdma": Setup(
+        MDMAGenerator,
+        MDMACritic,
+        unfold,
+        ("unfolded, padded", "folded, packed"),
+        (30, 150),
+        batch=128,
+        jets=4096,
+        group=2**14,
+        terms=(MeanFieldMatching,),
+    ),
+    "mpgan": Setup(
+        MPGenerator,
+        lambda particles: MPCritic(),
+        padded,
+        ("all pairs joined, padded", "in chunks, packed"),
+        (30,),
+        batch=256,
+        jets=1024,
+        group=30 * 32,
+    ),
+}
 
 Job = Callable[[], int]
 
@@ -60,73 +113,70 @@ def sample(particles: int, size: int) -> Batch:
     return Batch(x, mask)
 
 
-def networks(particles: int, folded: bool) -> tuple[MDMAGenerator, MDMACritic]:
+def networks(setup: Setup, particles: int, ours: bool) -> tuple[Any, Any]:
     """Generator and critic of one set of weights."""
     torch.manual_seed(1)
-    pair = MDMAGenerator(particles=particles), MDMACritic(particles=particles)
-    return pair if folded else (unfold(pair[0]), unfold(pair[1]))
+    pair = setup.generator(particles=particles), setup.critic(particles=particles)
+    return pair if ours else (setup.plain(pair[0]), setup.plain(pair[1]))
 
 
-def generation(particles: int, folded: bool) -> Job:
-    """Normalised jets from noise; the padded formulation gets groups of the size that suits it."""
-    generator = networks(particles, folded)[0].eval()
-    batch = sample(particles, JETS)
-    mask = batch.mask
+def generation(setup: Setup, particles: int, ours: bool) -> Job:
+    """Normalised jets from noise; the plain formulation gets groups of the size that suits it."""
+    generator = networks(setup, particles, ours)[0].eval()
+    mask = sample(particles, setup.jets).mask
     assert mask is not None
     sampler = Sampler(generator, LogStandardise(), Jets(), {})
 
     def packed() -> int:
-        sampler.normalised(JETS, None, mask, rng_for("noise", 3))
-        return JETS
+        sampler.normalised(setup.jets, None, mask, rng_for("noise", 3))
+        return setup.jets
 
     @torch.inference_mode()
-    def padded() -> int:
-        for rows in mask.split(PADDED_PARTICLES // particles):
+    def plain() -> int:
+        for rows in mask.split(setup.group // particles):
             generator(generator.noise(len(rows), rows, rng_for("noise", 3)), mask=rows)
-        return JETS
+        return setup.jets
 
-    return packed if folded else padded
+    return packed if ours else plain
 
 
-def training(particles: int, folded: bool) -> Job:
-    """Training steps (one of the critic, one of the generator) as the trainer makes them, losses and Adam included."""
-    pair = networks(particles, folded)
+def training(setup: Setup, particles: int, ours: bool) -> Job:
+    """A training step (one of the critic, one of the generator) as the trainer makes it, losses and Adam included."""
+    size = setup.batch
     system = GAN(
-        *pair,
+        *networks(setup, particles, ours),
         objective=LeastSquares(),
         generator_optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4),
         critic_optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4),
-        terms=[MeanFieldMatching()],
+        terms=[term() for term in setup.terms],
     )
-    batches = sample(particles, 32 * BATCH)
-    loader = Loader(batches, BATCH, seed=1)
+    batches = sample(particles, 32 * size)
+    loader = Loader(batches, size, seed=1)
     optimizers = [phase.optimizer(system.networks[phase.update[0]].parameters()) for phase in system.phases]
 
     def run() -> int:
-        for number in range(2):
-            for phase, optimizer in zip(system.phases, optimizers, strict=True):
-                for name, network in system.networks.items():
-                    network.requires_grad_(name in phase.update)
-                rows = slice(number * BATCH, (number + 1) * BATCH)
-                batch = loader.batch(number) if folded else batches[rows]
-                losses = phase.losses(system.networks, batch, Tick(0, rng_for("turn", 4, number)))
-                sum(losses.values()).backward()  # type: ignore[union-attr]
-                optimizer.step()
-                optimizer.zero_grad()
-        return 2 * BATCH
+        for phase, optimizer in zip(system.phases, optimizers, strict=True):
+            for name, network in system.networks.items():
+                network.requires_grad_(name in phase.update)
+            batch = loader.batch(0) if ours else batches[:size]
+            losses = phase.losses(system.networks, batch, Tick(0, rng_for("turn", 4)))
+            sum(losses.values()).backward()  # type: ignore[union-attr]
+            optimizer.step()
+            optimizer.zero_grad()
+        return size
 
     return run
 
 
-CASES: dict[str, Callable[[int, bool], Job]] = {"generation": generation, "training": training}
+CASES: dict[str, Callable[[Setup, int, bool], Job]] = {"generation": generation, "training": training}
 
 
-def peak_memory(case: str, particles: int, folded: bool, threads: int) -> float:
+def peak_memory(system: str, case: str, particles: int, ours: bool, threads: int) -> float:
     """MB that a process of its own needs on top of the imports."""
     torch.set_num_threads(threads)
     Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
     before = _memory("VmRSS")
-    CASES[case](particles, folded)()
+    CASES[case](SETUPS[system], particles, ours)()
     return _memory("VmHWM") - before
 
 
@@ -157,6 +207,7 @@ def flops(job: Job) -> float:
 def main() -> None:
     """Measure and print a markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("system", choices=SETUPS)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--json", type=Path)
@@ -167,29 +218,30 @@ def main() -> None:
     print("| | particles | formulation | jets/s | us a jet | ratio | peak MB | kFLOP a jet | of the ceiling |")
     print("|---|---|---|---|---|---|---|---|---|")
     rows = []
+    setup = SETUPS[options.system]
     for case, make in CASES.items():
-        for particles in (30, 150):
-            jobs = {folded: make(particles, folded) for folded in (False, True)}
-            work = {folded: flops(job) for folded, job in jobs.items()}  # a warm-up, too
+        for particles in setup.particles:
+            jobs = {ours: make(setup, particles, ours) for ours in (False, True)}
+            work = {ours: flops(job) for ours, job in jobs.items()}  # a warm-up, too
             times: dict[bool, list[float]] = {False: [], True: []}
             for _ in range(options.repeats):
-                for folded, job in jobs.items():
+                for ours, job in jobs.items():
                     began = time.perf_counter()
                     jets = job()
-                    times[folded].append((time.perf_counter() - began) / jets)
-            for folded in (False, True):
+                    times[ours].append((time.perf_counter() - began) / jets)
+            for ours in (False, True):
                 with multiprocessing.get_context("spawn").Pool(1) as pool:
-                    memory = pool.apply(peak_memory, (case, particles, folded, options.threads))
-                median = statistics.median(times[folded])
+                    memory = pool.apply(peak_memory, (options.system, case, particles, ours, options.threads))
+                median = statistics.median(times[ours])
                 row = {
                     "case": case,
                     "particles": particles,
-                    "formulation": "folded, packed" if folded else "unfolded, padded",
+                    "formulation": setup.names[ours],
                     "jets_per_second": 1 / median,
                     "ratio": statistics.median(times[False]) / median,
                     "peak_mb": memory,
-                    "kflop": work[folded] / 1e3,
-                    "of_ceiling": work[folded] / median / 1e9 / top,
+                    "kflop": work[ours] / 1e3,
+                    "of_ceiling": work[ours] / median / 1e9 / top,
                 }
                 rows.append(row)
                 print(
