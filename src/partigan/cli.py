@@ -159,6 +159,19 @@ def _evaluate(parser: ArgumentParser) -> Run:
     return lambda options: print(f"report: {evaluate(**vars(options)).report}")
 
 
+def _import_mpgan(parser: ArgumentParser) -> Run:
+    from partigan.importing import import_weights
+
+    parser.add_argument("weights", type=Path, help="the authors' G_best_epoch.pt")
+    parser.add_argument("arguments", type=Path, help="the authors' args.txt")
+    _options(parser, import_weights, "weights", "arguments")
+
+    def run(options: Namespace) -> None:
+        import_weights(**vars(options))
+
+    return run
+
+
 def _list(parser: ArgumentParser) -> Run:
     from partigan.training.train import list_presets
 
@@ -175,5 +188,9 @@ _COMMANDS: _Commands = {
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
     "generate": ("generate samples with a trained run", _generate),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
+    "import-weights": (
+        "turn weights that authors published into a run directory",
+        {"mpgan": ("generators of MPGAN and its baselines, arXiv:2106.11535", _import_mpgan)},
+    ),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

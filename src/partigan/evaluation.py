@@ -167,7 +167,8 @@ def _compare(folder: Path, out: Path, options: _Options) -> dict[str, dict[str, 
     }
     if run is not None:
         history = Run(run)
-        sections["Training"] = {"Losses and validation": png(training_curves(read_log(history.path / "metrics.jsonl")))}
+        if log := read_log(history.path / "metrics.jsonl"):  # imported weights have none
+            sections["Training"] = {"Losses and validation": png(training_curves(log))}
         provenance["Training"] = {key: json.dumps(value) for key, value in history.manifest.items()}
     provenance["Evaluation"] = {
         "partigan": __version__,

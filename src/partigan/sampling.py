@@ -44,6 +44,7 @@ class Sampler:
         """
         rng = rng_for("sample", *seed)
         condition, mask = self.kind.draw(self.conditions, size, rng)
+        mask = mask if self.transform.masked else None
         return self.transform.inverse(Batch(self.normalised(size, condition, mask, rng), mask, condition))
 
     @torch.inference_mode()

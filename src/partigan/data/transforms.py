@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -17,7 +17,12 @@ class Transform(ABC):
     """From physical units to the space in which networks work, and back.
 
     A transform is fitted once, on the training split; its state is plain JSON.
+
+    Attributes:
+        masked: clouds keep their mask in the normalised space; otherwise networks see and make padding like particles.
     """
+
+    masked: bool = True
 
     @abstractmethod
     def fit(self, sample: Batch) -> None:
@@ -40,7 +45,38 @@ class Transform(ABC):
         """Take constants that `state` gave."""
 
 
-class LogStandardise(Transform):
+class _Clouds(Transform):
+    """What transforms of clouds share: constants that are tensors.
+
+    Attributes:
+        constants: their names.
+    """
+
+    constants: ClassVar[tuple[str, ...]]
+
+    def state(self) -> dict[str, Any]:
+        """The fitted constants of each feature."""
+        return {name: getattr(self, name).tolist() for name in self.constants}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The constants of `state`."""
+        for name in self.constants:
+            setattr(self, name, torch.tensor(state[name]))
+
+    @staticmethod
+    def _rows(sample: Batch, x: Tensor) -> Tensor:
+        """The real particles, ``(rows, features)``; raises where a feature does not vary."""
+        rows = (x.flatten(0, 1) if sample.mask is None else x[sample.mask]).double()
+        if not (rows.std(0) > 0).all():
+            raise PartiganError("the training sample has a feature that does not vary; it cannot be normalised")
+        return rows
+
+    @staticmethod
+    def _masked(sample: Batch, x: Tensor) -> Batch:
+        return replace(sample, x=x if sample.mask is None else x * sample.mask[..., None])
+
+
+class LogStandardise(_Clouds):
     """Clouds with one positive feature: its logarithm, then mean 0 and standard deviation 1 of every feature.
 
     The inverse keeps particles inside the range of the training particles, so that a wild sample at the start of a
@@ -50,20 +86,19 @@ class LogStandardise(Transform):
         positive: index of the feature whose logarithm is taken (pt_rel of jets).
     """
 
+    constants: ClassVar[tuple[str, ...]] = ("mean", "std", "lowest", "highest")
+
     def __init__(self, positive: int = 2) -> None:
         self.positive = positive
         self.mean = self.std = self.lowest = self.highest = torch.zeros(0)
 
     def fit(self, sample: Batch) -> None:
-        """Constants over all real particles.
+        """Mean, standard deviation and range of each feature; the latter in the normalised space.
 
         Raises:
             PartiganError: a feature does not vary.
         """
-        x = self._log(sample.x)
-        rows = (x.flatten(0, 1) if sample.mask is None else x[sample.mask]).double()
-        if not (rows.std(0) > 0).all():
-            raise PartiganError("the training sample has a feature that does not vary; it cannot be normalised")
+        rows = self._rows(sample, self._log(sample.x))
         self.mean, self.std = rows.mean(0).float(), rows.std(0).float()
         rows = (rows.float() - self.mean) / self.std
         self.lowest, self.highest = rows.amin(0), rows.amax(0)
@@ -85,15 +120,105 @@ class LogStandardise(Transform):
         x[..., self.positive] = x[..., self.positive].clamp_min(torch.finfo(x.dtype).tiny).log()
         return x
 
-    @staticmethod
-    def _masked(sample: Batch, x: Tensor) -> Batch:
-        return replace(sample, x=x if sample.mask is None else x * sample.mask[..., None])
 
-    def state(self) -> dict[str, Any]:
-        """Mean, standard deviation and range of each feature; the latter in the normalised space."""
-        return {name: getattr(self, name).tolist() for name in ("mean", "std", "lowest", "highest")}
+class EPiCStandardise(_Clouds):
+    """Jets as EPiC-GAN sees them: centred, then mean 0 and standard deviation ``width`` of every feature.
 
-    def load_state(self, state: dict[str, Any]) -> None:
-        """The constants of `state`."""
-        for name, values in state.items():
-            setattr(self, name, torch.tensor(values))
+    Centring subtracts the mean angles weighted by pt, from jets for training and again from generated ones; it cannot
+    be undone, so that the inverse is exact for centred jets only. Generated particles have at least the smallest pt of
+    the training particles.
+
+    Args:
+        width: standard deviation of the normalised features.
+
+    References:
+        arXiv:2301.08128, section 4; the width is that of the authors' published code.
+    """
+
+    constants: ClassVar[tuple[str, ...]] = ("mean", "std", "lowest")
+
+    def __init__(self, width: float = 5.0) -> None:
+        self.width = width
+        self.mean = self.std = self.lowest = torch.zeros(0)
+
+    def fit(self, sample: Batch) -> None:
+        """Mean and standard deviation of each feature, and the smallest pt.
+
+        Raises:
+            PartiganError: a feature does not vary.
+        """
+        rows = self._rows(sample, self._centred(sample).x)
+        self.mean, self.std, self.lowest = rows.mean(0).float(), rows.std(0).float(), rows[:, 2].amin().float()
+
+    def forward(self, sample: Batch) -> Batch:
+        """Normalised features, zero where padded."""
+        return self._masked(sample, (self._centred(sample).x - self.mean) * (self.width / self.std))
+
+    def inverse(self, sample: Batch) -> Batch:
+        """Physical features, zero where padded."""
+        x = sample.x * (self.std / self.width) + self.mean
+        x[..., 2] = x[..., 2].clamp_min(self.lowest)
+        return self._centred(self._masked(sample, x))
+
+    def _centred(self, sample: Batch) -> Batch:
+        angle, pt = sample.x[..., :2], sample.x[..., 2:]
+        centre = (angle * pt).sum(1, keepdim=True) / pt.sum(1, keepdim=True).clamp_min(torch.finfo(pt.dtype).tiny)
+        return self._masked(sample, torch.cat((angle - centre, pt), dim=-1))
+
+
+class JetNetScale(_Clouds):
+    """Jets as MPGAN sees them: each feature over its greatest absolute value, then pt less 1/2.
+
+    Args:
+        padding: what becomes of padded particles in the normalised space. ``masked``: they stay masked, for networks
+            that know masks; ``particles``: they are particles of no pt, and so are those that a generator gives;
+            ``feature``: the same with a last feature, 1/2 for real and -1/2 for padded particles.
+        cut: generated particles of a smaller pt_rel are padding (the "manual" masking of the paper); None = all that
+            are not masked are real. The hardest particle of a jet is real in any case, and real particles have a
+            pt_rel of at least 1e-7.
+
+    References:
+        arXiv:2106.11535, section 5 and appendix E; the constants are those of the authors' published code.
+    """
+
+    constants: ClassVar[tuple[str, ...]] = ("maxima",)
+
+    def __init__(self, padding: Literal["masked", "particles", "feature"] = "masked", cut: float | None = None) -> None:
+        self.padding, self.cut = padding, cut
+        self.masked = padding == "masked"
+        self.maxima = torch.zeros(0)
+        self.shift = torch.tensor([0.0, 0.0, -0.5])
+
+    def fit(self, sample: Batch) -> None:
+        """Greatest absolute value of each feature.
+
+        Raises:
+            PartiganError: a feature does not vary.
+        """
+        self.maxima = self._rows(sample, sample.x).abs().amax(0).float()
+
+    def forward(self, sample: Batch) -> Batch:
+        """Normalised features, with or without mask as ``padding`` says."""
+        x = sample.x / self.maxima + self.shift
+        if self.masked:
+            return self._masked(sample, x)
+        if self.padding == "feature":
+            real = torch.ones_like(x[..., :1]) if sample.mask is None else sample.mask[..., None].to(x.dtype)
+            x = torch.cat((x, real - 0.5), dim=-1)
+        return replace(sample, x=x, mask=None)
+
+    def inverse(self, sample: Batch) -> Batch:
+        """Physical features and the mask, real particles first, zero where padded."""
+        x = (sample.x[..., :3] - self.shift) * self.maxima
+        if self.padding == "feature":
+            mask = sample.x[..., 3] > 0
+        else:
+            mask = torch.ones_like(x[..., 0], dtype=torch.bool) if sample.mask is None else sample.mask
+        if self.cut is not None:
+            mask = mask & (x[..., 2] > self.cut)
+        hardest = x[..., 2:].argmax(1)
+        mask = mask.scatter(1, hardest, True)
+        x[..., 2] = x[..., 2].clamp_min(1e-7)
+        order = mask.byte().argsort(dim=1, descending=True, stable=True)
+        mask = mask.gather(1, order)
+        return self._masked(replace(sample, mask=mask), x.gather(1, order[..., None].expand_as(x)))

@@ -105,7 +105,7 @@ class Jets(Kind):
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """W1 of the relative mass over all jets, and Fréchet distance of the EFPs of the first 3,000."""
-        masses = [mass(batch.x, batch.mask).numpy() for batch in (real, fake)]
+        masses = [mass(batch.x.double(), batch.mask).numpy() for batch in (real, fake)]
         features = [self._efps(batch[:VALIDATION_JETS]) for batch in (real, fake)]
         scale = np.abs(features[0]).max(0)
         moments = [moment for f in features for moment in ((f / scale).mean(0), np.cov(f / scale, rowvar=False))]
@@ -122,7 +122,7 @@ class Jets(Kind):
         return {
             "particles": sample.x.numpy(),
             "mask": sample.mask.numpy(),
-            "mass": mass(sample.x, sample.mask).numpy(),
+            "mass": mass(sample.x.double(), sample.mask).numpy(),  # angles of a bad generator overflow single precision
             "pt_sum": pt_sum(sample.x, sample.mask).numpy(),
             "multiplicity": sample.mask.sum(1).numpy(),
             "efps": self._efps(sample),

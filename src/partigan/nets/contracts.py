@@ -35,10 +35,16 @@ class CriticOutput(NamedTuple):
     Attributes:
         score: ``(batch, k)``, high = real.
         features: ``(batch, f)``, what matching and contrastive terms use; None where it has none.
+        logits: ``(batch, classes)``, of an auxiliary classifier; None where it has none.
+        embedding: ``(batch, d)``, the sample in the space of contrastive terms, of norm 1; None where it has none.
+        proxy: ``(batch, d)``, the sample's own class in the same space, of norm 1; None where it has none.
     """
 
     score: Tensor
     features: Tensor | None = None
+    logits: Tensor | None = None
+    embedding: Tensor | None = None
+    proxy: Tensor | None = None
 
 
 class Critic(nn.Module, ABC):

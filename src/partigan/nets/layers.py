@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from torch import nn
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 
@@ -10,3 +14,50 @@ def weight_normalised(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer with weight normalisation (T. Salimans, D. Kingma, arXiv:1602.07868)."""
     layer: nn.Linear = weight_norm(nn.Linear(inputs, outputs))
     return layer
+
+
+def binarised(probability: Tensor) -> Tensor:
+    """0 or 1, whichever is nearer, with the gradient of ``probability`` (Y. Bengio et al., arXiv:1308.3432)."""
+    return probability + ((probability > 0.5).to(probability.dtype) - probability).detach()
+
+
+def nearest_neighbours(x: Tensor, k: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """The nearest neighbours of each particle, itself left out.
+
+    Args:
+        x: coordinates, ``(batch, particles, dimensions)``.
+        k: number of neighbours; fewer where there are not so many particles.
+        mask: ``(batch, particles)``, True for real particles, the only ones to be neighbours or to have them.
+
+    Returns:
+        Positions of the neighbours, ``(batch, particles, min(k, particles - 1))``, in no order, and which of them are
+        neighbours of a real particle and real themselves; None: all.
+    """
+    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # the same for any number of threads
+    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+    if mask is not None:
+        distance.masked_fill_(~(mask[:, None] & mask[..., None]), torch.inf)
+    nearest, neighbours = distance.topk(min(k, x.shape[1] - 1), largest=False, sorted=False)
+    valid = nearest.isfinite()
+    return neighbours, None if valid.numel() and valid.all() else valid
+
+
+def gathered(x: Tensor, index: Tensor) -> Tensor:
+    """Particles by index, ``(batch, n, k, features)``.
+
+    Args:
+        x: ``(batch, particles, features)``.
+        index: ``(batch, n, k)``.
+    """
+    rows: Tensor = x.gather(1, index.flatten(1)[..., None].expand(-1, -1, x.shape[2])).unflatten(1, index.shape[1:])
+    return rows
+
+
+def dense(widths: Sequence[int], slope: float = 0.2) -> nn.Sequential:
+    """Linear layers of these widths, input first, each followed by LeakyReLU."""
+    return nn.Sequential(*(part for a, b in pairwise(widths) for part in (nn.Linear(a, b), nn.LeakyReLU(slope))))
+
+
+def with_mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Particles with mask - 1/2 as one more feature; None = they have it already."""
+    return x if mask is None else torch.cat((x, mask[..., None].to(x.dtype) - 0.5), dim=2)

@@ -24,29 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from partigan.nets.contracts import Critic, CriticOutput
+from partigan.nets.layers import nearest_neighbours
 
 _CHUNK = 2**19  # values of the edges of a chunk
-
-
-def nearest_neighbours(x: Tensor, k: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """The nearest neighbours of each particle, itself left out.
-
-    Args:
-        x: coordinates, ``(batch, particles, dimensions)``.
-        k: number of neighbours; fewer where there are not so many particles.
-        mask: ``(batch, particles)``, True for real particles, the only ones to be neighbours or to have them.
-
-    Returns:
-        Positions of the neighbours, ``(batch, particles, min(k, particles - 1))``, in no order, and which of them are
-        neighbours of a real particle and real themselves; None: all.
-    """
-    distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # the same for any number of threads
-    distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    if mask is not None:
-        distance.masked_fill_(~(mask[:, None] & mask[..., None]), torch.inf)
-    nearest, neighbours = distance.topk(min(k, x.shape[1] - 1), largest=False, sorted=False)
-    valid = nearest.isfinite()
-    return neighbours, None if valid.numel() and valid.all() else valid
 
 
 class _Layer(nn.Module):

@@ -1,0 +1,1 @@
+"""Generators and critics of images, one file for each paper."""

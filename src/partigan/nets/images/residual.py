@@ -1,0 +1,329 @@
+"""The residual networks of WGAN-GP and SNGAN, and what SAGAN and BigGAN share with them.
+
+References:
+    I. Gulrajani et al., Improved Training of Wasserstein GANs, arXiv:1704.00028, appendix F;
+    T. Miyato et al., Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957, appendix B.4;
+    T. Miyato, M. Koyama, cGANs with Projection Discriminator, arXiv:1802.05637, section 4.
+    Features are summed over pixels (WGAN-GP takes the mean, a factor of the head's weights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from partigan.errors import PartiganError
+from partigan.nets.contracts import Critic, CriticOutput
+from partigan.nets.images.heads import Conditioning, Head
+from partigan.nets.images.layers import (
+    Condition,
+    ConditionalBatchNorm,
+    ImageGenerator,
+    Make,
+    Norm,
+    SelfAttention,
+    enlarged,
+    maker,
+    normalisation,
+    reduced,
+)
+from partigan.nets.images.sizes import Factor, Sizes
+
+UpStage = Callable[[int, int, Factor], Sequence[nn.Module]]
+DownStage = Callable[[int, int, Factor, bool], Sequence[nn.Module]]
+
+
+class UpBlock(nn.Module):
+    """Residual block of a generator: norm, ReLU, enlarge, 3x3, norm, ReLU, 3x3.
+
+    Args:
+        inputs: feature maps before.
+        outputs: feature maps after.
+        factor: what height and width are multiplied by.
+        vector: length of the vector that the norms are conditioned on.
+        make: finishes convolutions.
+        make_norm: finishes the linear layers of conditional norms.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: Factor, vector: int, make: Make, make_norm: Make) -> None:
+        super().__init__()
+        self.factor = factor
+        self.norm1, self.norm2 = (ConditionalBatchNorm(n, vector, make_norm) for n in (inputs, outputs))
+        self.conv1, self.conv2 = (make(nn.Conv2d(n, outputs, 3, padding=1)) for n in (inputs, outputs))
+        same = inputs == outputs and factor == (1, 1)
+        self.skip = nn.Identity() if same else make(nn.Conv2d(inputs, outputs, 1))
+
+    def forward(self, x: Tensor, vector: Tensor) -> Tensor:
+        """Enlarged maps ``(batch, outputs, height, width)``."""
+        change: Tensor = self.conv1(enlarged(self.norm1(x, vector).relu(), self.factor))
+        change = self.conv2(self.norm2(change, vector).relu())
+        return enlarged(self.skip(x), self.factor) + change
+
+
+class DownBlock(nn.Module):
+    """Residual block of a critic: norm, ReLU, 3x3, norm, ReLU, 3x3, means of blocks of pixels.
+
+    Args:
+        inputs: feature maps before.
+        outputs: feature maps after.
+        factor: what height and width are divided by.
+        make: finishes convolutions.
+        first: the block sees the image, and starts with a convolution.
+        wide: the feature maps change in the first convolution, not in the second.
+        norm: normalisation.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        factor: Factor,
+        make: Make,
+        first: bool,
+        wide: bool = True,
+        norm: Norm = "none",
+    ) -> None:
+        super().__init__()
+        self.factor = factor
+        between = outputs if first or wide else inputs
+        self.start = nn.Identity() if first else nn.Sequential(normalisation(norm, inputs), nn.ReLU())
+        self.conv1 = make(nn.Conv2d(inputs, between, 3, padding=1))
+        self.norm = normalisation(norm, between)
+        self.conv2 = make(nn.Conv2d(between, outputs, 3, padding=1))
+        same = inputs == outputs and factor == (1, 1)
+        self.skip = nn.Identity() if same else make(nn.Conv2d(inputs, outputs, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Reduced maps ``(batch, outputs, height, width)``."""
+        change = self.conv2(self.norm(self.conv1(self.start(x))).relu())
+        x = self.skip(reduced(x, self.factor))
+        return x + reduced(change, self.factor)
+
+
+class ResidualStack(ImageGenerator):
+    """A linear layer to the smallest map, stages of residual blocks, normalisation, ReLU, 3x3, tanh.
+
+    Args:
+        sizes: of the maps.
+        channels: channels of an image.
+        latent: length of the noise.
+        condition: makes the vector that images are conditioned on.
+        start: length of the row that `prepare` gives to the linear layer.
+        widths: feature maps at the base and after each stage.
+        attention: how many stages before the image self-attention stands; 0 = none.
+        make: finishes layers.
+        stage: the blocks of a stage.
+
+    Raises:
+        PartiganError: there are fewer stages than ``attention`` asks for.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        channels: int,
+        latent: int,
+        condition: Condition,
+        start: int,
+        widths: Sequence[int],
+        attention: int,
+        make: Make,
+        stage: UpStage,
+    ) -> None:
+        super().__init__(latent, condition)
+        self.base = sizes.base
+        self.start = make(nn.Linear(start, widths[0] * self.base[0] * self.base[1]))
+        stages = [
+            list(stage(inputs, outputs, factor))
+            for (inputs, outputs), factor in zip(pairwise(widths), sizes.factors, strict=True)
+        ]
+        if _attends(attention, sizes):
+            stages[-attention].insert(0, SelfAttention(widths[-1 - attention], make))
+        self.stages = nn.ModuleList(nn.ModuleList(blocks) for blocks in stages)
+        self.norm = nn.BatchNorm2d(widths[-1])
+        self.out = make(nn.Conv2d(widths[-1], channels, 3, padding=1))
+
+    def prepare(self, noise: Tensor, condition: Tensor | None) -> tuple[Tensor, Sequence[Tensor]]:
+        """The row for the linear layer, and for each stage the vector of its conditional norms."""
+        return noise, [self.condition(condition, noise)] * len(self.stages)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Images ``(batch, channels, height, width)`` in (-1, 1)."""
+        row, vectors = self.prepare(noise, condition)
+        x = self.start(row).view(len(noise), -1, *self.base)
+        for blocks, vector in zip(self.stages, vectors, strict=True):
+            for block in blocks:  # type: ignore[attr-defined]
+                x = block(x, vector)
+        images: Tensor = self.out(self.norm(x).relu()).tanh()
+        return images
+
+
+class ResidualCriticStack(Critic):
+    """Stages of residual blocks, then blocks of the last size, ReLU, sum over pixels, head.
+
+    Args:
+        sizes: of the maps.
+        channels: channels of an image.
+        lift: feature maps of a 3x3 convolution that the image passes first; 0 = none.
+        widths: feature maps after each stage, and after each further block.
+        attention: how many stages after the image self-attention stands; 0 = none.
+        make: finishes layers.
+        stage: the blocks of a stage; its last argument says that they see the image itself.
+        condition: makes the vector that samples are conditioned on.
+        conditioning: how it is used.
+
+    Raises:
+        PartiganError: there are fewer stages than ``attention`` asks for.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        channels: int,
+        lift: int,
+        widths: Sequence[int],
+        attention: int,
+        make: Make,
+        stage: DownStage,
+        condition: Condition,
+        conditioning: Conditioning,
+    ) -> None:
+        super().__init__()
+        body: list[nn.Module] = [make(nn.Conv2d(channels, lift, 3, padding=1))] if lift else []
+        factors = [*sizes.factors[::-1], *[(1, 1)] * (len(widths) - sizes.stages)]
+        for done, (inputs, outputs, factor) in enumerate(
+            zip([lift or channels, *widths], widths, factors, strict=False), start=1
+        ):
+            body += stage(inputs, outputs, factor, not body)
+            if _attends(attention, sizes) and done == attention:
+                body.append(SelfAttention(outputs, make))
+        self.body = nn.Sequential(*body, nn.ReLU())
+        self.head = Head(widths[-1], condition, conditioning, make)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        """Score ``(batch, 1)``, features summed over pixels, and what the conditioning adds."""
+        output: CriticOutput = self.head(self.body(x).sum((2, 3)), condition)
+        return output
+
+
+def _attends(attention: int, sizes: Sizes) -> bool:
+    """Whether there is self-attention, where it is possible."""
+    if not 0 <= attention <= sizes.stages:
+        raise PartiganError(f"attention = {attention}; there are {sizes.stages} stages, so it must be 0 to that")
+    return attention > 0
+
+
+class ResidualGenerator(ResidualStack):
+    """Generator of WGAN-GP and SNGAN: residual blocks with (conditional) batch normalisation.
+
+    The defaults are SNGAN's for 128 x 128; ``filters=256, multipliers=[1, 1, 1, 1]`` is that for CIFAR.
+
+    Args:
+        channels: channels of an image.
+        height: pixels.
+        width: pixels.
+        classes: number of classes; 0 = none.
+        conditions: number of float features it is conditioned on; 0 = none.
+        latent: length of the noise.
+        filters: feature maps before the image.
+        multipliers: of ``filters`` at the base and after each stage; None = doubled backwards, up to 16.
+        factors: of height and width in each stage; None = see `Sizes.of`.
+        spectral: spectral normalisation of every layer (SAGAN).
+        attention: how many stages before the image self-attention stands (SAGAN); 0 = none.
+
+    Raises:
+        PartiganError: the size does not factor, or there are fewer stages than ``attention``.
+
+    References:
+        arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        height: int = 128,
+        width: int = 128,
+        classes: int = 0,
+        conditions: int = 0,
+        latent: int = 128,
+        filters: int = 64,
+        multipliers: list[int] | None = None,
+        factors: list[Factor] | None = None,
+        spectral: bool = False,
+        attention: int = 0,
+    ) -> None:
+        sizes, condition = Sizes.of(height, width, factors), Condition(classes, conditions)
+        make, make_norm = maker(nn.init.xavier_uniform_, spectral), maker(nn.init.zeros_)
+        super().__init__(
+            sizes,
+            channels,
+            latent,
+            condition,
+            latent,
+            sizes.widths(filters, multipliers, 16, sizes.stages + 1),
+            attention,
+            make,
+            lambda inputs, outputs, factor: [UpBlock(inputs, outputs, factor, condition.size, make, make_norm)],
+        )
+
+
+class ResidualCritic(ResidualCriticStack):
+    """Critic of WGAN-GP and SNGAN: residual blocks, spectral normalisation or another one.
+
+    The defaults are SNGAN's for 128 x 128. CIFAR's are ``filters=128, multipliers=[1, 1, 1, 1], factors=[[2, 2],
+    [2, 2]]``: two blocks that halve the image and two that keep its size. For WGAN-GP switch ``spectral`` off.
+
+    Args:
+        channels: channels of an image.
+        height: pixels.
+        width: pixels.
+        classes: number of classes; 0 = none.
+        conditions: number of float features it is conditioned on; 0 = none.
+        conditioning: how the condition is used, see `Head`.
+        filters: feature maps after the first stage.
+        multipliers: of ``filters`` from the last block to the first; blocks beyond the stages keep the size of the
+            base; None = one such block, doubled from the first, up to 16.
+        factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
+        spectral: spectral normalisation of every layer.
+        norm: normalisation inside the blocks; a gradient penalty asks for other than ``batch``.
+        wide: feature maps change in a block's first convolution, not in its second.
+        attention: how many stages after the image self-attention stands (SAGAN); 0 = none.
+
+    Raises:
+        PartiganError: the size does not factor, or there are fewer stages than ``attention``.
+
+    References:
+        arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        height: int = 128,
+        width: int = 128,
+        classes: int = 0,
+        conditions: int = 0,
+        conditioning: Conditioning = "projection",
+        filters: int = 64,
+        multipliers: list[int] | None = None,
+        factors: list[Factor] | None = None,
+        spectral: bool = True,
+        norm: Norm = "none",
+        wide: bool = False,
+        attention: int = 0,
+    ) -> None:
+        sizes, make = Sizes.of(height, width, factors), maker(nn.init.xavier_uniform_, spectral)
+        blocks = max(len(multipliers or ()), sizes.stages + 1)
+        super().__init__(
+            sizes,
+            channels,
+            0,
+            sizes.widths(filters, multipliers, 16, blocks)[::-1],
+            attention,
+            make,
+            lambda inputs, outputs, factor, first: [DownBlock(inputs, outputs, factor, make, first, wide, norm)],
+            Condition(classes, conditions),
+            conditioning,
+        )

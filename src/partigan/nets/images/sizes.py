@@ -1,0 +1,111 @@
+"""How an image is built up from a small map, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from partigan.errors import PartiganError
+
+Factor = tuple[int, int]
+
+PRIMES = (2, 3)
+LARGEST = 7  # shorter side of a base, and a side that is not enlarged
+ELONGATED = 4  # how many times longer the other side may be
+REACH = 32  # pixels within which a size that factors is looked for
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The smallest map and what every stage enlarges it by.
+
+    Attributes:
+        base: height and width of the smallest map.
+        factors: what height and width are multiplied by in each stage, from the base to the image.
+    """
+
+    base: tuple[int, int]
+    factors: tuple[Factor, ...]
+
+    @classmethod
+    def of(cls, height: int, width: int, factors: Sequence[Factor] | None = None) -> Sizes:
+        """The stages that lead to an image.
+
+        Without ``factors`` both sides are halved while 4 pixels are left, and divided by 3 where they are odd, until
+        the shorter side is done and the longer is at most 4 times as long: 128 x 128 from 4 x 4 in 5 stages,
+        256 x 768 from 4 x 12 in 6, 3 x 96 from 3 x 12 in 3, 9 x 9 from 3 x 3 in 1.
+
+        Args:
+            height: of the image, pixels.
+            width: of the image, pixels.
+            factors: what height and width are multiplied by in each stage, from the base to the image.
+
+        Raises:
+            PartiganError: the size does not factor; it names the nearest ones that do.
+        """
+        if factors is not None:
+            whole = [prod(sides) for sides in zip(*factors, strict=True)] if len(factors) else []
+            if len(whole) != 2 or min(whole) < 1 or height % whole[0] or width % whole[1]:
+                raise PartiganError(f"images of {height} x {width} pixels are not a multiple of the factors {factors}")
+            return cls((height // whole[0], width // whole[1]), tuple((up, right) for up, right in factors))
+        if found := cls._found(height, width):
+            return found
+        around = [
+            (abs(h - height) + abs(w - width), h, w)
+            for h, w in product(*(range(max(side - REACH, 2), side + REACH + 1) for side in (height, width)))
+            if cls._found(h, w)
+        ]
+        near = [f"{h} x {w}" for _, h, w in sorted(around)[:3]]
+        remedy = f"pad or crop to {' or '.join(near)}, or give factors" if near else "give factors"
+        raise PartiganError(f"images of {height} x {width} pixels do not factor into stages of 2 and 3; {remedy}")
+
+    @classmethod
+    def _found(cls, height: int, width: int) -> Sizes | None:
+        for least in (4, 3):
+            base, factors = [height, width], list[Factor]()
+            while True:
+                steps = [next((p for p in PRIMES if side % p == 0 and side // p >= least), 1) for side in base]
+                done = steps[base.index(min(base))] == 1 and max(base) <= ELONGATED * min(base)
+                if done or max(steps) == 1:
+                    break
+                factors.insert(0, (steps[0], steps[1]))
+                base = [side // step for side, step in zip(base, steps, strict=True)]
+            still = [side for side, whole in zip(base, (height, width), strict=True) if side == whole]
+            if factors and max([min(base), *still]) <= LARGEST and max(base) <= ELONGATED * min(base):
+                return cls((base[0], base[1]), tuple(factors))
+        return None
+
+    @property
+    def stages(self) -> int:
+        """Number of stages."""
+        return len(self.factors)
+
+    def at(self, stage: int) -> tuple[int, int]:
+        """Height and width of the map after a stage; 0 = base."""
+        height, width = self.base
+        for up, right in self.factors[:stage]:
+            height, width = height * up, width * right
+        return height, width
+
+    def widths(self, filters: int, multipliers: Sequence[int] | None, cap: int, maps: int) -> list[int]:
+        """Feature maps at the base and after each stage.
+
+        Args:
+            filters: what the multipliers multiply.
+            multipliers: one for each map, from the base on; None = doubled from 1 at the last map up to ``cap``.
+            cap: the largest multiplier by default.
+            maps: number of maps.
+
+        Raises:
+            PartiganError: there are too many or too few multipliers.
+        """
+        multipliers = [min(2 ** (maps - 1 - k), cap) for k in range(maps)] if multipliers is None else multipliers
+        if len(multipliers) != maps:
+            height, width = self.at(self.stages)
+            raise PartiganError(
+                f"images of {height} x {width} pixels, built in {self.stages} stages from {self.base[0]} x "
+                f"{self.base[1]}, need {maps} multipliers, not {len(multipliers)}: {list(multipliers)}"
+            )
+        return [filters * multiplier for multiplier in multipliers]
