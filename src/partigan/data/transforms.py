@@ -214,9 +214,9 @@ class JetNetScale(_Clouds):
             mask = sample.x[..., 3] > 0
         else:
             mask = torch.ones_like(x[..., 0], dtype=torch.bool) if sample.mask is None else sample.mask
+        hardest = x[..., 2].masked_fill(~mask, -torch.inf).argmax(1, keepdim=True)
         if self.cut is not None:
             mask = mask & (x[..., 2] > self.cut)
-        hardest = x[..., 2:].argmax(1)
         mask = mask.scatter(1, hardest, True)
         x[..., 2] = x[..., 2].clamp_min(1e-7)
         order = mask.byte().argsort(dim=1, descending=True, stable=True)

@@ -1,0 +1,169 @@
+"""MPGAN beside its padded twin, its masking strategies, and the weights that the authors published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from conftest import JetFile
+from padded_mpgan import padded
+from partigan import load, train
+from partigan.data.batch import Batch
+from partigan.data.transforms import JetNetScale
+from partigan.errors import PartiganError
+from partigan.importing import import_weights
+from partigan.nets.clouds import mpgan
+from partigan.nets.clouds.mpgan import MPCritic, MPGenerator, MPLFCGenerator
+from partigan.run import Run
+from test_clouds import _values
+
+WEIGHTS = Path(__file__).parents[2] / "shared/reference/mpgan_weights"
+MAKERS = {
+    "generator": lambda: MPGenerator(edge=(7, 6), node=(5,)),
+    "with distances": lambda: MPGenerator(edge=(7, 6), node=(5,), distance=True),
+    "lfc": lambda: MPLFCGenerator(edge=(7, 6), node=(5,)),
+    "critic": lambda: MPCritic(edge=(7, 6), node=(5,), dropout=0.0),
+}
+
+
+@pytest.mark.parametrize("chunk", [10, 200, 4096])  # rows of receivers, single jets, several jets
+@pytest.mark.parametrize("name", MAKERS)
+def test_chunks_and_the_padded_formulation_agree_in_value_and_derivatives(
+    name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mpgan, "CHUNK", chunk)
+    torch.manual_seed(1)
+    network = MAKERS[name]().double()
+    mask = torch.arange(12) < torch.tensor([1, 2, 12, 7])[:, None]
+    if isinstance(network, MPCritic):
+        x = torch.randn(4, 12, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    else:
+        network.particles = 12
+        if isinstance(network, MPLFCGenerator):
+            network.lift = torch.nn.Linear(128, 12 * 32).double()
+        x = network.noise(4, mask, torch.Generator().manual_seed(2)).double()
+    found = []
+    for each in (network, padded(network)):
+        leaf = x.clone().requires_grad_()
+        output = _values(each(leaf, mask=mask))
+        weight = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+        (slope,) = torch.autograd.grad((output * weight).sum(), leaf, create_graph=True)
+        second = torch.autograd.grad(slope.square().sum(), next(p for p in each.parameters() if p.dim() > 1))
+        found.append((output, slope, *second))
+        with torch.inference_mode():
+            torch.testing.assert_close(_values(each(x, mask=mask)), output.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-10)
+
+
+def test_dropout_is_the_same_when_chunks_are_done_again() -> None:
+    """Else the gradient would be that of another network: it is checked against a difference quotient."""
+    critic = MPCritic(edge=(7, 6), node=(5,), dropout=0.5).double().train()
+    x = torch.randn(4, 12, 3, dtype=torch.float64, requires_grad=True)
+    step = torch.randn(4, 12, 3, dtype=torch.float64)
+
+    def score(x: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(3)
+        return critic(x).score.sum()
+
+    (slope,) = torch.autograd.grad(score(x), x)
+    with torch.no_grad():
+        quotient = (score(x + 1e-6 * step) - score(x - 1e-6 * step)) / 2e-6
+    assert float(quotient) == pytest.approx(float((slope * step).sum()), rel=1e-5, abs=1e-9)
+
+
+@pytest.mark.parametrize("masking", ["learned", "separate", "feature"])
+@pytest.mark.parametrize("binary", [True, False])
+def test_masks_that_the_network_makes_are_trained_and_become_multiplicities(
+    masking: Any, binary: bool, jet_file: JetFile, tmp_path: Path
+) -> None:
+    options = {
+        "transform.padding": "feature",
+        "system.generator.masking": masking,
+        "system.generator.binary": binary,
+        "system.critic.mask_feature": True,
+        **{f"system.{role}.{part}": [8, 8] for role in ("generator", "critic") for part in ("edge", "node")},
+        "trainer.max_steps": 4,
+        "trainer.batch_size": 16,
+        "trainer.validations": 1,
+    }
+    train("mpgan", jet_file(100), tmp_path / "r", threads=1, overrides=options)
+    sampler = load(tmp_path / "r")
+    jets = sampler.sample(50, 1)
+    assert jets.mask is not None
+    assert jets.mask.any(1).all()
+    assert (jets.mask[:, :-1] >= jets.mask[:, 1:]).all()
+    made = sampler.normalised(50, None, None, torch.Generator().manual_seed(1))[..., 3]
+    assert torch.isin(made, torch.tensor([-0.5, 0.5])).all() == binary
+
+
+@pytest.mark.parametrize("padding", ["masked", "particles", "feature"])
+def test_jetnet_scale_is_undone_exactly(padding: Any) -> None:
+    rng = torch.Generator().manual_seed(1)
+    mask = torch.arange(10) < torch.randint(1, 11, (50, 1), generator=rng)
+    x = torch.rand(50, 10, 3, generator=rng) * mask[..., None]
+    transform = JetNetScale(padding, cut=1e-6)
+    transform.fit(Batch(x, mask))
+    normalised = transform.forward(Batch(x, mask))
+    back = transform.inverse(normalised)
+    assert (normalised.mask is None) == (padding != "masked")
+    assert back.mask is not None
+    assert torch.equal(back.mask, mask)
+    torch.testing.assert_close(back.x, x, rtol=1e-5, atol=1e-6)
+
+
+def test_jetnet_scale_keeps_a_particle_in_every_jet() -> None:
+    transform = JetNetScale("particles", cut=0.0)
+    transform.load_state({"maxima": [1.0, 1.0, 1.0]})
+    jets = transform.inverse(Batch(torch.full((3, 4, 3), -0.9)))
+    assert jets.mask is not None
+    assert jets.mask.sum(1).tolist() == [1, 1, 1]
+    assert (jets.x[..., 2][jets.mask] > 0).all()
+
+
+@pytest.fixture
+def published() -> Path:
+    if not WEIGHTS.exists():
+        pytest.skip(f"{WEIGHTS} is not here")
+    return WEIGHTS
+
+
+PUBLISHED = ["mp_g", "mplfc_g", "mppnet_g", "fc_g", "fcpnet_g", "graphcnnpnet_g", "treeganpnet_g"]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_weights_become_runs(name: str, published: Path, tmp_path: Path) -> None:
+    folder = published / name
+    run = import_weights(folder / "G_best_epoch.pt", folder / "args.txt", tmp_path / "r")
+    jets = load(run.path).sample(300, 1)
+    assert jets.x.shape == (300, 30, 3)
+    assert jets.mask is not None
+    assert 0.6 < float(jets.x[..., 2].sum(1).median()) < 1.5  # pt of the jet
+    assert (jets.x[..., 2][jets.mask] > 0).all()
+    assert Run(run.path).manifest["imported"]["jets"] == "g"
+
+
+def test_what_does_not_fit_is_named(published: Path, tmp_path: Path) -> None:
+    weights, arguments = published / "mp_g/G_best_epoch.pt", published / "mp_g/args.txt"
+    text = arguments.read_text()
+    changed = tmp_path / "args.txt"
+    for change, message in (
+        (("'lfc': False", "'lfc': True"), r"missing: lift\.weight, lift\.bias"),
+        (("'model': 'mpgan'", "'model': 'rgan'"), r"unexpected: mp_layers\.0\.fe"),
+        (("'fn': [256, 256]", "'fn': [256, 255]"), r"of another shape: .*node\.1\.weight \(256, 256\) instead of"),
+        (("'jets': 'g'", "'jets': 'w'"), "classes g, q and t, not 'w'"),
+        (("'sd': 0.2", "'sd': 0.3"), "sd = 0.3; networks here have 0.2"),
+        (("'mask_feat': False", "'mask_feat': True"), "weights with mask_feat cannot be imported"),
+        (("'model': 'mpgan'", "'model': 'pcgan'"), "no networks here for the generator 'pcgan'"),
+        (("'sd': 0.2, ", ""), "lacks sd"),
+        (("{", "{open('x'): 1, "), "not a dictionary of arguments"),
+    ):
+        assert change[0] in text
+        changed.write_text(text.replace(*change))
+        with pytest.raises(PartiganError, match=message):
+            import_weights(weights, changed, tmp_path / "r")
+        assert not (tmp_path / "r").exists()
+    with pytest.raises(PartiganError, match="without running its code"):
+        import_weights(arguments, arguments, tmp_path / "r")
