@@ -3,8 +3,8 @@
     python benchmarks/metrics.py [--jets 30.h5 150.h5] [--threads 2] [--repeats 3] [--json metrics.json]
 
 Jets are those of the files, or made here: three prongs with the multiplicities of real top jets of JetNet where the
-reference data is at hand. The reference's figures (jetnet 0.2.5, energyflow 1.4, 2 cores) are quoted.
-How many linear programs COV and MMD can leave out depends on the jets.
+reference data is at hand. The figures of the reference (jetnet 0.2.5, energyflow 1.4, 2 cores) are quoted, not measured
+here. How many linear programs COV and MMD can leave out depends on the jets.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def test_it_is_the_network_of_the_paper(particles: int, monkeypatch: pytest.Monk
             assert isinstance(convolution, EdgeConvolution)
             h = torch.cat((edge_by_edge(convolution, h, h if number else h[:, :2], 5), h), dim=1)
         expected.append(net.hidden(h.mean(0)))
-    score, features = net(jets)
-    torch.testing.assert_close(features, torch.stack(expected))
-    torch.testing.assert_close(score, net.out(torch.stack(expected).relu()))
+    output = net(jets)
+    torch.testing.assert_close(output.features, torch.stack(expected))
+    torch.testing.assert_close(output.score, net.out(torch.stack(expected).relu()))
 
 
 def test_training_normalises_real_edges_only() -> None:

@@ -1,6 +1,6 @@
 """partigan: adversarial fast simulation in particle physics.
 
-The same functions as on the command line: `simulate_jets`, `train`, `load`, `generate`, `evaluate`.
+The same functions as on the command line: `simulate_jets`, `train`, `fit_classifier`, `load`, `generate`, `evaluate`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from partigan.evaluation import evaluate as evaluate
     from partigan.generation import generate as generate
     from partigan.simulate.jets import simulate_jets as simulate_jets
+    from partigan.training.classification import fit_classifier as fit_classifier
     from partigan.training.train import load as load
     from partigan.training.train import train as train
 
@@ -21,12 +22,13 @@ __version__ = "0.1.0"
 _HOME = {
     "PartiganError": "partigan.errors",
     "evaluate": "partigan.evaluation",
+    "fit_classifier": "partigan.training.classification",
     "generate": "partigan.generation",
     "load": "partigan.training.train",
     "simulate_jets": "partigan.simulate.jets",
     "train": "partigan.training.train",
 }
-__all__ = ["PartiganError", "evaluate", "generate", "load", "simulate_jets", "train"]
+__all__ = ["PartiganError", "evaluate", "fit_classifier", "generate", "load", "simulate_jets", "train"]
 
 
 def __getattr__(name: str) -> Any:

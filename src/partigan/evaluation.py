@@ -59,7 +59,7 @@ class _Options:
 
     def command(self, out: Path) -> str:
         """The command that does the same again."""
-        given = {name: value for name, value in vars(self).items() if name not in ("kind", "trust")}
+        given = {name: value for name, value in vars(self).items() if name != "trust"}
         return "partigan evaluate" + "".join(f" --{n} {v}" for n, v in (given | {"out": out}).items() if v is not None)
 
 
@@ -108,6 +108,8 @@ def evaluate(
         raise PartiganError("say what to evaluate: --fake FILE, --run RUN, or both")
     if fpnd is not None and classifier is not None:
         raise PartiganError("give --fpnd for the published network or --classifier for your own, not both")
+    if label is not None and classifier is None:
+        raise PartiganError(f"--label {label} is a class of a classifier: give --classifier too, or --fpnd {label}")
     options = _Options(real, fake, run, split, protocol, kind, fpnd, classifier, label, seed, trust)
     with atomic_folder(out, "metrics.json") as folder:
         metrics = _compare(folder, out, options)

@@ -130,7 +130,7 @@ def run_fit(
     prepared = transform.forward(valid)
 
     def validate(classifier: nn.Module, step: int) -> dict[str, float]:
-        return _quality(classifier, prepared)
+        return _quality(classifier.eval(), prepared)  # the copy that minutes are measured with trains
 
     loader = Loader(
         transform.forward(real), trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size
