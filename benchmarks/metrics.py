@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from mdma import multiplicities
+
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
 from partigan.metrics.coverage import cov_mmd

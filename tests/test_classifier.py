@@ -63,7 +63,7 @@ def test_a_classifier_learns_and_is_a_reference(
     ("data", "message"),
     [
         (["a={wide}"], "two classes or more"),
-        (["{wide}", "{narrow}"], "give every file a class of its own"),
+        (["{wide}", "{narrow}"], "give every path a name of its own"),
         (["a={wide}", "b=missing.h5"], "missing.h5 does not exist"),
     ],
 )

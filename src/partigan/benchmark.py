@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import json
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -23,6 +22,9 @@ from partigan.report.html import png
 from partigan.report.plots import quality_against_time
 from partigan.run import Run
 from partigan.training.train import load, set_threads, train
+
+if TYPE_CHECKING:
+    from partigan.simulate.jets import Flavour
 
 EPOCHS = 20  # with fewer a row is marked as untrained
 TIMED = 2000  # samples generated to measure the time of one
@@ -68,7 +70,7 @@ def benchmark(
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
     set_threads(threads)
     sort, out = kind_named(kind), Path(out)
-    jobs = [(label, name, None) for label in data for name in presets]
+    jobs: list[tuple[str, str, Path | None]] = [(label, name, None) for label in data for name in presets]
     jobs += [(label, name, Path(path)) for label, found in (runs or {}).items() for name, path in found.items()]
     rows = []
     for label, name, path in jobs:
@@ -87,6 +89,52 @@ def benchmark(
         rows.append(row)
         _write(sort, out, rows)
     return out / "table.md"
+
+
+def benchmark_jets(
+    presets: Sequence[str],
+    out: Path,
+    classes: Sequence[Flavour] = ("g", "q", "t"),
+    data: Mapping[str, Path] | None = None,
+    runs: Mapping[str, Mapping[str, Path]] | None = None,
+    jets: int = 20_000,
+    particles: Literal[30, 150] = 30,
+    minutes: float = 20.0,
+    fpnd: bool = False,
+    seed: int = 1,
+    threads: int | None = None,
+    workers: int = 1,
+) -> Path:
+    """`benchmark` of jets; classes without a file are simulated with Pythia into ``out/data``.
+
+    Args:
+        presets: systems to train, by preset or YAML file.
+        out: directory to make or to go on with.
+        classes: of jets: g, q, t, w, z.
+        data: files of real jets by class.
+        runs: for each class finished runs by name, such as imported weights.
+        jets: number of jets to simulate for a class without a file.
+        particles: largest number of particles of simulated jets.
+        minutes: training time of each system and class.
+        fpnd: take FPND against the published statistics of JetNet, which says nothing of models of other jets.
+        seed: of simulation, training, generation and evaluation.
+        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        workers: processes that simulate.
+
+    Returns:
+        The markdown table.
+    """
+    from partigan.simulate.jets import simulate_jets
+
+    files: dict[str, Path] = {name: Path(path) for name, path in (data or {}).items()}
+    for flavour in classes:
+        if flavour not in files:
+            files[flavour] = Path(out) / "data" / f"{flavour}.h5"
+            if not files[flavour].exists():
+                options = {"particles": particles, "seed": seed, "workers": workers, "resume": True}
+                simulate_jets(flavour, jets, files[flavour], **options)  # type: ignore[arg-type]
+    chosen: dict[str, Path] = {flavour: files[flavour] for flavour in classes}
+    return benchmark(chosen, presets, out, runs, "jets", minutes, classes if fpnd else (), seed, threads)
 
 
 def _slug(name: str) -> str:
@@ -113,8 +161,8 @@ def _measured(
         sampler.sample(TIMED, seed, turn)
         times.append((time.perf_counter() - began) / TIMED)
     fake = out / "generated" / f"{label}-{_slug(name)}.h5"
-    generate(path, 10 * len(sort.read(data, "test")), fake, seed, resume=fake.exists() or Path(f"{fake}.parts").exists(),
-             overwrite=True)  # fmt: skip
+    interrupted = fake.exists() or fake.with_name(f"{fake.name}.parts").exists()
+    generate(path, 10 * len(sort.read(data, "test")), fake, seed, resume=interrupted)
     row: dict[str, Any] = {
         "title": config["about"].get("title", ""),
         "us_per_sample": 1e6 * statistics.median(times[1:]),
@@ -153,7 +201,12 @@ def _write(sort: Kind, out: Path, rows: list[dict[str, Any]]) -> None:
     for label in dict.fromkeys(row["class"] for row in rows):
         mine = [row for row in rows if row["class"] == label]
         for protocol, terms in sort.protocols.items():
-            lines += [f"## {label}, protocol of {protocol} ({terms['paper']})", "", *_markdown(sort, mine, protocol), ""]
+            lines += [
+                f"## {label}, protocol of {protocol} ({terms['paper']})",
+                "",
+                *_markdown(sort, mine, protocol),
+                "",
+            ]
     lines += [
         f"*untrained*: fewer than {EPOCHS} epochs. *other data*: trained on other samples than these, so that only",
         "FPND against the published statistics is a fair comparison. real: the in-sample value, real against real.",
@@ -195,7 +248,8 @@ def _markdown(sort: Kind, rows: list[dict[str, Any]], protocol: str) -> list[str
         epochs = "" if row["epochs"] is None else f"{row['epochs']:.0f}" + " *untrained*" * (row["epochs"] < EPOCHS)
         name = row["name"] + " *other data*" * row["other_data"]
         values = cells(row["protocols"][protocol], "value", "error")
-        lines.append(f"| {' | '.join([name, epochs, f'{row["us_per_sample"]:.1f}', *values])} |")
+        time = f"{row['us_per_sample']:.1f}"
+        lines.append(f"| {' | '.join([name, epochs, time, *values])} |")
     if done:
         lines.append(f"| {' | '.join(['real', '', '', *cells(done[0], 'in_sample', 'in_sample_error')])} |")
     return lines

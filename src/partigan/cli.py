@@ -135,11 +135,9 @@ def _fit_classifier(parser: ArgumentParser) -> Run:
     parser.set_defaults(kind_named("jets").classifier)
 
     def run(options: Namespace) -> None:
-        data = dict(entry.rpartition("=")[::2] for entry in options.data)
-        if "" in data or len(data) < len(options.data):
-            raise PartiganError(f"--data {' '.join(options.data)}: give every file a class of its own: --data g=g.h5")
+        data = _named(options.data, "--data", "g=g.h5")
         own = {name: options[name] for name in ("out", "seed", "threads", "resume", "overwrite")}
-        run_fit(plain(options), {label: Path(path) for label, path in data.items()}, **own)
+        run_fit(plain(options), data, **own)
 
     return run
 
@@ -157,6 +155,39 @@ def _evaluate(parser: ArgumentParser) -> Run:
 
     _options(parser, evaluate)
     return lambda options: print(f"report: {evaluate(**vars(options)).report}")
+
+
+def _benchmark_jets(parser: ArgumentParser) -> Run:
+    from partigan.benchmark import benchmark_jets
+
+    _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
+    parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
+    parser.add_argument("--classes", nargs="+", default=["g", "q", "t"], help="classes of jets")
+    parser.add_argument("--data", nargs="*", default=[], metavar="CLASS=FILE", help="files of real jets")
+    parser.add_argument(
+        "--runs", nargs="*", default=[], metavar="CLASS:NAME=RUN", help="finished runs to evaluate, too"
+    )
+    parser.add_argument("--fpnd", action="store_true", help="FPND against the published statistics of JetNet, too")
+
+    def run(options: Namespace) -> None:
+        runs: dict[str, dict[str, Path]] = {}
+        for name, path in _named(options.runs, "--runs", "g:mpgan=runs/mp_g").items():
+            flavour, _, model = name.partition(":")
+            runs.setdefault(flavour, {})[model or path.name] = path
+        given = {**vars(options), "data": _named(options.data, "--data", "g=g.h5"), "runs": runs}
+        table = benchmark_jets(**given)
+        print(table.read_text())
+
+    return run
+
+
+def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
+    """Paths by name, from texts NAME=PATH."""
+    pairs = [entry.partition("=")[::2] for entry in entries]
+    names = [name for name, path in pairs if name and path]
+    if len(set(names)) < len(entries):
+        raise PartiganError(f"{option} {' '.join(entries)}: give every path a name of its own: {option} {example}")
+    return {name: Path(path) for name, path in pairs}
 
 
 def _import_mpgan(parser: ArgumentParser) -> Run:
@@ -188,6 +219,10 @@ _COMMANDS: _Commands = {
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
     "generate": ("generate samples with a trained run", _generate),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
+    "benchmark": (
+        "train and compare several systems on the same data",
+        {"jets": ("jets, with the tables of MPGAN and MDMA", _benchmark_jets)},
+    ),
     "import-weights": (
         "turn weights that authors published into a run directory",
         {"mpgan": ("generators of MPGAN and its baselines, arXiv:2106.11535", _import_mpgan)},

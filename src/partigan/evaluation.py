@@ -228,12 +228,12 @@ def _row(label: tuple[str, float], entry: dict[str, float | None]) -> tuple[str,
     assert value is not None
     assert error is not None
     if reference is None or reference_error is None:
-        return name, _pm(value, error), "", ""
+        return name, plus_minus(value, error), "", ""
     ratio = f"{value / reference:.1f}" if reference > 2 * reference_error else ""
-    return name, _pm(value, error), _pm(reference, reference_error), ratio
+    return name, plus_minus(value, error), plus_minus(reference, reference_error), ratio
 
 
-def _pm(value: float, error: float) -> str:
+def plus_minus(value: float, error: float) -> str:
     """A value with its error, at two digits of the error."""
     digits = 2 if error <= 0 else min(max(0, 1 - int(f"{error:e}".split("e")[1])), 6)
     return f"{value:.{digits}f} ± {error:.{digits}f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -123,4 +124,38 @@ def training_curves(log: list[dict[str, Any]]) -> Figure:
                 axis.set_yscale("log")
             if group:
                 axis.legend(fontsize=8)
+    return figure
+
+
+def quality_against_time(
+    points: Sequence[tuple[str, str, float, Mapping[str, Any]]], label: str, unit: float
+) -> Figure:
+    """A metric against the time of generation, one panel for each class; the in-sample value as a band.
+
+    Args:
+        points: class, name, microseconds a sample, and the metric's entry (value, error, in_sample, in_sample_error).
+        label: of the metric.
+        unit: in which it is shown.
+    """
+    classes = list(dict.fromkeys(point[0] for point in points))
+    names = list(dict.fromkeys(point[1] for point in points))
+    colours = mpl.colormaps["tab20" if len(names) > 10 else "tab10"]
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(1.5 + 3.6 * len(classes), 4.2), layout="constrained")
+        axes = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
+        for axis, name in zip(axes, classes, strict=True):
+            mine = [point for point in points if point[0] == name]
+            for _, model, time, entry in mine:
+                value, error = entry["value"] / unit, entry["error"] / unit
+                style = {"fmt": "os^Dv<>P"[names.index(model) % 8], "color": colours(names.index(model))}
+                axis.errorbar(time, value, error, label=model, capsize=2, **style)
+            if (entry := mine[0][3])["in_sample"] is not None:
+                middle, half = entry["in_sample"] / unit, entry["in_sample_error"] / unit
+                axis.axhspan(max(middle - half, middle / 10), middle + half, color=REAL, alpha=0.2, label="real")
+            axis.set(title=name, xlabel="microseconds a sample", xscale="log", yscale="log")
+        axes[0].set_ylabel(label)
+        handles = {
+            text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
     return figure

@@ -192,9 +192,10 @@ class Trainer:
         seconds_per_step(5)
         steps = self.fabric.broadcast(max(int(MEASURE_SECONDS / seconds_per_step(5)), 5))  # the same in all processes
         per_step = seconds_per_step(steps)
-        validate(twin.networks[twin.product], 0)
+        product = twin.networks[twin.product].eval()
+        validate(product, 0)
         began = time.monotonic()
-        validate(twin.networks[twin.product], 0)
+        validate(product, 0)
         per_validation = time.monotonic() - began
         seconds = max(60 * self.max_minutes - self.validations * per_validation, 0.0)
         measured = self.fabric.broadcast(max(int(seconds / per_step), 1))
