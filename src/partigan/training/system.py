@@ -75,9 +75,7 @@ class System(nn.Module):
         product: name of the network that training is for: it is averaged, validated and kept.
     """
 
-    def __init__(
-        self, networks: Mapping[str, nn.Module], phases: Sequence[Phase], product: str = "generator"
-    ) -> None:
+    def __init__(self, networks: Mapping[str, nn.Module], phases: Sequence[Phase], product: str = "generator") -> None:
         super().__init__()
         self.networks = nn.ModuleDict(networks)
         self.phases = tuple(phases)
