@@ -126,8 +126,9 @@ def classify(
     depends on, and for samples of one distribution the areas are uncorrelated with DeLong's errors exactly
     (Dawid 1984: a sum of martingale differences). K-fold cross-validation, where any two folds train each other's
     classifier, would use all events for testing; but its areas are then positively correlated, by an amount that no
-    data can tell (Bengio & Grandvalet 2004). With boosted trees this makes the spread 1.2 to 1.3 times the stated
-    error, with linear classifiers of many features more than 2 times: nothing is gained by it.
+    data can tell (Bengio & Grandvalet 2004): with five folds, 1,000 events and nothing to tell apart, the spread was
+    1.2 to 1.3 times DeLong's error for boosted trees and 1.3 to 1.4 times for logistic regression. Half the events
+    cost a factor of 1.41, so little is lost.
 
     Args:
         real: ``(rows, ...)``: features, or raw samples where ``fit_predict`` takes them; real is labelled 1.
