@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Measurement
-from partigan.metrics.samples import combined_error, tables
+from partigan.metrics.samples import combined_error, quantile_cells, tables
 
 _PER_BIN = 10  # rows of either sample in the mean
 
@@ -54,9 +54,10 @@ def equivalent_events(held_out: ArrayLike, fake: ArrayLike, *, bins: int = 50) -
     - a wrong density is worth a finite number, however large the sample.
 
     p is taken from the held-out events, for which (K - 1) / 2 n_held-out is subtracted; the bins hold equal parts of
-    both samples (quantiles, as in arXiv:2008.06545); half an event is added to each bin of q. Numbers of a few K and
-    less are orders of magnitude only, as the expansion then fails. Numbers far above that of the held-out events
-    cannot be measured: then the interval is open.
+    both samples together (quantiles, as in arXiv:2008.06545); half an event is added to each bin of q. Numbers
+    of a few K and less are orders of magnitude only, as the expansion then fails. Numbers far above that of the held-out events
+    cannot be measured: then the interval is open. The error is that for a given generator; what it was trained on is
+    held.
 
     Args:
         held_out: real events that neither the generator nor its choice depended on, ``(rows,)`` or
@@ -76,8 +77,7 @@ def equivalent_events(held_out: ArrayLike, fake: ArrayLike, *, bins: int = 50) -
     n, m = map(len, pair)
     found = []
     for feature in np.concatenate(pair).T:
-        edges = np.unique(np.quantile(feature, np.arange(1, bins) / bins, method="inverted_cdf"))
-        _, cell = np.unique(np.searchsorted(edges, feature, side="right"), return_inverse=True)
+        cell = quantile_cells(feature, bins)
         number = int(cell.max()) + 1
         p = np.bincount(cell[:n], minlength=number) / n
         q = (np.bincount(cell[n:], minlength=number) + 0.5) / (m + 0.5 * number)

@@ -68,6 +68,22 @@ def standardised(reference: Floats, *samples: Floats) -> tuple[Floats, ...]:
     return tuple((sample - mean) / scale for sample in samples)
 
 
+def quantile_cells(feature: Floats, bins: int) -> Rows:
+    """The bin of each row, 0 to the number of bins less 1, where bins hold equal parts of the rows.
+
+    There are fewer bins where rows share values; none is empty.
+
+    Args:
+        feature: ``(rows,)``.
+        bins: the greatest number of bins.
+
+    Returns:
+        ``(rows,)``.
+    """
+    edges = np.unique(np.quantile(feature, np.arange(1, bins) / bins, method="inverted_cdf"))
+    return np.asarray(np.unique(np.searchsorted(edges, feature, side="right"), return_inverse=True)[1])
+
+
 def squared_distances(x: Floats, y: Floats) -> Floats:
     """Squared Euclidean distances between all rows, ``(rows of x, rows of y)``."""
     squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1)

@@ -23,7 +23,7 @@ from scipy import stats
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, Rows
-from partigan.metrics.samples import combined_error, tables
+from partigan.metrics.samples import combined_error, quantile_cells, standardised, tables
 
 Counts = NDArray[np.integer]
 
@@ -123,8 +123,7 @@ def _binned(
     expect = pooled and real_weights is None and fake_weights is None
     w_real, w_fake = _weights(real_weights, n, "real"), _weights(fake_weights, m, "fake")
     for feature in np.concatenate(pair).T:
-        edges = np.unique(np.quantile(feature, np.arange(1, bins) / bins, method="inverted_cdf"))
-        _, cell = np.unique(np.searchsorted(edges, feature, side="right"), return_inverse=True)
+        cell = quantile_cells(feature, bins)
         number = int(cell.max()) + 1
         expected = np.bincount(cell) / (n + m) if expect else None
         yield _Shares.of(cell[:n], w_real, number, expected), _Shares.of(cell[n:], w_fake, number, expected)
@@ -324,9 +323,7 @@ def correlation_difference(
     features = pair[0].shape[1]
     if features < 2:
         raise PartiganError("correlations need samples with two features or more")
-    mean, deviation = pair[0].mean(0), pair[0].std(0)
-    scale = np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
-    a, b = (_correlations((sample - mean) / scale, replicas, rng) for sample in pair)
+    a, b = (_correlations(sample, replicas, rng) for sample in standardised(pair[0], *pair))
     difference = (b - a)[:, *np.triu_indices(features, 1)]
     error = difference[1:].std(0, ddof=1)
     varies = error > 0
