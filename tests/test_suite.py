@@ -134,7 +134,7 @@ METRICS: dict[str, Metric] = {
         lambda a, b, r: kernel_density_likelihood(a, b, rng=r), wide, lambda found: [found.log_likelihood]
     ),
     "critic": Metric(
-        lambda a, b, r: held_out_critic(a, b, rng=r, steps=40, batch_size=128, width=32),
+        lambda a, b, r: held_out_critic(a, b, rng=r, steps=30, batch_size=128, width=32),
         wide,
         lambda c: [c.distance],
         lambda c: c.p_value,

@@ -54,10 +54,10 @@ def equivalent_events(held_out: ArrayLike, fake: ArrayLike, *, bins: int = 50) -
     - a wrong density is worth a finite number, however large the sample.
 
     p is taken from the held-out events, for which (K - 1) / 2 n_held-out is subtracted; the bins hold equal parts of
-    both samples together (quantiles, as in arXiv:2008.06545); half an event is added to each bin of q. Numbers
-    of a few K and less are orders of magnitude only, as the expansion then fails. Numbers far above that of the held-out events
-    cannot be measured: then the interval is open. The error is that for a given generator; what it was trained on is
-    held.
+    both samples together (quantiles, as in arXiv:2008.06545); half an event is added to each bin of q. Numbers of a
+    few K and less are orders of magnitude only, as the expansion then fails. Numbers far above that of the held-out
+    events cannot be measured: then the interval is open. The error is that for a given generator; what it was trained
+    on is held.
 
     Args:
         held_out: real events that neither the generator nor its choice depended on, ``(rows,)`` or

@@ -29,7 +29,7 @@ from partigan.metrics.samples import (
 _BLOCKS = 10  # of rows, for the error
 _ANGLES = 1001  # of a PRD curve
 _FIT = 10_000  # rows to which k-means is fitted
-_REPLICAS = 100  # of the bootstrap
+_REPLICAS = 50  # of the bootstrap
 
 
 class FidelityDiversity(NamedTuple):
@@ -70,7 +70,8 @@ def _measured(
         [metric(*two) for two in zip(np.array_split(a, _BLOCKS), np.array_split(b, _BLOCKS), strict=True)]
     )
     mean = blocks.mean(0)
-    binomial = np.where(mean * (1 - mean) > 0, values * (1 - values) / (mean * (1 - mean)), 1)
+    of_blocks, of_all = mean * (1 - mean), values * (1 - values)
+    binomial = np.divide(of_all, of_blocks, out=np.ones(2), where=of_blocks > 0)
     errors = np.sqrt(blocks.var(0, ddof=1) / _BLOCKS * np.where(is_share, binomial, 1))
     return FidelityDiversity(*(Measurement(float(v), float(e)) for v, e in zip(values, errors, strict=True)))
 
