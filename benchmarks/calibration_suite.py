@@ -3,9 +3,9 @@
     python benchmarks/calibration_suite.py [--replicas 200] [--rows 20000] [--out suite]
 
 First part: the metrics and samples of tests/test_suite.py, 1,000 rows of three features, equal to the reference
-("null") or 1.3 times as wide (half the replicas): stated error over actual spread of replicas of both samples (1 is right; with 200
-replicas the spread is known to 5 %), and the p-value of a Kolmogorov-Smirnov test that the p-values of the null are
-uniform. P-values of counts cannot be uniform; for these the test is that they are not too small.
+("null") or 1.3 times as wide (half the replicas): stated error over actual spread of replicas of both samples (1 is
+right; with 200 replicas the spread is known to 5 %), and the p-value of a Kolmogorov-Smirnov test that the p-values of
+the null are uniform. P-values of counts cannot be uniform; for these the test is that they are not too small.
 
 Second part: defects that are known, in events of five observables. The number is the smallest p-value that the metric
 gives, adjusted for the number of its answers (Holm); for metrics without p-value it is that of the difference

@@ -106,6 +106,13 @@ def near_training(size: int, seed: int) -> Floats:
 METRICS: dict[str, Metric] = {
     "Kolmogorov-Smirnov": Metric(lambda a, b, r: kolmogorov_smirnov(a, b, rng=r), wide, p_value=first),
     "chi2": Metric(lambda a, b, r: chi2(a, b, bins=20), wide, p_value=first),
+    "chi2 with weights": Metric(
+        lambda a, b, r: chi2(
+            a, b, bins=20, real_weights=r.exponential(size=len(a)), fake_weights=r.normal(1, 1, len(b))
+        ),
+        wide,
+        p_value=first,
+    ),
     "separation power": Metric(lambda a, b, r: separation_power(a, b, bins=20), wide, list),
     "std": Metric(lambda a, b, r: location_and_width(a, b, rng=r, replicas=60)["std"], wide, list, identical=0),
     "iqr": Metric(lambda a, b, r: location_and_width(a, b, rng=r, replicas=60)["iqr"], wide, list, identical=0),

@@ -134,7 +134,7 @@ def classify(
         real: ``(rows, ...)``: features, or raw samples where ``fit_predict`` takes them; real is labelled 1.
         fake: ``(others, ...)``; the number of rows may differ.
         rng: chooses the blocks.
-        fit_predict: gets training events, their labels (1 = real) and test events, all without order, and returns the
+        fit_predict: gets training events, their labels (1 = real) and test events, all in random order, and returns the
             probability of each test event of being real.
         folds: number of blocks.
 
@@ -145,6 +145,8 @@ def classify(
         PartiganError: for values that are not finite, differing shapes, too few rows and probabilities outside 0 to 1.
     """
     arrays = np.asarray(real), np.asarray(fake)
+    if folds < 1:
+        raise PartiganError(f"folds = {folds}; at least 1 is needed")
     if arrays[0].shape[1:] != arrays[1].shape[1:]:
         raise PartiganError(
             f"real and fake samples must have the same features, not {arrays[0].shape[1:]} and {arrays[1].shape[1:]}"
@@ -161,7 +163,7 @@ def classify(
     p = np.zeros(len(y))
     areas = []
     for fold in range(folds):
-        train, test = rng.permutation(np.flatnonzero(block < fold)), np.flatnonzero(block == fold)
+        train, test = (rng.permutation(np.flatnonzero(chosen)) for chosen in (block < fold, block == fold))
         found = np.asarray(fit_predict(x[train], y[train], x[test]), dtype=np.float64)
         if found.shape != (len(test),) or not ((found >= 0) & (found <= 1)).all():
             raise PartiganError("fit_predict must return one probability between 0 and 1 for each test row")

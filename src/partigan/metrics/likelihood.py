@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from partigan.metrics.measurement import Floats, Measurement, Rows
-from partigan.metrics.samples import chunks, groups, jackknife, some, squared_distances, standardised, tables
+from partigan.metrics.samples import chunks, some, squared_distances, standardised, tables
 
 _GROUPS = 20  # of generated rows, for the jackknife
 _LEFT_OUT = 1000  # rows, for the bandwidth
@@ -85,14 +85,17 @@ def kernel_density_likelihood(
     pair = tables(2 * _GROUPS, held_out=held_out, fake=fake)
     x, centres = (some(sample, max_samples, rng) for sample in standardised(pair[1], *pair))
     h = _bandwidth(centres)
-    group = groups(len(centres), _GROUPS)
-    largest, sums = _log_sums(x, centres, h, np.searchsorted(group, np.arange(_GROUPS)))
+    starts = np.arange(_GROUPS) * len(centres) // _GROUPS
+    largest, sums = _log_sums(x, centres, h, starts)
     deviation = pair[1].std(0)
     volume = x.shape[1] * np.log(h * np.sqrt(2 * np.pi)) + np.log(deviation[deviation > 0]).sum()
 
     total = sums.sum(1)
     per_row = largest + np.log(total / len(centres)) - volume
-    rest = np.maximum(total[:, None] - sums, np.finfo(float).tiny) / (len(centres) - np.bincount(group))
+    rest = np.maximum(total[:, None] - sums, np.finfo(float).tiny) / (
+        len(centres) - np.diff(starts, append=len(centres))
+    )
     without = (largest[:, None] + np.log(rest)).mean(0)
-    error = np.sqrt(per_row.var(ddof=1) / len(x) + jackknife(without))
+    jackknife = (_GROUPS - 1) ** 2 / _GROUPS * without.var(ddof=1)
+    error = np.sqrt(per_row.var(ddof=1) / len(x) + jackknife)
     return Likelihood(Measurement(float(per_row.mean()), float(error)), per_row, h)

@@ -97,16 +97,6 @@ def chunks(rows: int, columns: int) -> Iterator[slice]:
     return (slice(first, first + step) for first in range(0, rows, step))
 
 
-def groups(rows: int, number: int) -> Rows:
-    """The group of each row, for a jackknife that leaves out a group at a time; rows must be in random order."""
-    return np.asarray(np.arange(rows) * number // rows)
-
-
-def jackknife(estimates: Floats) -> float:
-    """Variance of an estimate from those that leave out one group of rows each, ``(groups,)``."""
-    return float((len(estimates) - 1) ** 2 / len(estimates) * np.var(estimates, ddof=1))
-
-
 def combined_error(first: float, second: float) -> float:
     """Standard deviation of an estimate that is quadratic in the fluctuations near its minimum.
 
