@@ -192,7 +192,7 @@ class PRD(NamedTuple):
 def _prd_curve(p: Floats, q: Floats) -> tuple[Floats, Floats]:
     """Precision and recall ``(..., angles)`` of histograms of real (p) and generated (q) rows, ``(..., bins)``."""
     slope = np.tan(np.linspace(0, np.pi / 2, _ANGLES + 2)[1:-1])
-    precision = np.stack([np.minimum(s * p, q).sum(-1) for s in slope], -1)
+    precision = np.minimum(slope[:, None] * p[..., None, :], q[..., None, :]).sum(-1)
     return precision, precision / slope
 
 
