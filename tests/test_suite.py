@@ -108,7 +108,7 @@ METRICS: dict[str, Metric] = {
     "chi2": Metric(lambda a, b, r: chi2(a, b, bins=20), wide, p_value=first),
     "chi2 with weights": Metric(
         lambda a, b, r: chi2(
-            a, b, bins=20, real_weights=r.exponential(size=len(a)), fake_weights=r.normal(1, 1, len(b))
+            a, b, bins=10, real_weights=r.exponential(size=len(a)), fake_weights=r.normal(1, 1, len(b))
         ),
         wide,
         p_value=first,

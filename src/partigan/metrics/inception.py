@@ -46,7 +46,7 @@ def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_sampl
 
     It scatters about 0 for samples of one distribution and may be negative. All rows are compared at once instead of
     blocks of them, which has the same expectation and the least spread. The error has the terms of first and of second
-    order of the U-statistic.
+    order of the U-statistic; since it is small where the value is low, only values above 0 speak against the generator.
 
     Args:
         real: features of a network, ``(rows, d)``.

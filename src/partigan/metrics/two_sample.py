@@ -150,7 +150,8 @@ def chi2(
 
     chi2 = d^T V^-1 d for the differences d of the shares in all bins but one and their covariance V. Without weights
     the variances are those of the pooled sample, which makes it Pearson's test of homogeneity; with weights they are
-    sums of squared weights (arXiv:0905.4221), and some tens of rows in each bin are needed.
+    sums of squared weights (arXiv:0905.4221). These fluctuate: with (sum w)^2 / sum w^2 = 25 in each bin of either
+    sample, 7 % of the p-values of the null are below 5 %, with 100 they are right. Choose the bins accordingly.
 
     Args:
         real: ``(rows,)`` or ``(rows, features)``.
@@ -188,7 +189,8 @@ def separation_power(
 
     0 for equal and 1 for disjoint distributions (arXiv:physics/0703039, equation 26). The fluctuations of the bins
     add about (bins - 1) / 4 (1/n + 1/m) to it; this bias is subtracted, so the value scatters about 0 for samples of
-    one distribution and may be negative. The error has the terms of first and of second order.
+    one distribution and may be negative. The error has the terms of first and of second order; since it is small where
+    the value is low, only values above 0 speak against the generator.
 
     Args:
         real: ``(rows,)`` or ``(rows, features)``.
