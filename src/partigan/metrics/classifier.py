@@ -1,0 +1,244 @@
+"""The two-sample test of a classifier: can it tell generated from real events, by how much, and where?
+
+References:
+    D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017, arXiv:1610.06545.
+    E. DeLong, D. DeLong, D. Clarke-Pearson, Comparing the areas under two or more correlated receiver operating
+    characteristic curves, Biometrics 44 (1988) 837.
+    Y. Bengio, Y. Grandvalet, No unbiased estimator of the variance of K-fold cross-validation, JMLR 5 (2004) 1089.
+    A. P. Dawid, The prequential approach, J. R. Statist. Soc. A 147 (1984) 278.
+    R. Das et al., How to understand limitations of generative networks, SciPost Phys. 16 (2024) 031, arXiv:2305.16774
+    (weights of generated events).
+    C. Guo et al., On calibration of modern neural networks, arXiv:1706.04599 (expected calibration error).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from partigan.errors import PartiganError
+from partigan.metrics.measurement import Floats, Measurement, Rows
+from partigan.metrics.samples import tables
+
+Labels = NDArray[np.int64]
+FitPredict = Callable[[Floats, Labels, Floats], ArrayLike]
+
+_PER_BLOCK = 10  # rows of each sample in a block at least
+_CLIP = 1e-6  # of probabilities, so that their logarithms are finite
+
+
+def gradient_boosting(x_train: Floats, y_train: Labels, x_test: Floats) -> Floats:
+    """Gradient-boosted trees, stopped early on a tenth of the training rows.
+
+    Args:
+        x_train: ``(rows, features)``.
+        y_train: ``(rows,)``, 1 = real, 0 = generated.
+        x_test: ``(others, features)``.
+
+    Returns:
+        The probability that each test row is real, ``(others,)``.
+    """
+    trees = HistGradientBoostingClassifier(max_iter=300, max_leaf_nodes=16, early_stopping=True, random_state=0)
+    return np.asarray(trees.fit(x_train, y_train).predict_proba(x_test)[:, 1])
+
+
+def roc_auc(real: ArrayLike, fake: ArrayLike) -> Measurement:
+    """Area under the ROC curve of a score: the probability that a real event scores above a generated one.
+
+    Equal scores count half. The error is DeLong's; it holds for a score that was not fitted to these events.
+
+    Args:
+        real: the scores of real events, ``(rows,)``: any function of the event, greater for real ones.
+        fake: the scores of generated events, ``(others,)``.
+
+    Returns:
+        The area, 0.5 for samples that the score cannot tell apart, and its error.
+
+    Raises:
+        PartiganError: for scores that are not finite or not one a row, and less than 2 rows.
+    """
+    a, b = tables(2, real=real, fake=fake)
+    if a.shape[1] != 1:
+        raise PartiganError(f"a score is one number a row; the scores have the shape {a.shape}")
+    n, m = len(a), len(b)
+    rank = stats.rankdata(np.concatenate([a, b]))
+    below_real = (rank[:n] - stats.rankdata(a)) / m
+    below_fake = (rank[n:] - stats.rankdata(b)) / n
+    variance = below_real.var(ddof=1) / n + below_fake.var(ddof=1) / m
+    return Measurement(float(below_real.mean()), float(np.sqrt(variance)))
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What a classifier found out about events that it had not seen.
+
+    Attributes:
+        auc: area under the ROC curve and its error.
+        p_value: probability of so great an area for samples of one distribution.
+        real_rows: the rows of the real sample that were classified, ``(n,)``.
+        fake_rows: the same of the generated sample, ``(m,)``.
+        real: probability of being real of each of these rows, were both kinds equally frequent, ``(n,)``.
+        fake: the same of the generated sample, ``(m,)``.
+    """
+
+    auc: Measurement
+    p_value: float
+    real_rows: Rows
+    fake_rows: Rows
+    real: Floats
+    fake: Floats
+
+    def log_weights(self) -> Floats:
+        """Logarithms of the likelihood ratios log p/(1-p) of the generated events, real over generated, ``(m,)``.
+
+        Weighted by their exponential, generated events are distributed like real ones as far as the classifier
+        sees; weights far from 1 show where the generator goes wrong (arXiv:2305.16774).
+        """
+        return np.asarray(np.log(self.fake) - np.log1p(-self.fake))
+
+    def worst(self, number: int) -> Rows:
+        """Rows of the generated sample that are least like real ones, the worst first, ``(number,)``."""
+        return np.asarray(self.fake_rows[np.argsort(self.fake, kind="stable")[:number]])
+
+    def best(self, number: int) -> Rows:
+        """Rows of the generated sample that are most like real ones, the best first, ``(number,)``."""
+        return np.asarray(self.fake_rows[np.argsort(-self.fake, kind="stable")[:number]])
+
+
+def classify(
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    fit_predict: FitPredict = gradient_boosting,
+    folds: int = 5,
+) -> Classification:
+    """ROC AUC of a classifier between real and generated events, by sequential validation.
+
+    Half of the events train the first classifier. The others are cut into ``folds`` blocks; each is classified by a
+    classifier that was trained on all events before it. So every area is that of events which no earlier classifier
+    depends on, and for samples of one distribution the areas are uncorrelated with DeLong's errors exactly
+    (Dawid 1984: a sum of martingale differences). K-fold cross-validation, where any two folds train each other's
+    classifier, would use all events for testing; but its areas are then positively correlated, by an amount that no
+    data can tell (Bengio & Grandvalet 2004): with five folds, 1,000 events and nothing to tell apart, the spread was
+    1.2 to 1.3 times DeLong's error for boosted trees and 1.3 to 1.4 times for logistic regression. Half the events
+    cost a factor of 1.41, so little is lost.
+
+    Args:
+        real: ``(rows, ...)``: features, or raw samples where ``fit_predict`` takes them; real is labelled 1.
+        fake: ``(others, ...)``; the number of rows may differ.
+        rng: chooses the blocks.
+        fit_predict: gets training events, their labels (1 = real) and test events, all in random order, and returns the
+            probability of each test event of being real.
+        folds: number of blocks.
+
+    Returns:
+        The area, averaged over blocks, its p-value, and the probabilities of the events in the blocks.
+
+    Raises:
+        PartiganError: for values that are not finite, differing shapes, too few rows and probabilities outside 0 to 1.
+    """
+    arrays = np.asarray(real), np.asarray(fake)
+    if folds < 1:
+        raise PartiganError(f"folds = {folds}; at least 1 is needed")
+    if arrays[0].shape[1:] != arrays[1].shape[1:]:
+        raise PartiganError(
+            f"real and fake samples must have the same features, not {arrays[0].shape[1:]} and {arrays[1].shape[1:]}"
+        )
+    flat_real, flat_fake = (array.reshape(len(array), -1) for array in arrays)
+    flat = tables(2 * folds * _PER_BLOCK, real=flat_real, fake=flat_fake)
+    x, y = np.concatenate(flat).reshape(-1, *(arrays[0].shape[1:] or (1,))), np.repeat([1, 0], [len(a) for a in flat])
+    block = np.empty(len(y), dtype=np.int64)
+    for label in (0, 1):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        block[rows] = np.maximum(np.arange(len(rows)) * 2 * folds // len(rows) - folds, -1)
+    prior = len(flat[0]) / len(flat[1])
+
+    p = np.zeros(len(y))
+    areas = []
+    for fold in range(folds):
+        train, test = (rng.permutation(np.flatnonzero(chosen)) for chosen in (block < fold, block == fold))
+        found = np.asarray(fit_predict(x[train], y[train], x[test]), dtype=np.float64)
+        if found.shape != (len(test),) or not ((found >= 0) & (found <= 1)).all():
+            raise PartiganError("fit_predict must return one probability between 0 and 1 for each test row")
+        areas.append(roc_auc(found[y[test] == 1], found[y[test] == 0]))
+        odds = found.clip(_CLIP, 1 - _CLIP) / (1 - found.clip(_CLIP, 1 - _CLIP)) / prior
+        p[test] = odds / (1 + odds)
+    values, errors = np.array(areas).T
+    auc = Measurement(float(values.mean()), float(np.sqrt(np.square(errors).sum()) / folds))
+    classified = [np.flatnonzero((block >= 0) & (y == label)) for label in (1, 0)]
+    return Classification(
+        auc,
+        float(stats.norm.sf((auc.value - 0.5) / auc.error)) if auc.error > 0 else float(auc.value <= 0.5),
+        classified[0],
+        classified[1] - len(flat[0]),
+        p[classified[0]],
+        p[classified[1]],
+    )
+
+
+class Reliability(NamedTuple):
+    """How often events are real that are said to be real with some probability.
+
+    Attributes:
+        predicted: mean probability in each bin, ``(bins,)``.
+        observed: share of real events among those in the bin, ``(bins,)``.
+        error: standard deviation of that share if the probabilities are right, ``(bins,)``.
+        expected_calibration_error: mean |observed - predicted| over events.
+        if_calibrated: what that would be, in the mean, if the probabilities were right.
+        p_value: probability of so great deviations if the probabilities are right (Hosmer and Lemeshow).
+    """
+
+    predicted: Floats
+    observed: Floats
+    error: Floats
+    expected_calibration_error: Measurement
+    if_calibrated: float
+    p_value: float
+
+
+def reliability(real: ArrayLike, fake: ArrayLike, *, bins: int = 15) -> Reliability:
+    """Reliability diagram and expected calibration error of probabilities (arXiv:1706.04599, equation 3).
+
+    Bins hold equal numbers of events. Weights p/(1-p) are to be trusted only where the diagram is diagonal.
+
+    Args:
+        real: probability of being real of real events, ``(n,)``.
+        fake: the same of generated events, ``(m,)``; equally many, or probabilities that hold their frequency.
+        bins: number of bins.
+
+    Returns:
+        The diagram and what follows from it.
+
+    Raises:
+        PartiganError: for values outside 0 to 1 and less than 10 events a bin.
+    """
+    pair = tables(max(1, 5 * bins), real=real, fake=fake)
+    p, label = np.concatenate(pair)[:, 0], np.repeat([1.0, 0.0], [len(pair[0]), len(pair[1])])
+    if pair[0].shape[1] != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise PartiganError("probabilities must be numbers between 0 and 1, one a row")
+    cell = np.arange(len(p)) * bins // len(p)
+    cell = cell[np.searchsorted(np.sort(p), p)]  # equal probabilities share a bin
+    _, cell, count = np.unique(cell, return_inverse=True, return_counts=True)
+    predicted, observed = np.bincount(cell, p) / count, np.bincount(cell, label) / count
+    error = np.sqrt(np.bincount(cell, p * (1 - p))) / count
+    deviation, share = observed - predicted, count / len(p)
+    chi2 = np.square(deviation[error > 0] / error[error > 0]).sum()
+    # |X| of X ~ N(mu, error), with the part of the deviation that noise does not explain as mu
+    mu = np.sqrt((deviation**2 - error**2).clip(0))
+    folded = stats.foldnorm.mean(mu / np.where(error > 0, error, 1), scale=np.where(error > 0, error, 1))
+    variance = np.where(error > 0, mu**2 + error**2 - folded**2, 0)
+    return Reliability(
+        predicted,
+        observed,
+        error,
+        Measurement(float(share @ np.abs(deviation)), float(np.sqrt(share**2 @ variance))),
+        float(share @ error * np.sqrt(2 / np.pi)),
+        float(stats.chi2.sf(chi2, max(int((error > 0).sum()), 1))),
+    )

@@ -1,0 +1,134 @@
+"""The Wasserstein distance that a critic sees on events that it was not trained on.
+
+References:
+    I. Gulrajani et al., Improved training of Wasserstein GANs, arXiv:1704.00028 (gradient penalty).
+    M. Arjovsky, S. Chintala, L. Bottou, Wasserstein GAN, arXiv:1701.07875, equation 2 (Kantorovich-Rubinstein duality).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy import stats
+from torch import Tensor, nn
+
+from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.samples import seed, some, standardised, tables
+
+_CRITICS = 4  # trained on disjoint parts of the training half
+_STEEP = 0.95  # quantile of the slopes that counts as 1
+_RATE = 1e-2  # of Adam
+
+
+class HeldOutCritic(NamedTuple):
+    """What critics found on held-out events.
+
+    Attributes:
+        distance: an estimate of the Wasserstein-1 distance from below, in standard deviations of the features; 0 within
+            its error for samples of one distribution.
+        p_value: probability of so great a difference for samples of one distribution.
+    """
+
+    distance: Measurement
+    p_value: float
+
+
+def _perceptron(features: int, width: int, rng: torch.Generator) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((features, width), (width, width), (width, 1)):
+        layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+        nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=rng)
+        nn.init.zeros_(layer.bias)
+        layers += [layer, nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers[:-1])
+
+
+def _slopes(critic: nn.Module, a: Tensor, b: Tensor, rng: torch.Generator, *, graph: bool = False) -> Tensor:
+    """Norms of the critic's gradient at random points between rows of both samples."""
+    between = torch.lerp(a, b, torch.rand(len(a), 1, generator=rng)).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=graph)
+    norms: Tensor = gradient.norm(dim=1)
+    return norms
+
+
+def held_out_critic(
+    real: ArrayLike,
+    fake: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    steps: int = 200,
+    batch_size: int = 512,
+    width: int = 64,
+) -> HeldOutCritic:
+    """Wasserstein-1 distance by a critic that is trained on one half of both samples and evaluated on the other.
+
+    W1 = max over 1-Lipschitz f of E f(real) - E f(fake) (arXiv:1701.07875, equation 2). Four fully connected critics
+    are trained on disjoint parts of the first half, with the one-sided gradient penalty 10 max(|grad f| - 1, 0)^2. On
+    the held-out half the difference of each one's means is divided by the 95 % quantile of its slopes between real and
+    generated rows. Since no critic knows the held-out rows, there is no bias for samples of one distribution;
+    for others the mean is an underestimate of W1 by as much as the critics fall short of the best one (by 15 to
+    20 % in the tests). The error holds the fluctuation of the held-out rows and the spread of the critics.
+
+    Args:
+        real: ``(rows, features)``; features are divided by their standard deviation in this sample.
+        fake: ``(others, features)``.
+        rng: halves the samples and seeds the critics.
+        steps: of Adam for each critic.
+        batch_size: rows of each sample in a step.
+        width: of the two hidden layers.
+
+    Returns:
+        The distance, its error and p-value.
+
+    Raises:
+        PartiganError: for values that are not finite, differing features and less than 100 rows.
+    """
+    pair = tables(100, real=real, fake=fake)
+    shuffled = [some(sample, len(sample), rng) for sample in standardised(pair[0], *pair)]
+    (train_real, test_real), (train_fake, test_fake) = (
+        torch.from_numpy(sample).float().tensor_split(2) for sample in shuffled
+    )
+    generator = torch.Generator().manual_seed(seed(rng))
+    size = min(len(test_real), len(test_fake))
+    scores_real, scores_fake = [], []
+    for part in zip(train_real.tensor_split(_CRITICS), train_fake.tensor_split(_CRITICS), strict=True):
+        critic = _trained(*part, steps, batch_size, width, generator)
+        slope = _slopes(critic, test_real[:size], test_fake[:size], generator).quantile(_STEEP).clamp_min(1e-12)
+        scores_real.append(_scores(critic, test_real) / float(slope))
+        scores_fake.append(_scores(critic, test_fake) / float(slope))
+    differences = np.mean(scores_real, 1) - np.mean(scores_fake, 1)
+    value = float(differences.mean())
+
+    def variances(of_real: Floats, of_fake: Floats) -> Floats:
+        return np.asarray(of_real.var(-1, ddof=1) / len(test_real) + of_fake.var(-1, ddof=1) / len(test_fake))
+
+    mean_real, mean_fake = np.mean(scores_real, 0), np.mean(scores_fake, 0)
+    of_rows = float(variances(mean_real, mean_fake))
+    explained = variances(scores_real - mean_real, scores_fake - mean_fake).sum() / (_CRITICS - 1)
+    of_training = max(float(differences.var(ddof=1) - explained), 0.0) / _CRITICS
+    p_value = float(stats.norm.sf(value / np.sqrt(of_rows))) if of_rows > 0 else 1.0
+    return HeldOutCritic(Measurement(value, float(np.sqrt(of_rows + of_training))), p_value)
+
+
+def _trained(
+    real: Tensor, fake: Tensor, steps: int, batch_size: int, width: int, rng: torch.Generator
+) -> nn.Sequential:
+    critic = _perceptron(real.shape[1], width, rng)
+    optimiser = torch.optim.Adam(critic.parameters(), lr=_RATE, betas=(0.5, 0.9))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for _ in range(steps):
+        a, b = (sample[torch.randint(len(sample), (batch_size,), generator=rng)] for sample in (real, fake))
+        too_steep = (_slopes(critic, a, b, rng, graph=True) - 1).relu()
+        loss = critic(b).mean() - critic(a).mean() + 10 * too_steep.square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return critic
+
+
+def _scores(critic: nn.Module, sample: Tensor) -> Floats:
+    return np.asarray(critic(sample)[:, 0].detach().double().numpy())

@@ -1,0 +1,121 @@
+"""Modes: which classes or clusters of the real sample are generated, and how often.
+
+References:
+    E. Richardson, Y. Weiss, On GANs and GMMs, arXiv:1805.12462 (the number of statistically different bins, NDB).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+from sklearn.cluster import KMeans
+
+from partigan.errors import PartiganError
+from partigan.metrics.measurement import Floats, Measurement, Rows
+from partigan.metrics.samples import seed, some, standardised, tables
+
+_FIT = 10_000  # rows to which k-means is fitted, at most a third of the sample
+_LEVEL = 0.05  # of the test of each mode
+_MISSING = 0.1  # of the real share: a mode with less is missing
+_EXPECTED = 10  # generated rows by which a mode is judged missing or not
+_DRAWS = 100  # of the true differences, for the error
+
+
+class Modes(NamedTuple):
+    """Frequencies of modes in two samples.
+
+    Attributes:
+        real_share: share of each mode in the real sample, ``(modes,)``.
+        fake_share: the same in the generated sample, ``(modes,)``.
+        z: difference, fake less real, in units of its standard deviation for equal shares, ``(modes,)``.
+        different: number of modes whose shares differ at the 5 % level (NDB); 5 % of them do so by chance.
+        p_value: of the chi2 test that all shares are equal.
+        missing: the modes with less than a tenth of the real share, ``(number,)``; only those are judged of
+            which 10 generated rows are expected.
+    """
+
+    real_share: Floats
+    fake_share: Floats
+    z: Floats
+    different: Measurement
+    p_value: float
+    missing: Rows
+
+
+def _modes(real: Rows, fake: Rows, number: int) -> Modes:
+    """Of the modes 0 to ``number`` - 1 of rows."""
+    counts = np.stack([np.bincount(labels, minlength=number) for labels in (real, fake)])
+    n, m = len(real), len(fake)
+    p, q = counts[0] / n, counts[1] / m
+    pooled = counts.sum(0) / (n + m)
+    deviation = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+    z = np.divide(q - p, deviation, out=np.zeros(number), where=deviation > 0)
+    present = counts[:, counts.any(0)]
+    p_value = float(stats.chi2_contingency(present, correction=False).pvalue) if present.shape[1] > 1 else 1.0
+
+    threshold = stats.norm.isf(_LEVEL / 2)
+    # z is the true difference, normal with the variance that is not noise, plus noise of variance 1
+    spread = max(float(np.square(z).mean()) - 1, 0.0)
+    quantile = stats.norm.ppf((np.arange(_DRAWS) + 0.5) / _DRAWS)[:, None]
+    true = (z * spread + quantile * np.sqrt(spread * (1 + spread))) / (1 + spread)
+    rejected = stats.norm.sf(threshold - true) + stats.norm.cdf(-threshold - true)
+    error = np.sqrt((rejected * (1 - rejected)).mean(0).sum())
+    different = Measurement(float((np.abs(z) > threshold).sum()), float(error))
+    return Modes(p, q, z, different, p_value, np.flatnonzero((q < _MISSING * p) & (p * m >= _EXPECTED)))
+
+
+def class_modes(real: ArrayLike, fake: ArrayLike) -> Modes:
+    """Coverage of classes.
+
+    Args:
+        real: class of each real row, ``(rows,)``, whole numbers from 0.
+        fake: class of each generated row, ``(others,)``, as a classifier or the condition says.
+
+    Returns:
+        The frequencies of the classes from 0 to the greatest.
+
+    Raises:
+        PartiganError: for classes that are not whole numbers from 0, and less than 20 rows.
+    """
+    pair = tables(20, real=real, fake=fake)
+    if any(labels.shape[1] != 1 or (labels < 0).any() or (labels % 1).any() for labels in pair):
+        raise PartiganError("classes must be whole numbers from 0, one a row")
+    a, b = (labels[:, 0].astype(np.intp) for labels in pair)
+    return _modes(a, b, int(max(a.max(), b.max())) + 1)
+
+
+def cluster_modes(
+    real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, clusters: int = 100, normalise: bool = True
+) -> Modes:
+    """Coverage of clusters of the real sample, and the number of statistically different bins (arXiv:1805.12462).
+
+    k-means is fitted to a third of the real rows, at most 10,000; the shares are those of the other rows, so that
+    both samples are equally new to the clusters. The error of the number of different bins allows for the differences
+    that noise does not explain.
+
+    Args:
+        real: ``(rows, features)``.
+        fake: ``(others, features)``.
+        rng: chooses the rows and seeds k-means.
+        clusters: number of clusters; fewer where there are fewer different rows.
+        normalise: divide features by their standard deviation in the real sample.
+
+    Returns:
+        The frequencies of the clusters.
+
+    Raises:
+        PartiganError: for values that are not finite, differing features and less than 10 rows a cluster.
+    """
+    if clusters < 2:
+        raise PartiganError(f"clusters = {clusters}; at least 2 are needed")
+    pair = tables(10 * clusters, real=real, fake=fake)
+    if normalise:
+        pair = standardised(pair[0], *pair)
+    shuffled = some(pair[0], len(pair[0]), rng)
+    size = min(_FIT, len(shuffled) // 3)
+    number = min(clusters, len(np.unique(shuffled[:size], axis=0)))
+    means = KMeans(number, n_init=1, random_state=seed(rng)).fit(shuffled[:size])
+    return _modes(means.predict(shuffled[size:]), means.predict(pair[1]), number)

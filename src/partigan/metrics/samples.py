@@ -1,0 +1,119 @@
+"""What the metrics of the evaluation suite share: checked samples, distances between rows, errors from parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from partigan.errors import PartiganError
+from partigan.metrics.measurement import Floats, Rows, table
+
+_ENTRIES = 4_000_000  # of a matrix of distances at a time: 32 MB
+
+
+def tables(rows: int, **samples: ArrayLike) -> tuple[Floats, ...]:
+    """Samples as float64 arrays ``(rows, features)`` that can be compared.
+
+    Args:
+        rows: the least number of rows.
+        **samples: arrays or tensors ``(rows, features)`` or ``(rows,)``, by the names that messages call them.
+
+    Returns:
+        The samples in their order.
+
+    Raises:
+        PartiganError: for values that are not finite, too few rows, no or differing features.
+    """
+    names = [name.replace("_", "-") for name in samples]
+    found = tuple(table(sample, name) for sample, name in zip(samples.values(), names, strict=True))
+    for name, sample in zip(names, found, strict=True):
+        if sample.shape[1] != found[0].shape[1] or sample.shape[1] == 0:
+            raise PartiganError(
+                f"the {names[0]} sample has {found[0].shape[1]} features and the {name} sample {sample.shape[1]}; "
+                "they must have the same, at least one"
+            )
+        if len(sample) < rows:
+            raise PartiganError(f"the {name} sample has {len(sample)} rows; at least {rows} are needed")
+    return found
+
+
+def some(sample: Floats, size: int, rng: np.random.Generator) -> Floats:
+    """Rows of a sample in random order, not more than ``size`` of them.
+
+    Args:
+        sample: ``(rows, features)``.
+        size: the greatest number of rows.
+        rng: chooses them.
+
+    Returns:
+        ``(min(rows, size), features)``.
+    """
+    return np.asarray(sample[rng.permutation(len(sample))[:size]])
+
+
+def standardised(reference: Floats, *samples: Floats) -> tuple[Floats, ...]:
+    """Samples in units of the standard deviations of a reference, less its mean; constant features are not scaled.
+
+    Args:
+        reference: ``(rows, features)``.
+        *samples: ``(rows, features)`` each.
+
+    Returns:
+        The samples in their order.
+    """
+    mean, deviation = reference.mean(0), reference.std(0)
+    scale = np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
+    return tuple((sample - mean) / scale for sample in samples)
+
+
+def quantile_cells(feature: Floats, bins: int) -> Rows:
+    """The bin of each row, 0 to the number of bins less 1, where bins hold equal parts of the rows.
+
+    There are fewer bins where rows share values; none is empty.
+
+    Args:
+        feature: ``(rows,)``.
+        bins: the greatest number of bins.
+
+    Returns:
+        ``(rows,)``.
+    """
+    edges = np.unique(np.quantile(feature, np.arange(1, bins) / bins, method="inverted_cdf"))
+    return np.asarray(np.unique(np.searchsorted(edges, feature, side="right"), return_inverse=True)[1])
+
+
+def squared_distances(x: Floats, y: Floats) -> Floats:
+    """Squared Euclidean distances between all rows, ``(rows of x, rows of y)``."""
+    squares = np.square(x).sum(1)[:, None] + np.square(y).sum(1)
+    squares -= 2 * x @ y.T
+    return np.asarray(squares.clip(0, out=squares))
+
+
+def chunks(rows: int, columns: int) -> Iterator[slice]:
+    """Consecutive parts of the rows of a matrix ``(rows, columns)`` that is too large to be held at once."""
+    step = max(1, _ENTRIES // max(columns, 1))
+    return (slice(first, first + step) for first in range(0, rows, step))
+
+
+def combined_error(first: float, second: float) -> float:
+    """Standard deviation of an estimate that is quadratic in the fluctuations near its minimum.
+
+    Far from the minimum the linear term has the variance V1 and near it the quadratic one V2. Measured at a point that
+    itself fluctuates, the linear term's variance comes out as V1 + 2 V2.
+
+    Args:
+        first: V1 + 2 V2, the variance of the linear term as measured.
+        second: V2, the variance of the quadratic term.
+
+    Returns:
+        The square root of V1 + V2, not less than that of V2 / 4. At the minimum it is right in the mean for many
+        quadratic terms, and 1.2 times too large for a single one, whose linear term fluctuates most.
+    """
+    return float(np.sqrt(max(first - second, second / 4, 0.0)))
+
+
+def seed(rng: np.random.Generator) -> int:
+    """A seed for libraries that take integers only."""
+    return int(rng.integers(2**31))
