@@ -70,17 +70,20 @@ def benchmark(
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
     set_threads(threads)
     sort, out = kind_named(kind), Path(out)
-    jobs: list[tuple[str, str, Path | None]] = [(label, name, None) for label in data for name in presets]
+    jobs: list[tuple[str, str, Path | None]] = [(label, preset, None) for label in data for preset in presets]
     jobs += [(label, name, Path(path)) for label, found in (runs or {}).items() for name, path in found.items()]
     rows = []
-    for label, name, path in jobs:
+    for label, preset, path in jobs:
+        name = Path(preset).stem if preset.endswith((".yaml", ".yml")) else preset
         result = out / "results" / label / f"{_slug(name)}.json"
         row = read_json(result) if result.exists() else {"error": "not done"}
         if row.get("error"):
             console.rule(f"{label}: {name}")
             row = {"class": label, "name": name}
             try:
-                run = path or _trained(sort, name, Path(data[label]), out / "runs" / label / _slug(name), minutes, seed)
+                run = path or _trained(
+                    sort, preset, Path(data[label]), out / "runs" / label / _slug(name), minutes, seed
+                )
                 row |= _measured(sort, run, Path(data[label]), label, name, out, label in published, seed)
             except Exception as error:  # whatever it is, the other systems go on
                 row["error"] = " ".join(str(error).split()) or type(error).__name__

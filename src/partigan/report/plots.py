@@ -141,7 +141,7 @@ def quality_against_time(
     names = list(dict.fromkeys(point[1] for point in points))
     colours = mpl.colormaps["tab20" if len(names) > 10 else "tab10"]
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(1.5 + 3.6 * len(classes), 4.2), layout="constrained")
+        figure = Figure(figsize=(max(5.6, 3.6 * len(classes)), 4.6), layout="constrained")
         axes = figure.subplots(1, len(classes), sharey=True, squeeze=False)[0]
         for axis, name in zip(axes, classes, strict=True):
             mine = [point for point in points if point[0] == name]
@@ -157,5 +157,5 @@ def quality_against_time(
         handles = {
             text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles.keys(), loc="outside right upper", fontsize=8)
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
     return figure
