@@ -34,11 +34,17 @@ class CriticOutput(NamedTuple):
 
     Attributes:
         score: ``(batch, k)``, high = real.
-        features: ``(batch, f)``, what matching and contrastive terms use; None where it has none.
+        features: ``(batch, f)``, what matching terms use; None where it has none.
+        logits: ``(batch, classes)``, of an auxiliary classifier; None where it has none.
+        embedding: ``(batch, d)``, normalised, for contrastive terms; None where it has none.
+        proxy: ``(batch, d)``, the normalised embedding of each sample's own class; None where it has none.
     """
 
     score: Tensor
     features: Tensor | None = None
+    logits: Tensor | None = None
+    embedding: Tensor | None = None
+    proxy: Tensor | None = None
 
 
 class Critic(nn.Module, ABC):
