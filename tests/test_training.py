@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from conftest import JetFile
 from partigan import load, presets, train
 from partigan.config import build, parse_training
 from partigan.errors import PartiganError
+from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.run import Run
 from partigan.training.checkpoint import Checkpoints, load_tensors
 from partigan.training.ema import EMA
@@ -154,6 +155,31 @@ def test_a_loss_that_is_not_finite_stops_and_says_which(jet_file: JetFile, tmp_p
     wild = {**SHORT, "system.terms": [{"class_path": "test_training.Exploding"}]}
     with pytest.raises(PartiganError, match=r"step 3: Exploding of the generator is -?inf; lower the learning rate"):
         train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=wild)
+
+
+def test_a_gradient_that_is_not_finite_stops_and_says_of_which_term(jet_file: JetFile, tmp_path: Path) -> None:
+    steep = {**SHORT, "system.terms": [{"class_path": "test_training.Steep"}]}
+    with pytest.raises(PartiganError, match=r"step 2: the gradient of Steep of the generator is nan; lower the"):
+        train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=steep)
+
+
+class Steep(__import__("partigan.objectives.terms", fromlist=["Term"]).Term):  # type: ignore[misc]
+    """Zero, with a slope that does not exist from the third step on."""
+
+    def generator(self, turn: Any) -> torch.Tensor:
+        score = turn.fake_output.score
+        return (score - score.detach()).abs().sqrt().mean() if self.active_steps > 2 else score.mean()
+
+    def active(self, step: int) -> bool:
+        self.active_steps = step + 1
+        return True
+
+
+def test_networks_are_told_how_much_of_the_run_is_done(jet_file: JetFile, tmp_path: Path) -> None:
+    config = parse_training("mdma", {**SHORT, "trainer.max_steps": 4, "trainer.validations": 1})
+    config["system"] = {"class_path": "test_training.Growing"}
+    train(config, jet_file(), tmp_path / "r", threads=1)
+    assert Told.seen == [0.0, 0.25, 0.5, 0.75]
 
 
 class Exploding(__import__("partigan.objectives.terms", fromlist=["Term"]).Term):  # type: ignore[misc]
@@ -342,7 +368,22 @@ class Regression(System):
     """One network, one phase."""
 
     def __init__(self) -> None:
-        from partigan.nets.clouds.mdma import MDMAGenerator
-
         phase = Distance(["generator"], lambda parameters: torch.optim.Adam(parameters, lr=1e-2))
         super().__init__({"generator": MDMAGenerator(blocks=1)}, [phase])
+
+
+class Told(MDMAGenerator):
+    """Remembers the progress that it was told."""
+
+    seen: ClassVar[list[float]] = []
+
+    def set_progress(self, done: float) -> None:
+        self.seen.append(done)
+
+
+class Growing(Regression):
+    """`Regression` with such a generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.networks["generator"] = Told(blocks=1)

@@ -32,6 +32,8 @@ from partigan.training.checkpoint import load_tensors, unpack_module
 from partigan.training.monitors import Selection
 from partigan.training.system import System
 
+REHEARSED = 8  # samples on which every phase is tried before anything is made
+
 
 def train(
     config: str | dict[str, Any],
@@ -97,7 +99,6 @@ def run_training(
             phase.optimizer([parameter for name in phase.update for parameter in system.networks[name].parameters()])
         except (TypeError, ValueError) as error:
             raise PartiganError(f"the optimiser of the {' and '.join(phase.update)} refuses: {error}") from error
-    trainer.fabric.launch()
     settings = {**config, "seed": seed}
     digest = sha256(data)
     if going_on:
@@ -105,6 +106,10 @@ def run_training(
         transform.load_state(run.transform["state"])
     else:
         transform.fit(real)
+    normalised = transform.forward(real)
+    system.rehearse(normalised[:REHEARSED].trimmed())
+    trainer.fabric.launch()
+    if not going_on:
         if trainer.fabric.is_global_zero:
             remove_folder(out, run.transform_file.name)
             stored = {"kind": kind.name, "state": transform.state(), "conditions": kind.conditions(data)}
@@ -117,7 +122,7 @@ def run_training(
         return kind.validate(valid, Sampler(generator, *sampler_parts).sample(len(valid), seed, step))  # type: ignore[arg-type]
 
     loader = Loader(
-        transform.forward(real),
+        normalised,
         trainer.batch_size,
         seed,
         trainer.fabric.global_rank,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.errors import PartiganError
 from partigan.progress import TrainingDisplay
@@ -29,7 +31,7 @@ from partigan.training.checkpoint import (
 )
 from partigan.training.ema import EMA
 from partigan.training.monitors import Log, Selection
-from partigan.training.system import System, Tick
+from partigan.training.system import Phase, System, Tick
 
 Validate = Callable[[nn.Module, int], dict[str, float]]
 MEASURE_SECONDS = 4.0
@@ -218,49 +220,82 @@ class _Players:
         plain = [phase.optimizer(parameters) for phase, parameters in zip(self.phases, self.parameters, strict=True)]
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in plain]
         self.optimizers: list[Any] = [fabric.setup_optimizers(optimizer) for optimizer in plain]
+        self.scaled = getattr(fabric._precision, "scaler", None) is not None  # skips steps whose gradients overflow
         self.turns = sum(phase.steps for phase in self.phases)
+        self.progressive: list[Any] = [
+            network for network in system.networks.values() if hasattr(network, "set_progress")
+        ]
 
     def train_step(self, step: int, total: int, loader: Loader, seed: int, clip: float | None) -> dict[str, Tensor]:
         """One turn of every phase; returns the parts of the losses, by ``phase/part``."""
         parts: dict[str, Tensor] = {}
         turn = step * self.turns
+        done = min(step / total, 1.0)
+        for network in self.progressive:
+            network.set_progress(done)
         for number, phase in enumerate(self.phases):
             if step % phase.every == 0:
                 for group, rate in zip(self.optimizers[number].param_groups, self.rates[number], strict=True):
-                    group["lr"] = rate * phase.schedule(step / total)
+                    group["lr"] = rate * phase.schedule(done)
                 for update in range(phase.steps):
-                    parts |= self._update(number, step, loader, turn + update, seed, clip)
+                    parts |= self._update(number, step, done, loader, turn + update, seed, clip)
             turn += phase.steps
         return parts
 
     def _update(
-        self, number: int, step: int, loader: Loader, turn: int, seed: int, clip: float | None
+        self, number: int, step: int, done: float, loader: Loader, turn: int, seed: int, clip: float | None
     ) -> dict[str, Tensor]:
         phase, optimizer, parameters = self.phases[number], self.optimizers[number], self.parameters[number]
-        rng = rng_for("turn", seed, turn, self.fabric.global_rank, device=self.fabric.device)
-        torch.manual_seed(rng.initial_seed())  # dropout draws from the global generator
+        tick = Tick(step, self._rng(seed, turn), done)
         batch = loader.batch(turn).to(self.fabric.device)
+        label = "+".join(phase.update)
+        losses = self._losses(phase, batch, tick)
+        for name, value in losses.items():
+            if not torch.isfinite(value):
+                raise _not_finite(step, f"{name} of the {label} is {value.item()}")
+        self.fabric.backward(torch.stack(list(losses.values())).sum())
+        if self.fabric.world_size > 1:
+            self._average(parameters)
+        norm = self.fabric.clip_gradients(
+            self.networks[phase.update[0]], optimizer, max_norm=clip or math.inf, error_if_nonfinite=False
+        )
+        assert norm is not None
+        if not torch.isfinite(norm) and not self.scaled:
+            again = self._losses(phase, batch, Tick(step, self._rng(seed, turn), done))
+            raise _not_finite(
+                step, f"the gradient of {self._culprits(again, parameters)} of the {label} is {norm.item()}"
+            )
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        phase.after_step(self.networks)
+        notes = {"gradient/norm": norm, **tick.notes}
+        return {f"{label}/{name}": value.detach() for name, value in (losses | notes).items()}
+
+    def _rng(self, seed: int, turn: int) -> torch.Generator:
+        """Randomness of one turn; dropout draws from the global generator, which is set to the same."""
+        rng = rng_for("turn", seed, turn, self.fabric.global_rank, device=self.fabric.device)
+        torch.manual_seed(rng.initial_seed())
+        return rng
+
+    def _losses(self, phase: Phase, batch: Batch, tick: Tick) -> dict[str, Tensor]:
+        """The parts of a phase's loss, with the networks that it does not update held fixed."""
         with ExitStack() as stack:
             for name, network in self.networks.items():
                 if name not in phase.update:
                     stack.enter_context(_frozen(network))
             stack.enter_context(self.fabric.autocast())
-            losses = phase.losses(self.networks, batch, Tick(step, rng))
-            label = "+".join(phase.update)
-            for name, value in losses.items():
-                if not torch.isfinite(value):
-                    raise PartiganError(
-                        f"training stopped at step {step}: {name} of the {label} is {value.item()}; "
-                        "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
-                    )
-            self.fabric.backward(torch.stack(list(losses.values())).sum())
-        if self.fabric.world_size > 1:
-            self._average(parameters)
-        if clip is not None:
-            self.fabric.clip_gradients(self.networks[phase.update[0]], optimizer, max_norm=clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return {f"{label}/{name}": value.detach() for name, value in losses.items()}
+            return phase.losses(self.networks, batch, tick)
+
+    @staticmethod
+    def _culprits(losses: dict[str, Tensor], parameters: list[nn.Parameter]) -> str:
+        """The parts of a loss whose own gradient is not finite; all of them where only their sum is not."""
+        bad = []
+        for name, value in losses.items():
+            if value.requires_grad:
+                gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+                if not all(g is None or bool(g.isfinite().all()) for g in gradients):
+                    bad.append(name)
+        return " and ".join(bad or losses)
 
     def _average(self, parameters: list[nn.Parameter]) -> None:
         """Replace gradients by their means over all processes, in one message.
@@ -286,6 +321,13 @@ def _frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def _not_finite(step: int, what: str) -> PartiganError:
+    return PartiganError(
+        f"training stopped at step {step}: {what}; "
+        "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
+    )
 
 
 class _Means:
