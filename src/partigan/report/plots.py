@@ -103,10 +103,10 @@ def training_curves(log: list[dict[str, Any]]) -> Figure:
     """Losses, and validation metrics, against the training step.
 
     Args:
-        log: lines of ``metrics.jsonl``.
+        log: lines of ``metrics.jsonl``; losses have one slash in their name, monitors two, validation metrics none.
     """
     names = list(dict.fromkeys(name for line in log for name in line if name != "step"))
-    groups = [[name for name in names if ("/" in name) == is_loss] for is_loss in (True, False)]
+    groups = [[name for name in names if name.count("/") == slashes] for slashes in (1, 0)]
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.6, 3.6), layout="constrained")
         for axis, group, title in zip(figure.subplots(1, 2), groups, ("losses", "validation"), strict=True):

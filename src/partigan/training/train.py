@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import platform
@@ -29,7 +30,7 @@ from partigan.randomness import check_seed
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
-from partigan.training.monitors import Selection
+from partigan.training.monitors import DIVERSITY_SAMPLES, diversity
 from partigan.training.system import System
 
 REHEARSED = 8  # samples on which every phase is tried before anything is made
@@ -108,18 +109,24 @@ def run_training(
         transform.fit(real)
     normalised = transform.forward(real)
     system.rehearse(normalised[:REHEARSED].trimmed())
+    conditions = run.transform["conditions"] if going_on else kind.conditions(data)
+    seen = transform.forward(valid[:DIVERSITY_SAMPLES])
+
+    def validate(generator: nn.Module, step: int) -> dict[str, float]:
+        fake = Sampler(generator, transform, kind, conditions).sample(len(valid), seed, step)  # type: ignore[arg-type]
+        made = transform.forward(fake[:DIVERSITY_SAMPLES])
+        return {**kind.validate(valid, fake), "diversity": diversity(seen, made)}
+
+    selection = trainer.rules.selection(kind.selection)
+    if trainer.rules.metric or trainer.rules.veto:  # are there such metrics?
+        copy.copy(selection).take(0, validate(copy.deepcopy(system.networks[system.product]).eval(), 0))
     trainer.fabric.launch()
     if not going_on:
         if trainer.fabric.is_global_zero:
             remove_folder(out, run.transform_file.name)
-            stored = {"kind": kind.name, "state": transform.state(), "conditions": kind.conditions(data)}
+            stored = {"kind": kind.name, "state": transform.state(), "conditions": conditions}
             run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, digest, system))
         trainer.fabric.barrier()
-
-    sampler_parts = (transform, kind, run.transform["conditions"])
-
-    def validate(generator: nn.Module, step: int) -> dict[str, float]:
-        return kind.validate(valid, Sampler(generator, *sampler_parts).sample(len(valid), seed, step))  # type: ignore[arg-type]
 
     loader = Loader(
         normalised,
@@ -128,7 +135,7 @@ def run_training(
         trainer.fabric.global_rank,
         trainer.fabric.world_size,
     )
-    trainer.fit(run, system, loader, validate, Selection(*kind.selection), seed)
+    trainer.fit(run, system, loader, validate, selection, seed)
     if trainer.fabric.is_global_zero:
         console.print(f"the best generator is in {run.weights}", soft_wrap=True)
     return run

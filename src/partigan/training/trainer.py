@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.errors import PartiganError
-from partigan.progress import TrainingDisplay
+from partigan.progress import TrainingDisplay, console
 from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.training.checkpoint import (
@@ -30,7 +30,7 @@ from partigan.training.checkpoint import (
     unpack_optimizer,
 )
 from partigan.training.ema import EMA
-from partigan.training.monitors import Log, Selection
+from partigan.training.monitors import Log, Rules, Selection, collapse_signs, first_singular_values
 from partigan.training.system import Phase, System, Tick
 
 Validate = Callable[[nn.Module, int], dict[str, float]]
@@ -48,6 +48,7 @@ class Trainer:
         validations: how often the run is validated, evenly over its steps.
         ema_half_life: half-life of the averaged generator as a fraction of the run; 0 = no averaging.
         gradient_clip: largest norm of a phase's gradient; None = not clipped.
+        rules: which checkpoint is kept, and what ends a run early.
         checkpoint_seconds: time between two checkpoints; it has no influence on the result.
         accelerator: as in Lightning Fabric (cpu, cuda, mps, auto).
         devices: number of devices.
@@ -63,6 +64,7 @@ class Trainer:
         validations: int = 50,
         ema_half_life: float = 0.02,
         gradient_clip: float | None = None,
+        rules: Rules | None = None,
         checkpoint_seconds: float = 60.0,
         accelerator: str = "auto",
         devices: int = 1,
@@ -80,10 +82,13 @@ class Trainer:
         ):
             if value is not None and value <= 0:
                 raise PartiganError(f"trainer.{name} = {value}; it must be above 0")
+        if rules is not None and rules.patience is not None and rules.patience < 1:
+            raise PartiganError(f"trainer.rules.patience = {rules.patience}; it must be above 0")
         if ema_half_life < 0:
             raise PartiganError(f"trainer.ema_half_life = {ema_half_life}; it must not be below 0")
         self.max_steps, self.max_minutes, self.batch_size = max_steps, max_minutes, batch_size
         self.validations, self.ema_half_life = validations, ema_half_life
+        self.rules = rules or Rules()
         self.gradient_clip, self.checkpoint_seconds = gradient_clip, checkpoint_seconds
         self.fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
 
@@ -114,7 +119,7 @@ class Trainer:
 
         players = _Players(fabric, system)
         ema = EMA(system.networks[system.product], self.ema_half_life * total)
-        start, spent = 0, 0.0
+        start, spent, stopped = 0, 0.0, ""
         if found:
             tensors, state = found
             for name, network in system.networks.items():
@@ -123,7 +128,7 @@ class Trainer:
                 unpack_optimizer(f"optimizer.{number}", optimizer, tensors)
             unpack_module("ema", ema.network, tensors)
             vars(selection).update(state["selection"])
-            start, spent = state["step"], state["seconds"]
+            start, spent, stopped = state["step"], state["seconds"], state.get("stopped", "")
 
         validate_at = {round(total * k / self.validations) for k in range(1, self.validations + 1)}
         log_every = max(1, total // 500)
@@ -138,7 +143,7 @@ class Trainer:
                     tensors |= pack_module(f"network.{name}", network)
                 for number, optimizer in enumerate(players.optimizers):
                     tensors |= pack_optimizer(f"optimizer.{number}", optimizer)
-                state = {"selection": selection.state(), "seconds": time.monotonic() - began}
+                state = {"selection": selection.state(), "seconds": time.monotonic() - began, "stopped": stopped}
                 checkpoints.save(step, tensors, state)
 
         with (
@@ -148,7 +153,7 @@ class Trainer:
         ):
             if log:
                 stack.callback(log.close)
-            while step < total:
+            while step < total and not stopped:
                 losses.add(players.train_step(step, total, loader, seed, self.gradient_clip))
                 ema.update(system.networks[system.product])
                 step += 1
@@ -157,13 +162,21 @@ class Trainer:
                     display.losses(means)
                 if log and step in validate_at:
                     values = validate(ema.network, step)
-                    log.write(step, values)
+                    log.write(step, values | players.singular_values())
                     if chosen := selection.take(step, values):
                         weights = pack_module(system.product, ema.network)
                         save_tensors(run.weights, weights, {"step": step, **values})
                     display.validation(step, values, chosen)
+                    stopped = self._reason_to_stop(log, selection, step, validate_at)
+                if step in validate_at:
+                    stopped = fabric.broadcast(stopped)
                 display.advance(step, self.batch_size * fabric.world_size)
-                if interruption.requested or step == total or time.monotonic() - saved > self.checkpoint_seconds:
+                if (
+                    interruption.requested
+                    or step == total
+                    or stopped
+                    or time.monotonic() - saved > self.checkpoint_seconds
+                ):
                     save()
                     saved = time.monotonic()
                 if interruption.requested:
@@ -175,8 +188,20 @@ class Trainer:
                     "step": step,
                     "seconds": round(time.monotonic() - began, 1),
                     "selection": selection.state(),
+                    **({"stopped": stopped} if stopped else {}),
                 }
             )
+
+    def _reason_to_stop(self, log: Log, selection: Selection, step: int, validations: set[int]) -> str:
+        """Why the run ends here, by its rules; empty where it goes on."""
+        signs = [] if self.rules.collapse == "ignore" else collapse_signs(log.lines)
+        for sign in signs:
+            console.print(f"step {step}: {sign}; a collapse?")
+        if signs and self.rules.collapse == "stop":
+            return "; ".join(signs)
+        if self.rules.tired(selection.step, step, validations):
+            return f"no better checkpoint in {self.rules.patience} validations"
+        return ""
 
     def _plan(self, system: System, loader: Loader, validate: Validate, seed: int) -> dict[str, Any]:
         """The number of training steps, measured on copies where minutes were asked for."""
@@ -270,6 +295,14 @@ class _Players:
         phase.after_step(self.networks)
         notes = {"gradient/norm": norm, **tick.notes}
         return {f"{label}/{name}": value.detach() for name, value in (losses | notes).items()}
+
+    def singular_values(self) -> dict[str, float]:
+        """First singular value of every weight matrix of every network."""
+        return {
+            f"{name}/singular/{layer}": value
+            for name, network in self.networks.items()
+            for layer, value in first_singular_values(network).items()
+        }
 
     def _rng(self, seed: int, turn: int) -> torch.Generator:
         """Randomness of one turn; dropout draws from the global generator, which is set to the same."""
