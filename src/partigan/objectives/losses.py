@@ -215,14 +215,20 @@ def energy_distance(real: Tensor, fake: Tensor, weight: Tensor | None = None) ->
     """
     if min(len(real), len(fake)) < 2:
         raise PartiganError("the energy distance needs at least two samples in a batch; raise --trainer.batch_size")
-    w = torch.ones_like(real[:, 0]) if weight is None else weight
-    pairs = w[:, None] * w * (1 - torch.eye(len(w), dtype=w.dtype, device=w.device))
+    w, one = torch.ones_like(real[:, 0]) if weight is None else weight, torch.ones_like(fake[:, 0])
     across = (w[:, None] * _distances(real, fake)).sum() / (w.sum() * len(fake))
-    within_real = (pairs * _distances(real, real)).sum() / pairs.sum()
-    within_fake = _distances(fake, fake).sum() / (len(fake) * (len(fake) - 1))
-    return 2 * across - within_real - within_fake
+    return 2 * across - _within(real, w) - _within(fake, one)
+
+
+def _within(x: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean distance of the pairs of different samples."""
+    pairs = weight[:, None] * weight * (1 - torch.eye(len(x), dtype=x.dtype, device=x.device))
+    return (pairs * _distances(x, x)).sum() / pairs.sum()
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
     """Euclidean distances ``(n, m)``, differentiable twice; without slope where they vanish."""
-    return (a[:, None] - b).square().sum(-1).clamp_min(1e-12).sqrt()
+    centre = b.mean(0).detach()  # or the difference of large squares would be lost in rounding
+    a, b = a - centre, b - centre
+    square = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
+    return square.clamp_min(1e-12).sqrt()

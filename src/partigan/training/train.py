@@ -115,6 +115,8 @@ def run_training(
     def validate(generator: nn.Module, step: int) -> dict[str, float]:
         fake = Sampler(generator, transform, kind, conditions).sample(len(valid), seed, step)  # type: ignore[arg-type]
         made = transform.forward(fake[:DIVERSITY_SAMPLES])
+        if trainer.snapshots and step:
+            kind.write(run.samples(step), [fake[: trainer.snapshots]], {}, conditions)
         return {**kind.validate(valid, fake), "diversity": diversity(seen, made)}
 
     selection = trainer.rules.selection(kind.selection)
