@@ -93,6 +93,7 @@ def run_training(
     kind = kind_named(config["kind"])
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
     _fill(config["system"], kind.network_arguments(real))
+    _fill(config["system"].get("init_args", {}).get("constrainer"), {"classes": 0, "conditions": 0})  # it reads them
     torch.manual_seed(seed)
     system, transform, trainer = build(config)
     for phase in system.phases:  # before anything is made: an optimiser may refuse its options
