@@ -120,11 +120,12 @@ def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
-        for axis, images, title in zip(figure.subplots(1, 2), (real, fake), ("real", "generated"), strict=True):
-            shown = np.zeros((columns**2, *images.shape[1:]))
-            shown[: len(images)] = images[: columns**2]
-            rows = shown.reshape(columns, columns, *images.shape[1:]).swapaxes(1, 2)
-            axis.imshow(rows.reshape(columns * images.shape[1], -1), cmap="Greys", vmin=0, vmax=high)
+        for axis, sample, title in zip(figure.subplots(1, 2), (real, fake), ("real", "generated"), strict=True):
+            height, width = sample.shape[1:]
+            shown = np.zeros((columns**2, height, width))
+            shown[: len(sample)] = sample[: columns**2]
+            mosaic = shown.reshape(columns, columns, height, width).swapaxes(1, 2)
+            axis.imshow(mosaic.reshape(columns * height, columns * width), cmap="Greys", vmin=0, vmax=high)
             axis.set(title=title, xticks=[], yticks=[])
     return figure
 

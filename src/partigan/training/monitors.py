@@ -199,8 +199,9 @@ def collapse_signs(log: list[dict[str, Any]]) -> list[str]:
     validations = [line for line in log if "diversity" in line]
     for line, before in zip(validations[-1:], validations[-2:-1], strict=False):
         for name, value in line.items():
-            if "/singular/" in name and not 0.5 * before[name] <= value <= 10 * before[name]:
-                signs.append(f"the first singular value {name} went from {before[name]:.3g} to {value:.3g}")
+            old = before.get(name, value)
+            if "/singular/" in name and not 0.5 * old <= value <= 10 * old:
+                signs.append(f"the first singular value {name} went from {old:.3g} to {value:.3g}")
     if validations and (ratio := validations[-1]["diversity"]) < 0.1:
         signs.append(f"generated samples are alike: their diversity is {ratio:.3g} of that of real ones")
     for player in ("critic", "generator"):
