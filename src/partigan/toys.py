@@ -140,8 +140,7 @@ def covered_modes(toy: Toy, rows: ArrayLike) -> tuple[int, float]:
 
     A row lies in its nearest mode if it is within three standard deviations of it (VEEGAN, arXiv:1705.07761, section
     5.1). There, one such row in 2,500 is enough to cover a mode; on the grid that much is reached by uniform noise, so
-    that here a mode is covered if at least a tenth of the rows that it should have lie in it. (S. Azadi et al.,
-    arXiv:1810.06758, section 5.1, ask for a quarter within four standard deviations.)
+    that here a mode is covered if at least a tenth of the rows that it should have lie in it.
 
     Args:
         toy: a toy with modes.

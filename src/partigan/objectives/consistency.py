@@ -26,8 +26,7 @@ class Consistency(Term):
         annealing: see `Term`.
 
     References:
-        H. Zhang et al., Consistency Regularization for Generative Adversarial Networks, arXiv:1910.12027,
-        equation 3; H. Hashemi et al., PE-GAN, section 3 (embeddings).
+        H. Zhang et al., Consistency Regularization for Generative Adversarial Networks, arXiv:1910.12027; H. Hashemi et al., PE-GAN, section 3 (embeddings).
     """
 
     def __init__(

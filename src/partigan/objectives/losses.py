@@ -188,7 +188,7 @@ class Cramer(Objective):
 
     References:
         M. G. Bellemare et al., The Cramer Distance as a Solution to Biased Wasserstein Gradients, arXiv:1705.10743,
-        equation 5 and algorithm 1; A. Maevskiy et al., arXiv:1905.11825 (in particle physics, with sWeights).
+        algorithm 1; A. Maevskiy et al., arXiv:1905.11825 (in particle physics, with sWeights).
     """
 
     compares: ClassVar[bool] = True

@@ -126,8 +126,7 @@ class ApproximateR1(Term):
         annealing: see `Term`.
 
     References:
-        S. Lin et al., Diffusion Adversarial Post-Training for One-Step Video Generation, arXiv:2501.08316,
-        section 3.4.
+        S. Lin et al., Diffusion Adversarial Post-Training for One-Step Video Generation, arXiv:2501.08316.
     """
 
     def __init__(
@@ -161,7 +160,7 @@ class InstanceNoise(Term):
         annealing: factor as a function of the done fraction of the run; None = falls linearly to 0.
 
     References:
-        C. K. Sønderby et al., Amortised MAP Inference for Image Super-resolution, arXiv:1610.04490, section 3.3;
+        C. K. Sønderby et al., Amortised MAP Inference for Image Super-resolution, arXiv:1610.04490;
         M. Arjovsky, L. Bottou, arXiv:1701.04862, section 3.
     """
 
