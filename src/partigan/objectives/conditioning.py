@@ -51,7 +51,8 @@ class Contrastive(Term):
         until: step after which it is switched off; None = never.
 
     References:
-        M. Kang, J. Park, ContraGAN: Contrastive Learning for Conditional Image Generation, arXiv:2006.12681; the PE-GAN paper prints it without k != i.
+        M. Kang, J. Park, ContraGAN: Contrastive Learning for Conditional Image Generation,
+        arXiv:2006.12681; the PE-GAN paper prints it without k != i.
     """
 
     def __init__(self, weight: float = 1.0, temperature: float = 1.0, until: int | None = None) -> None:

@@ -26,7 +26,8 @@ class Consistency(Term):
         annealing: see `Term`.
 
     References:
-        H. Zhang et al., Consistency Regularization for Generative Adversarial Networks, arXiv:1910.12027; H. Hashemi et al., PE-GAN, section 3 (embeddings).
+        H. Zhang et al., Consistency Regularization for Generative Adversarial Networks,
+        arXiv:1910.12027; H. Hashemi et al., PE-GAN, section 3 (embeddings).
     """
 
     def __init__(
