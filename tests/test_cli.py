@@ -151,7 +151,19 @@ def test_debug_shows_the_traceback() -> None:
 
 
 def test_help_of_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ([], ["simulate", "jets"], ["train"], ["fit-classifier"], ["generate"], ["evaluate"], ["list"]):
+    for command in (
+        [],
+        ["simulate", "jets"],
+        ["simulate", "toy"],
+        ["demo", "toys"],
+        ["train"],
+        ["generate"],
+        ["evaluate"],
+        ["fit-classifier"],
+        ["benchmark", "jets"],
+        ["import-weights", "mpgan"],
+        ["list"],
+    ):
         with pytest.raises(SystemExit) as stop:
             main([*command, "--help"])
         assert stop.value.code == 0

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -17,11 +17,22 @@ from lightning_fabric import Fabric
 from conftest import JetFile
 from partigan import load, presets, train
 from partigan.config import build, parse_training
+from partigan.data.batch import Batch
 from partigan.errors import PartiganError
+from partigan.kinds import kind_named
+from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.run import Run
+from partigan.toys import simulate_toy
 from partigan.training.checkpoint import Checkpoints, load_tensors
 from partigan.training.ema import EMA
-from partigan.training.monitors import Selection, read_log
+from partigan.training.monitors import (
+    Rules,
+    Selection,
+    collapse_signs,
+    diversity,
+    first_singular_values,
+    read_log,
+)
 from partigan.training.schedules import Constant, WarmupCosine
 from partigan.training.system import Phase, System, Tick
 from partigan.training.trainer import _Players
@@ -41,6 +52,8 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "PointNetMixCritic": {"shared": [8, 16], "widths": [8]},
     "GAPTGenerator": {"width": 8, "blocks": 1},
     "GAPTCritic": {"width": 8, "blocks": 1},
+    "TableGenerator": {"width": 16},
+    "TableCritic": {"width": 16},
 }
 SHORT: dict[str, Any] = {
     "system.generator.blocks": 1,
@@ -69,7 +82,9 @@ def _small(preset: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("preset", presets.names())
 def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_path: Path, preset: str) -> None:
-    data = jet_file()
+    kind = kind_named(parse_training(preset)["kind"])
+    files = {"jets": jet_file, "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5")}
+    data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)
     short |= {"trainer.max_steps": 6, "trainer.batch_size": 16}
     runs = [train(preset, data, tmp_path / name, threads=1, overrides=short) for name in "ab"]
@@ -78,11 +93,16 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
         assert (tmp_path / "a" / name).exists(), name
     assert list((tmp_path / "a" / "tensorboard").iterdir())
     lines = read_log(tmp_path / "a" / "metrics.jsonl")
-    assert [line["step"] for line in lines if "w1m" in line] == [2, 4, 6]
+    validations = [line for line in lines if kind.selection[0] in line]
+    assert [line["step"] for line in validations] == [2, 4, 6]
+    for player in ("critic", "generator"):
+        assert all(line[f"{player}/gradient/norm"] > 0 for line in lines if f"{player}/objective" in line)
+        assert any(name.startswith(f"{player}/singular/") for name in validations[0])
     sample = load(tmp_path / "a").sample(100, 5)
-    assert sample.x.shape == (100, 30, 3)
+    assert sample.x.shape == (100, *kind.read(data, "all").x.shape[1:])
     assert torch.isfinite(sample.x).all()
-    assert (sample.x[..., 2][sample.mask] > 0).all()
+    if sample.mask is not None:
+        assert (sample.x[..., 2][sample.mask] > 0).all()
     assert torch.equal(load(tmp_path / "b").sample(100, 5).x, sample.x)
 
 
@@ -176,6 +196,31 @@ def test_a_loss_that_is_not_finite_stops_and_says_which(jet_file: JetFile, tmp_p
     wild = {**SHORT, "system.terms": [{"class_path": "test_training.Exploding"}]}
     with pytest.raises(PartiganError, match=r"step 3: Exploding of the generator is -?inf; lower the learning rate"):
         train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=wild)
+
+
+def test_a_gradient_that_is_not_finite_stops_and_says_of_which_term(jet_file: JetFile, tmp_path: Path) -> None:
+    steep = {**SHORT, "system.terms": [{"class_path": "test_training.Steep"}]}
+    with pytest.raises(PartiganError, match=r"step 2: the gradient of Steep of the generator is nan; lower the"):
+        train("mdma", jet_file(), tmp_path / "r", threads=1, overrides=steep)
+
+
+class Steep(__import__("partigan.objectives.terms", fromlist=["Term"]).Term):  # type: ignore[misc]
+    """Zero, with a slope that does not exist from the third step on."""
+
+    def generator(self, turn: Any) -> torch.Tensor:
+        score = turn.fake_output.score
+        return (score - score.detach()).abs().sqrt().mean() if self.active_steps > 2 else score.mean()
+
+    def active(self, step: int) -> bool:
+        self.active_steps = step + 1
+        return True
+
+
+def test_networks_are_told_how_much_of_the_run_is_done(jet_file: JetFile, tmp_path: Path) -> None:
+    config = parse_training("mdma", {**SHORT, "trainer.max_steps": 4, "trainer.validations": 1})
+    config["system"] = {"class_path": "test_training.Growing"}
+    train(config, jet_file(), tmp_path / "r", threads=1)
+    assert Told.seen == [0.0, 0.25, 0.5, 0.75]
 
 
 class Exploding(__import__("partigan.objectives.terms", fromlist=["Term"]).Term):  # type: ignore[misc]
@@ -299,6 +344,124 @@ def test_best_checkpoint_is_vetoed() -> None:
     assert selection.step == 5
 
 
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"trainer.rules.metric": "fid"}, "no validation metric 'fid'; there are swd, w1, diversity"),
+        ({"trainer.rules.patience": 0}, r"trainer.rules.patience = 0"),
+    ],
+)
+def test_bad_rules_are_refused_before_anything_is_made(tmp_path: Path, overrides: dict[str, Any], message: str) -> None:
+    data = simulate_toy("ring", 600, tmp_path / "ring.h5")
+    with pytest.raises(PartiganError, match=message):
+        train("toys", data, tmp_path / "r", threads=1, overrides=overrides)
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_ends_when_it_gets_no_better_and_stays_ended(tmp_path: Path) -> None:
+    options = {
+        **SMALL["toys"],
+        "trainer.max_steps": 40,
+        "trainer.validations": 20,
+        "trainer.ema_half_life": 0.0,
+        "trainer.rules.metric": "w1",
+        "trainer.rules.patience": 3,
+        "system.generator_optimizer.lr": 0.0,
+        "trainer.accelerator": "cpu",
+        "system.critic_optimizer.lr": 0.0,
+    }
+    data = simulate_toy("ring", 600, tmp_path / "ring.h5")
+    for resume in (False, True):
+        run = train("toys", data, tmp_path / "r", threads=1, overrides=options, resume=resume)
+        finished = run.manifest["finished"]
+        assert finished["stopped"] == "no better checkpoint in 3 validations"
+        assert finished["step"] == finished["selection"]["step"] + 6  # a validation every two steps
+        assert finished["step"] < 40
+    assert len(read_log(run.path / "metrics.jsonl")) == finished["step"] + finished["step"] // 2
+
+
+def test_rules_choose_metric_and_veto() -> None:
+    assert Rules().selection(("a", "b")) == Selection("a", "b")
+    assert Rules(metric="c").selection(("a", "b")) == Selection("c", "c")
+    assert Rules(metric="c", veto="b", tolerance=3).selection(("a", "b")) == Selection("c", "b", 3)
+
+
+def test_first_singular_values_leave_the_network_alone() -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(200, 150, bias=False),
+        torch.nn.utils.parametrizations.spectral_norm(torch.nn.Conv2d(2, 3, 3)),
+        torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(4, 5)),
+    )
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found = first_singular_values(network)
+    assert _equal(before, network.state_dict())
+    network.eval()
+    for name, layer in (("0", network[0]), ("1", network[1]), ("2", network[2])):
+        exact = torch.linalg.svdvals(layer.weight.flatten(1).double())[0].item()
+        assert found[name] == pytest.approx(exact, rel=1e-5)
+
+
+def test_diversity_of_samples() -> None:
+    rng = torch.Generator().manual_seed(0)
+    real, other, few = torch.randn(500, 2, generator=rng), torch.randn(500, 2, generator=rng), torch.randn(5, 2)
+    alike = few.repeat(100, 1) + 1e-3 * torch.randn(500, 2, generator=rng)
+    assert diversity(Batch(real), Batch(other)) == pytest.approx(1, abs=0.15)
+    assert diversity(Batch(real), Batch(alike)) < 0.1
+    mask = torch.ones(100, 6, dtype=torch.bool)
+    clouds = torch.randn(100, 6, 3, generator=rng)
+    shuffled = torch.stack([cloud[torch.randperm(6, generator=rng)] for cloud in clouds])
+    assert diversity(Batch(clouds, mask), Batch(shuffled, mask)) == 1
+
+
+CALM: list[dict[str, Any]] = [
+    {"step": n, "critic/objective": 1.0, "generator/objective": -0.1, "critic/singular/a": 2.0, "diversity": 1.0}
+    for n in range(6)
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "sign"),
+    [
+        ({}, None),
+        ({"critic/singular/a": 1.1}, None),
+        ({"critic/singular/a": 0.9}, "singular value critic/singular/a went from 2 to 0.9"),
+        ({"critic/singular/a": 21.0}, "went from 2 to 21"),
+        ({"diversity": 0.05}, "generated samples are alike"),
+        ({"generator/objective": -11.0}, "the generator's loss rose to -11"),
+        ({"critic/objective": 0.009}, "the critic's loss fell to 0.009"),
+    ],
+)
+def test_signs_of_a_collapse(change: dict[str, float], sign: str | None) -> None:
+    signs = collapse_signs([*CALM, CALM[-1] | change])
+    assert len(signs) == (sign is not None)
+    assert sign is None or sign in signs[0]
+
+
+def test_a_collapse_may_stop_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = {
+        **SMALL["toys"],
+        "trainer.max_steps": 12,
+        "trainer.validations": 6,
+        "trainer.rules.collapse": "stop",
+        "trainer.ema_half_life": 0.0,
+        "system.terms": [{"class_path": "test_training.Erasing"}],
+    }
+    data = simulate_toy("ring", 600, tmp_path / "ring.h5")
+    run = train("toys", data, tmp_path / "r", threads=1, overrides=options)
+    assert run.manifest["finished"]["step"] == 4
+    assert "singular value critic/singular/" in run.manifest["finished"]["stopped"]
+    assert "a collapse?" in capfd.readouterr().err
+
+
+class Erasing(__import__("partigan.objectives.terms", fromlist=["Term"]).Term):  # type: ignore[misc]
+    """Shrinks the critic's weights at every step."""
+
+    def after_critic_step(self, critic: torch.nn.Module) -> None:
+        for parameter in critic.parameters():
+            parameter.data *= 0.6
+
+
 def test_average_has_its_half_life() -> None:
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
@@ -364,7 +527,22 @@ class Regression(System):
     """One network, one phase."""
 
     def __init__(self) -> None:
-        from partigan.nets.clouds.mdma import MDMAGenerator
-
         phase = Distance(["generator"], lambda parameters: torch.optim.Adam(parameters, lr=1e-2))
         super().__init__({"generator": MDMAGenerator(blocks=1)}, [phase])
+
+
+class Told(MDMAGenerator):
+    """Remembers the progress that it was told."""
+
+    seen: ClassVar[list[float]] = []
+
+    def set_progress(self, done: float) -> None:
+        self.seen.append(done)
+
+
+class Growing(Regression):
+    """`Regression` with such a generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.networks["generator"] = Told(blocks=1)

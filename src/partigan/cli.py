@@ -110,6 +110,27 @@ def _simulate_jets(parser: ArgumentParser) -> Run:
     return lambda options: simulate_jets(**vars(options))
 
 
+def _simulate_toy(parser: ArgumentParser) -> Run:
+    from partigan.toys import simulate_toy
+
+    _options(parser, simulate_toy)
+    return lambda options: simulate_toy(**vars(options))
+
+
+def _simulate_digits(parser: ArgumentParser) -> Run:
+    from partigan.toys import simulate_digits
+
+    _options(parser, simulate_digits)
+    return lambda options: simulate_digits(**vars(options))
+
+
+def _demo_toys(parser: ArgumentParser) -> Run:
+    from partigan.demo import demo_toys
+
+    _options(parser, demo_toys)
+    return lambda options: demo_toys(**vars(options))
+
+
 def _train(parser: ArgumentParser) -> Run:
     from partigan.config import add_training_options, plain
     from partigan.training.train import run_training, train
@@ -213,7 +234,11 @@ _Commands = dict[str, tuple[str, Any]]
 _COMMANDS: _Commands = {
     "simulate": (
         "make training data with real generators",
-        {"jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets)},
+        {
+            "jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets),
+            "toy": ("a toy distribution, as a table", _simulate_toy),
+            "digits": ("scikit-learn's handwritten digits, as images", _simulate_digits),
+        },
     ),
     "train": ("train a system of the literature, or one of your own", _train),
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
@@ -226,6 +251,10 @@ _COMMANDS: _Commands = {
     "import-weights": (
         "turn weights that authors published into a run directory",
         {"mpgan": ("generators of MPGAN and its baselines, arXiv:2106.11535", _import_mpgan)},
+    ),
+    "demo": (
+        "small jobs that show what the parts do",
+        {"toys": ("every objective on a toy, in one figure", _demo_toys)},
     ),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

@@ -6,6 +6,7 @@
     metrics.jsonl          losses and validation metrics by step
     generator.safetensors  the best generator, averaged weights
     checkpoints/           to resume from
+    samples/               generated at every validation, where asked for
     tensorboard/           the same curves for TensorBoard
 
 It can be mailed and loads without running anybody's code: YAML, JSON and safetensors. Class paths in the
@@ -71,6 +72,10 @@ class Run:
                         "look at its code, then give --trust to run it"
                     )
         return dict(config)
+
+    def samples(self, step: int) -> Path:
+        """Where the samples that were generated at a validation are, or will be."""
+        return self.path / "samples" / f"{step:09d}.h5"
 
     @property
     def transform(self) -> dict[str, Any]:

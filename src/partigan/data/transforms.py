@@ -45,8 +45,8 @@ class Transform(ABC):
         """Take constants that `state` gave."""
 
 
-class _Clouds(Transform):
-    """What transforms of clouds share: constants that are tensors.
+class _Features(Transform):
+    """What transforms share that have constants for each feature of rows or particles.
 
     Attributes:
         constants: their names.
@@ -65,8 +65,8 @@ class _Clouds(Transform):
 
     @staticmethod
     def _rows(sample: Batch, x: Tensor) -> Tensor:
-        """The real particles, ``(rows, features)``; raises where a feature does not vary."""
-        rows = (x.flatten(0, 1) if sample.mask is None else x[sample.mask]).double()
+        """All rows, or all real particles, ``(rows, features)``; raises where a feature does not vary."""
+        rows = (x.flatten(0, -2) if sample.mask is None else x[sample.mask]).double()
         if not (rows.std(0) > 0).all():
             raise PartiganError("the training sample has a feature that does not vary; it cannot be normalised")
         return rows
@@ -76,52 +76,71 @@ class _Clouds(Transform):
         return replace(sample, x=x if sample.mask is None else x * sample.mask[..., None])
 
 
-class LogStandardise(_Clouds):
-    """Clouds with one positive feature: its logarithm, then mean 0 and standard deviation 1 of every feature.
+class Standardise(_Features):
+    """Mean 0 and standard deviation 1 of every feature, over all rows or all real particles.
 
-    The inverse keeps particles inside the range of the training particles, so that a wild sample at the start of a
+    The inverse keeps features inside the range of the training sample, so that a wild sample at the start of a
     training cannot overflow; on the training sample it is exact.
-
-    Args:
-        positive: index of the feature whose logarithm is taken (pt_rel of jets).
     """
 
     constants: ClassVar[tuple[str, ...]] = ("mean", "std", "lowest", "highest")
 
-    def __init__(self, positive: int = 2) -> None:
-        self.positive = positive
+    def __init__(self) -> None:
         self.mean = self.std = self.lowest = self.highest = torch.zeros(0)
 
     def fit(self, sample: Batch) -> None:
-        """Mean, standard deviation and range of each feature; the latter in the normalised space.
+        """Constants over all rows, or all real particles.
 
         Raises:
             PartiganError: a feature does not vary.
         """
-        rows = self._rows(sample, self._log(sample.x))
+        rows = self._rows(sample, self._enter(sample.x))
         self.mean, self.std = rows.mean(0).float(), rows.std(0).float()
         rows = (rows.float() - self.mean) / self.std
         self.lowest, self.highest = rows.amin(0), rows.amax(0)
 
     def forward(self, sample: Batch) -> Batch:
         """Normalised features, zero where padded."""
-        return self._masked(sample, (self._log(sample.x) - self.mean) / self.std)
+        return self._masked(sample, (self._enter(sample.x) - self.mean) / self.std)
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
         constants = (self.lowest, self.highest, self.std, self.mean)
         lowest, highest, std, mean = (constant.to(sample.x.device) for constant in constants)
         x = torch.clamp(sample.x, lowest, highest) * std + mean
-        x[..., self.positive] = x[..., self.positive].exp()
-        return self._masked(sample, x)
+        return self._masked(sample, self._leave(x))
 
-    def _log(self, x: Tensor) -> Tensor:
+    def _enter(self, x: Tensor) -> Tensor:
+        """What is done to features before they are standardised."""
+        return x
+
+    def _leave(self, x: Tensor) -> Tensor:
+        """The inverse of `_enter`."""
+        return x
+
+
+class LogStandardise(Standardise):
+    """Clouds with one positive feature: its logarithm, then mean 0 and standard deviation 1 of every feature.
+
+    Args:
+        positive: index of the feature whose logarithm is taken (pt_rel of jets).
+    """
+
+    def __init__(self, positive: int = 2) -> None:
+        super().__init__()
+        self.positive = positive
+
+    def _enter(self, x: Tensor) -> Tensor:
         x = x.clone()
         x[..., self.positive] = x[..., self.positive].clamp_min(torch.finfo(x.dtype).tiny).log()
         return x
 
+    def _leave(self, x: Tensor) -> Tensor:
+        x[..., self.positive] = x[..., self.positive].exp()
+        return x
 
-class EPiCStandardise(_Clouds):
+
+class EPiCStandardise(_Features):
     """Jets as EPiC-GAN sees them: centred, then mean 0 and standard deviation ``width`` of every feature.
 
     Centring subtracts the mean angles weighted by pt, from jets for training and again from generated ones; it cannot
@@ -166,7 +185,7 @@ class EPiCStandardise(_Clouds):
         return self._masked(sample, torch.cat((angle - centre, pt), dim=-1))
 
 
-class JetNetScale(_Clouds):
+class JetNetScale(_Features):
     """Jets as MPGAN sees them: each feature over its greatest absolute value, then pt less 1/2.
 
     Args:
@@ -222,3 +241,49 @@ class JetNetScale(_Clouds):
         order = mask.byte().argsort(dim=1, descending=True, stable=True)
         mask = mask.gather(1, order)
         return self._masked(replace(sample, mask=mask), x.gather(1, order[..., None].expand_as(x)))
+
+
+class Rescale(Transform):
+    """One range of all values, such as that of pixels, to [-1, 1]; the inverse cuts what lies outside.
+
+    Args:
+        low: physical value that becomes -1.
+        high: physical value that becomes 1.
+
+    Raises:
+        PartiganError: ``high`` is not above ``low``.
+    """
+
+    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
+        if high <= low:
+            raise PartiganError(f"the range {low} to {high} of Rescale is empty")
+        self.low, self.high = low, high
+
+    def fit(self, sample: Batch) -> None:
+        """Nothing is fitted.
+
+        Raises:
+            PartiganError: the sample has values outside the range.
+        """
+        lowest, highest = sample.x.min().item(), sample.x.max().item()
+        if lowest < self.low or highest > self.high:
+            raise PartiganError(
+                f"the training sample has values from {lowest:.4g} to {highest:.4g}, outside {self.low} to "
+                f"{self.high}; give --transform.low and --transform.high"
+            )
+
+    def forward(self, sample: Batch) -> Batch:
+        """Values from -1 to 1."""
+        return replace(sample, x=(sample.x - self.low) * (2 / (self.high - self.low)) - 1)
+
+    def inverse(self, sample: Batch) -> Batch:
+        """Values from ``low`` to ``high``."""
+        x = (sample.x.clamp(-1, 1) + 1) * ((self.high - self.low) / 2) + self.low
+        return replace(sample, x=x)
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: the range is in the configuration."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Nothing to take."""

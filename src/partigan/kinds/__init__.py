@@ -8,9 +8,11 @@ from partigan.kinds.kind import Kind
 
 def kind_named(name: str) -> Kind:
     """A kind of data by its name."""
+    from partigan.kinds.images import Images
     from partigan.kinds.jets import Jets
+    from partigan.kinds.tables import Tables
 
-    kinds = {kind.name: kind for kind in (Jets,)}
+    kinds: dict[str, type[Kind]] = {kind.name: kind for kind in (Jets, Tables, Images)}
     if name not in kinds:
         raise PartiganError(f"unknown kind of data {name!r}; there are {', '.join(kinds)}")
     return kinds[name]()

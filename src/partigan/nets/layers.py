@@ -21,6 +21,22 @@ def binarised(probability: Tensor) -> Tensor:
     return probability + ((probability > 0.5).to(probability.dtype) - probability).detach()
 
 
+def dropped(x: Tensor, probability: float) -> Tensor:
+    """Dropout from one random byte for each value, several times as fast on CPUs as torch's own.
+
+    Args:
+        x: any shape.
+        probability: with which a value becomes 0, in steps of 1/256; the others are scaled so that means stay.
+
+    References:
+        N. Srivastava et al., Dropout, JMLR 15 (2014) 1929.
+    """
+    below = round(256 * probability)
+    words = torch.empty(-(-x.numel() // 8), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+    kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= below
+    return x * kept.to(x.dtype).mul_(256 / (256 - below))
+
+
 def nearest_neighbours(x: Tensor, k: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
     """The nearest neighbours of each particle, itself left out.
 

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from partigan.errors import PartiganError
 from partigan.objectives.terms import Term, Turn
 
 
@@ -26,12 +25,34 @@ class MeanFieldMatching(Term):
 
     compares: ClassVar[bool] = True
 
+    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
+        super().__init__(weight, until)
+
     def generator(self, turn: Turn) -> Tensor:
         """Mean over the batch of the squared distance between the mean fields of real and generated jets."""
-        assert turn.real_output is not None
-        real, fake = turn.real_output.features, turn.fake_output.features
-        if real is None or fake is None:
-            raise PartiganError(
-                f"MeanFieldMatching needs a critic that returns features; {type(turn.critic).__name__} returns none"
-            )
+        real, fake = self.output(turn, "features", "real"), self.output(turn, "features")
         return ((real - fake) ** 2).mean()
+
+
+class FeatureMatching(Term):
+    """The critic's features of generated samples are to have the mean that they have for real ones.
+
+    Args:
+        weight: factor of the term.
+        until: step after which it is switched off; None = never.
+
+    References:
+        T. Salimans et al., Improved Techniques for Training GANs, arXiv:1606.03498, section 3.1.
+    """
+
+    compares: ClassVar[bool] = True
+
+    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
+        super().__init__(weight, until)
+
+    def generator(self, turn: Turn) -> Tensor:
+        """|E f(x) - E f(G(z))|^2."""
+        real, fake = self.output(turn, "features", "real"), self.output(turn, "features")
+        weight = turn.real.weight
+        mean = real.mean(0) if weight is None else (real * weight[:, None]).sum(0) / weight.sum()
+        return (mean - fake.mean(0)).square().sum()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput
+from partigan.objectives.losses import Objective, Wasserstein
 
 
 @dataclass(frozen=True)
@@ -18,12 +21,14 @@ class Turn:
 
     Attributes:
         critic: the critic, for terms that call it again.
-        real: real samples in the normalised space.
-        fake: generated samples of the same conditions and masks.
+        real: real samples in the normalised space, as the critic is shown them.
+        fake: generated samples of the same conditions and masks, as the critic is shown them.
         real_output: the critic's output for ``real``; in the generator's turn only where a term or the objective
             ``compares``, and then without gradient.
         fake_output: the critic's output for ``fake``.
         rng: randomness of this turn.
+        objective: the objective that the terms are added to.
+        networks: all networks of the system, by name.
     """
 
     critic: Critic
@@ -32,14 +37,23 @@ class Turn:
     real_output: CriticOutput | None
     fake_output: CriticOutput
     rng: torch.Generator
+    objective: Objective = field(default_factory=Wasserstein)
+    networks: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Term:
-    """Something added to a loss with a weight; subclasses give one side, or both.
+    """Something added to a loss with a weight; subclasses give one side, or both, or act on samples or after a step.
+
+    What a term needs and does not find (features, class labels, ...) is a `PartiganError`. One turn of every phase is
+    rehearsed on a few samples before a training starts, so that it is found at once.
 
     Args:
         weight: factor of the term.
         until: number of training steps after which the term is switched off; None = never.
+        every: the term acts in every ``every``-th step only, ``every`` times as strongly (lazy regularisation,
+            T. Karras et al., arXiv:1912.04958, section 3.1).
+        annealing: factor of the weight as a function of how much of the run is done (0 to 1), such as a schedule of
+            `partigan.training.schedules`; None = 1.
 
     Attributes:
         compares: the generator's side needs the critic's output for real samples.
@@ -47,12 +61,28 @@ class Term:
 
     compares: ClassVar[bool] = False
 
-    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
-        self.weight, self.until = weight, until
+    def __init__(
+        self,
+        weight: float = 1.0,
+        until: int | None = None,
+        every: int = 1,
+        annealing: Callable[[float], float] | None = None,
+    ) -> None:
+        if every < 1:
+            raise PartiganError(f"every = {every} of {type(self).__name__}; it must be at least 1")
+        self.weight, self.until, self.every, self.annealing = weight, until, every, annealing
 
     def active(self, step: int) -> bool:
         """Whether the term acts in this training step."""
-        return self.until is None or step < self.until
+        return step % self.every == 0 and (self.until is None or step < self.until)
+
+    def factor(self, done: float) -> float:
+        """What the term is multiplied with when a fraction ``done`` of the run is over."""
+        return self.weight * self.every * (1.0 if self.annealing is None else self.annealing(done))
+
+    def shown(self, sample: Batch, factor: float, rng: torch.Generator) -> Batch:
+        """What the critic is shown in place of a sample, real or generated."""
+        return sample
 
     def critic(self, turn: Turn) -> Tensor | None:
         """What is added to the critic's loss, before the weight; None = nothing."""
@@ -61,3 +91,39 @@ class Term:
     def generator(self, turn: Turn) -> Tensor | None:
         """What is added to the generator's loss, before the weight; None = nothing."""
         return None
+
+    def after_critic_step(self, critic: nn.Module) -> None:
+        """Called after every update of the critic's parameters."""
+
+    def output(self, turn: Turn, part: str, side: str = "fake") -> Tensor:
+        """A part of the critic's output that not every critic has.
+
+        Args:
+            turn: the turn.
+            part: name in `CriticOutput`: features, logits, embedding or proxy.
+            side: ``real`` or ``fake``.
+
+        Raises:
+            PartiganError: the critic has none.
+        """
+        value: Tensor | None = getattr(turn.real_output if side == "real" else turn.fake_output, part)
+        if value is None:
+            raise PartiganError(
+                f"{type(self).__name__} needs a critic that returns {part}; {type(turn.critic).__name__} returns none"
+            )
+        return value
+
+    def labels(self, sample: Batch) -> Tensor:
+        """The class indices ``(batch,)`` of a sample.
+
+        Raises:
+            PartiganError: it has none.
+        """
+        labels = sample.condition
+        if labels is None or labels.dim() != 1 or labels.is_floating_point():
+            found = "none" if labels is None else f"conditions of shape {list(labels.shape[1:])}"
+            raise PartiganError(
+                f"{type(self).__name__} needs a class label for every sample; the data have {found}: "
+                "give a file with labels or remove the term"
+            )
+        return labels

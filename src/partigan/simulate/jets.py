@@ -32,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan import __version__
-from partigan.data.jets import SPLITS, read_parts, split_rows, write_jets
+from partigan.data.hdf5 import SPLITS, split_rows
+from partigan.data.jets import read_parts, write_jets
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import Parts

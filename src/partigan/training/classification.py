@@ -30,7 +30,7 @@ from partigan.training.checkpoint import load_tensors, save_tensors, unpack_modu
 from partigan.training.monitors import Selection
 from partigan.training.schedules import Schedule
 from partigan.training.system import OptimizerFactory, Phase, System, Tick
-from partigan.training.train import admit, begin
+from partigan.training.train import admit, begin, prepare
 
 _GROUP = 1000  # samples classified at a time in a validation
 
@@ -125,16 +125,15 @@ def run_fit(
     }
     arguments = {**kind.network_arguments(real), "classes": len(labels)}
     conditions = {"classes": labels, "shape": list(real.x.shape[1:])}
-    system, transform, trainer = begin(run, config, source, real, arguments, lambda: conditions, going_on, seed)
+    system, transform, trainer, normalised = prepare(run, config, source, real, arguments, going_on, seed)
+    begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
     network = system.networks[system.product]
     prepared = transform.forward(valid)
 
     def validate(classifier: nn.Module, step: int) -> dict[str, float]:
         return _quality(classifier.eval(), prepared)  # the copy that minutes are measured with trains
 
-    loader = Loader(
-        transform.forward(real), trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size
-    )
+    loader = Loader(normalised, trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size)
     trainer.fit(run, system, loader, validate, Selection("loss", "loss"), seed)
     if trainer.fabric.is_global_zero:
         unpack_module(system.product, network, load_tensors(run.weights)[0])

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.objectives.conditioning import reading_error
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term, Turn
 from partigan.training.schedules import Constant, Schedule
@@ -26,10 +29,14 @@ class Tick:
     Attributes:
         step: number of training steps done.
         rng: randomness of this phase's turn.
+        done: fraction of the run that is done, 0 to 1.
+        notes: scalars that the phase wants to see logged beside its losses, by name.
     """
 
     step: int
     rng: torch.Generator
+    done: float = 0.0
+    notes: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Phase(ABC):
@@ -65,6 +72,9 @@ class Phase(ABC):
             tick: step and randomness.
         """
 
+    def after_step(self, networks: Mapping[str, Any]) -> None:  # noqa: B027
+        """Called after every update of the phase's parameters."""
+
 
 class System(nn.Module):
     """Named networks and the ordered phases of a training step.
@@ -81,6 +91,24 @@ class System(nn.Module):
         self.phases = tuple(phases)
         self.product = product
 
+    def rehearse(self, batch: Batch) -> None:
+        """One turn of every phase on a few samples, with copies of the networks.
+
+        Raises:
+            PartiganError: what a network or a term needs and does not find.
+        """
+        twin = copy.deepcopy(self)
+        networks = dict(twin.networks.items())
+        for phase in twin.phases:
+            try:
+                losses = phase.losses(networks, batch, Tick(0, torch.Generator().manual_seed(0)))
+                torch.stack(list(losses.values())).sum().backward()
+            except (RuntimeError, ValueError, IndexError) as error:
+                raise PartiganError(
+                    f"the turn of the {'+'.join(phase.update)} fails on samples of shape {list(batch.x.shape[1:])}: "
+                    f"{error}; do the networks fit the data?"
+                ) from error
+
 
 class GAN(System):
     """One generator and one critic: the common case.
@@ -94,6 +122,12 @@ class GAN(System):
         terms: what is added to the losses.
         critic_steps: critic updates, each on a batch of its own, for one of the generator.
         schedule: factor of both learning rates over the run.
+        constrainer: reads conditions off samples for the term `partigan.objectives.conditioning.Constraint`; called
+            like a critic, it learns from real samples in a phase of its own.
+        constrainer_optimizer: optimiser of the constrainer.
+
+    Raises:
+        PartiganError: a constrainer without an optimiser.
     """
 
     def __init__(
@@ -106,15 +140,21 @@ class GAN(System):
         terms: list[Term] | None = None,
         critic_steps: int = 1,
         schedule: Schedule | None = None,
+        constrainer: nn.Module | None = None,
+        constrainer_optimizer: OptimizerFactory | None = None,
     ) -> None:
         terms = terms or []
-        super().__init__(
-            {"generator": generator, "critic": critic},
-            [
-                CriticPhase(objective, terms, critic_optimizer, schedule, critic_steps),
-                GeneratorPhase(objective, terms, generator_optimizer, schedule),
-            ],
-        )
+        networks: dict[str, nn.Module] = {"generator": generator, "critic": critic}
+        phases: list[Phase] = [
+            CriticPhase(objective, terms, critic_optimizer, schedule, critic_steps),
+            GeneratorPhase(objective, terms, generator_optimizer, schedule),
+        ]
+        if constrainer is not None:
+            if constrainer_optimizer is None:
+                raise PartiganError("the constrainer has no optimiser; give system.constrainer_optimizer")
+            networks["constrainer"] = constrainer
+            phases.insert(0, ConstrainerPhase(["constrainer"], constrainer_optimizer, schedule))
+        super().__init__(networks, phases)
 
 
 class _Adversarial(Phase):
@@ -133,12 +173,19 @@ class _Adversarial(Phase):
         super().__init__((self.player,), optimizer, schedule, steps)
         self.objective, self.terms = objective, tuple(terms)
 
-    def with_terms(self, losses: dict[str, Tensor], turn: Turn, step: int) -> dict[str, Tensor]:
+    def with_terms(self, losses: dict[str, Tensor], turn: Turn, tick: Tick) -> dict[str, Tensor]:
         """The losses with this player's side of every active term, by the name of its class."""
         for term in self.terms:
-            if term.active(step) and (value := getattr(term, self.player)(turn)) is not None:
-                losses[type(term).__name__] = term.weight * value
+            if term.active(tick.step) and (value := getattr(term, self.player)(turn)) is not None:
+                losses[type(term).__name__] = term.factor(tick.done) * value
         return losses
+
+    def shown(self, sample: Batch, tick: Tick) -> Batch:
+        """What the critic is shown in place of a sample."""
+        for term in self.terms:
+            if term.active(tick.step):
+                sample = term.shown(sample, term.factor(tick.done), tick.rng)
+        return sample
 
     @staticmethod
     def fake(generator: Any, batch: Batch, rng: torch.Generator) -> Batch:
@@ -156,12 +203,20 @@ class CriticPhase(_Adversarial):
         """The critic's loss."""
         critic = networks["critic"]
         with torch.no_grad():
-            fake = self.fake(networks["generator"], batch, tick.rng)
-        real_output: CriticOutput = critic(batch.x, batch.condition, batch.mask)
+            fake = self.shown(self.fake(networks["generator"], batch, tick.rng), tick)
+        real = self.shown(batch, tick)
+        real_output: CriticOutput = critic(real.x, real.condition, real.mask)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
-        losses = {"objective": self.objective.critic(real_output.score, fake_output.score, batch.weight)}
-        turn = Turn(critic, batch, fake, real_output, fake_output, tick.rng)
-        return self.with_terms(losses, turn, tick.step)
+        tick.notes["score/real"] = real_output.score.detach().mean()
+        tick.notes["score/fake"] = fake_output.score.detach().mean()
+        losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight)}
+        turn = Turn(critic, real, fake, real_output, fake_output, tick.rng, self.objective, networks)
+        return self.with_terms(losses, turn, tick)
+
+    def after_step(self, networks: Mapping[str, Any]) -> None:
+        """What terms do to the critic after its step."""
+        for term in self.terms:
+            term.after_critic_step(networks["critic"])
 
 
 class GeneratorPhase(_Adversarial):
@@ -172,13 +227,23 @@ class GeneratorPhase(_Adversarial):
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
         """The generator's loss."""
         critic = networks["critic"]
-        fake = self.fake(networks["generator"], batch, tick.rng)
+        fake = self.shown(self.fake(networks["generator"], batch, tick.rng), tick)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
         real_output: CriticOutput | None = None
+        real = batch
         if self.objective.compares or any(term.compares and term.active(tick.step) for term in self.terms):
             with torch.no_grad():
-                real_output = critic(batch.x, batch.condition, batch.mask)
+                real = self.shown(batch, tick)
+                real_output = critic(real.x, real.condition, real.mask)
         real_score = None if real_output is None else real_output.score
         losses = {"objective": self.objective.generator(real_score, fake_output.score, batch.weight)}
-        turn = Turn(critic, batch, fake, real_output, fake_output, tick.rng)
-        return self.with_terms(losses, turn, tick.step)
+        turn = Turn(critic, real, fake, real_output, fake_output, tick.rng, self.objective, networks)
+        return self.with_terms(losses, turn, tick)
+
+
+class ConstrainerPhase(Phase):
+    """The constrainer's turn: it learns to read conditions off real samples."""
+
+    def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
+        """The constrainer's error."""
+        return {"objective": reading_error(networks["constrainer"], batch)}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,11 @@ from partigan.randomness import check_seed
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
-from partigan.training.monitors import Selection
+from partigan.training.monitors import DIVERSITY_SAMPLES, diversity
 from partigan.training.system import System
 from partigan.training.trainer import Trainer
+
+REHEARSED = 8  # samples on which every phase is tried before anything is made
 
 
 def train(
@@ -88,23 +91,23 @@ def run_training(
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
     source = {"path": str(data.resolve()), "sha256": sha256(data)}
     arguments = kind.network_arguments(real)
-    system, transform, trainer = begin(
-        run, config, source, real, arguments, lambda: kind.conditions(data), going_on, seed
-    )
-
-    sampler_parts = (transform, kind, run.transform["conditions"])
+    system, transform, trainer, normalised = prepare(run, config, source, real, arguments, going_on, seed)
+    conditions = run.transform["conditions"] if going_on else kind.conditions(data)
+    seen = transform.forward(valid[:DIVERSITY_SAMPLES])
 
     def validate(generator: nn.Module, step: int) -> dict[str, float]:
-        return kind.validate(valid, Sampler(generator, *sampler_parts).sample(len(valid), seed, step))  # type: ignore[arg-type]
+        fake = Sampler(generator, transform, kind, conditions).sample(len(valid), seed, step)  # type: ignore[arg-type]
+        made = transform.forward(fake[:DIVERSITY_SAMPLES])
+        if trainer.snapshots and step:
+            kind.write(run.samples(step), [fake[: trainer.snapshots]], {}, conditions)
+        return {**kind.validate(valid, fake), "diversity": diversity(seen, made)}
 
-    loader = Loader(
-        transform.forward(real),
-        trainer.batch_size,
-        seed,
-        trainer.fabric.global_rank,
-        trainer.fabric.world_size,
-    )
-    trainer.fit(run, system, loader, validate, Selection(*kind.selection), seed)
+    selection = trainer.rules.selection(kind.selection)
+    if trainer.rules.metric or trainer.rules.veto:  # are there such metrics?
+        copy.copy(selection).take(0, validate(copy.deepcopy(system.networks[system.product]).eval(), 0))
+    begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
+    loader = Loader(normalised, trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size)
+    trainer.fit(run, system, loader, validate, selection, seed)
     if trainer.fabric.is_global_zero:
         console.print(f"the best generator is in {run.weights}", soft_wrap=True)
     return run
@@ -133,53 +136,84 @@ def admit(run: Run, data: Sequence[Path], seed: int, threads: int | None, resume
     return False
 
 
-def begin(
+def prepare(
     run: Run,
     config: dict[str, Any],
     data: dict[str, Any],
     real: Batch,
     arguments: dict[str, Any],
-    conditions: Callable[[], dict[str, Any]],
     going_on: bool,
     seed: int,
-) -> tuple[System, Transform, Trainer]:
-    """Build what a configuration describes, and write or check the files of the run.
+) -> tuple[System, Transform, Trainer, Batch]:
+    """Build what a configuration describes, and try it on a few samples before anything is made.
 
     Args:
         run: the run, admitted.
         config: parsed configuration; arguments of networks that the data decide are filled in.
-        data: path and sha256 of the training data, for the manifest.
+        data: path and sha256 of the training data.
         real: the training sample in physical units.
         arguments: those that the data decide.
-        conditions: gives what the use of the run has to know of the training data.
         going_on: an earlier run is gone on with.
         seed: of the run.
+
+    Returns:
+        System, fitted transform, trainer, and the normalised training sample.
     """
     _fill(config["system"], arguments)
+    _fill(config["system"].get("init_args", {}).get("constrainer"), {"classes": 0, "conditions": 0})  # it reads them
     torch.manual_seed(seed)
     system, transform, trainer = build(config)
-    for phase in system.phases:  # before anything is made: an optimiser may refuse its options
+    for phase in system.phases:  # an optimiser may refuse its options
         try:
             phase.optimizer([parameter for name in phase.update for parameter in system.networks[name].parameters()])
         except (TypeError, ValueError) as error:
             raise PartiganError(f"the optimiser of the {' and '.join(phase.update)} refuses: {error}") from error
-    trainer.fabric.launch()
-    settings = {**config, "seed": seed}
     if going_on:
-        _same(run, settings, data)
+        _same(run, {**config, "seed": seed}, data)
         transform.load_state(run.transform["state"])
     else:
         transform.fit(real)
-        if trainer.fabric.is_global_zero:
-            remove_folder(run.path, run.transform_file.name)
-            stored = {"kind": config["kind"], "state": transform.state(), "conditions": conditions()}
-            run.create(yaml.safe_dump(settings, sort_keys=False), stored, _manifest(data, system))
-        trainer.fabric.barrier()
     for phase in system.phases:
         for term in getattr(phase, "terms", ()):
             if hasattr(term, "physical"):
                 term.physical = transform.inverse
-    return system, transform, trainer
+    normalised = transform.forward(real)
+    system.rehearse(normalised[:REHEARSED].trimmed())
+    return system, transform, trainer, normalised
+
+
+def begin(
+    run: Run,
+    config: dict[str, Any],
+    data: dict[str, Any],
+    system: System,
+    transform: Transform,
+    trainer: Trainer,
+    conditions: dict[str, Any],
+    going_on: bool,
+    seed: int,
+) -> None:
+    """Launch the processes and write the files that a run starts from, where it does not go on with an earlier one.
+
+    Args:
+        run: the run.
+        config: the configuration, filled in by `prepare`.
+        data: path and sha256 of the training data, for the manifest.
+        system: the system.
+        transform: the fitted transform.
+        trainer: the trainer.
+        conditions: what the use of the run has to know of the training data.
+        going_on: an earlier run is gone on with.
+        seed: of the run.
+    """
+    trainer.fabric.launch()
+    if going_on:
+        return
+    if trainer.fabric.is_global_zero:
+        remove_folder(run.path, run.transform_file.name)
+        stored = {"kind": config["kind"], "state": transform.state(), "conditions": conditions}
+        run.create(yaml.safe_dump({**config, "seed": seed}, sort_keys=False), stored, _manifest(data, system))
+    trainer.fabric.barrier()
 
 
 def load(path: str | Path, trust: bool = False) -> Sampler:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import signal
 import threading
 import time
@@ -14,9 +15,10 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.errors import PartiganError
-from partigan.progress import TrainingDisplay
+from partigan.progress import TrainingDisplay, console
 from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.training.checkpoint import (
@@ -28,8 +30,8 @@ from partigan.training.checkpoint import (
     unpack_optimizer,
 )
 from partigan.training.ema import EMA
-from partigan.training.monitors import Log, Selection
-from partigan.training.system import System, Tick
+from partigan.training.monitors import Log, Rules, Selection, collapse_signs, first_singular_values
+from partigan.training.system import Phase, System, Tick
 
 Validate = Callable[[nn.Module, int], dict[str, float]]
 MEASURE_SECONDS = 4.0
@@ -44,8 +46,10 @@ class Trainer:
             given, the smaller number of steps counts.
         batch_size: samples in a batch of each process.
         validations: how often the run is validated, evenly over its steps.
+        snapshots: generated samples that are kept at every validation, as ``samples/<step>.h5`` in the run directory.
         ema_half_life: half-life of the averaged generator as a fraction of the run; 0 = no averaging.
         gradient_clip: largest norm of a phase's gradient; None = not clipped.
+        rules: which checkpoint is kept, and what ends a run early.
         checkpoint_seconds: time between two checkpoints; it has no influence on the result.
         accelerator: as in Lightning Fabric (cpu, cuda, mps, auto).
         devices: number of devices.
@@ -59,8 +63,10 @@ class Trainer:
         max_minutes: float | None = None,
         batch_size: int = 128,
         validations: int = 50,
+        snapshots: int = 0,
         ema_half_life: float = 0.02,
         gradient_clip: float | None = None,
+        rules: Rules | None = None,
         checkpoint_seconds: float = 60.0,
         accelerator: str = "auto",
         devices: int = 1,
@@ -78,10 +84,14 @@ class Trainer:
         ):
             if value is not None and value <= 0:
                 raise PartiganError(f"trainer.{name} = {value}; it must be above 0")
+        if rules is not None and rules.patience is not None and rules.patience < 1:
+            raise PartiganError(f"trainer.rules.patience = {rules.patience}; it must be above 0")
         if ema_half_life < 0:
             raise PartiganError(f"trainer.ema_half_life = {ema_half_life}; it must not be below 0")
         self.max_steps, self.max_minutes, self.batch_size = max_steps, max_minutes, batch_size
+        self.snapshots = snapshots
         self.validations, self.ema_half_life = validations, ema_half_life
+        self.rules = rules or Rules()
         self.gradient_clip, self.checkpoint_seconds = gradient_clip, checkpoint_seconds
         self.fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
 
@@ -112,7 +122,7 @@ class Trainer:
 
         players = _Players(fabric, system)
         ema = EMA(system.networks[system.product], self.ema_half_life * total)
-        start, spent = 0, 0.0
+        start, spent, stopped = 0, 0.0, ""
         if found:
             tensors, state = found
             for name, network in system.networks.items():
@@ -121,7 +131,7 @@ class Trainer:
                 unpack_optimizer(f"optimizer.{number}", optimizer, tensors)
             unpack_module("ema", ema.network, tensors)
             vars(selection).update(state["selection"])
-            start, spent = state["step"], state["seconds"]
+            start, spent, stopped = state["step"], state["seconds"], state.get("stopped", "")
 
         validate_at = {round(total * k / self.validations) for k in range(1, self.validations + 1)}
         log_every = max(1, total // 500)
@@ -136,7 +146,7 @@ class Trainer:
                     tensors |= pack_module(f"network.{name}", network)
                 for number, optimizer in enumerate(players.optimizers):
                     tensors |= pack_optimizer(f"optimizer.{number}", optimizer)
-                state = {"selection": selection.state(), "seconds": time.monotonic() - began}
+                state = {"selection": selection.state(), "seconds": time.monotonic() - began, "stopped": stopped}
                 checkpoints.save(step, tensors, state)
 
         with (
@@ -146,7 +156,7 @@ class Trainer:
         ):
             if log:
                 stack.callback(log.close)
-            while step < total:
+            while step < total and not stopped:
                 losses.add(players.train_step(step, total, loader, seed, self.gradient_clip))
                 ema.update(system.networks[system.product])
                 step += 1
@@ -155,13 +165,21 @@ class Trainer:
                     display.losses(means)
                 if log and step in validate_at:
                     values = validate(ema.network, step)
-                    log.write(step, values)
+                    log.write(step, values | players.singular_values())
                     if chosen := selection.take(step, values):
                         weights = pack_module(system.product, ema.network)
                         save_tensors(run.weights, weights, {"step": step, **values})
                     display.validation(step, values, chosen)
+                    stopped = self._reason_to_stop(log, selection, step, validate_at)
+                if step in validate_at:
+                    stopped = fabric.broadcast(stopped)
                 display.advance(step, self.batch_size * fabric.world_size)
-                if interruption.requested or step == total or time.monotonic() - saved > self.checkpoint_seconds:
+                if (
+                    interruption.requested
+                    or step == total
+                    or stopped
+                    or time.monotonic() - saved > self.checkpoint_seconds
+                ):
                     save()
                     saved = time.monotonic()
                 if interruption.requested:
@@ -173,8 +191,20 @@ class Trainer:
                     "step": step,
                     "seconds": round(time.monotonic() - began, 1),
                     "selection": selection.state(),
+                    **({"stopped": stopped} if stopped else {}),
                 }
             )
+
+    def _reason_to_stop(self, log: Log, selection: Selection, step: int, validations: set[int]) -> str:
+        """Why the run ends here, by its rules; empty where it goes on."""
+        signs = [] if self.rules.collapse == "ignore" else collapse_signs(log.lines)
+        for sign in signs:
+            console.print(f"step {step}: {sign}; a collapse?")
+        if signs and self.rules.collapse == "stop":
+            return "; ".join(signs)
+        if self.rules.tired(selection.step, step, validations):
+            return f"no better checkpoint in {self.rules.patience} validations"
+        return ""
 
     def _plan(self, system: System, loader: Loader, validate: Validate, seed: int) -> dict[str, Any]:
         """The number of training steps, measured on copies where minutes were asked for."""
@@ -219,49 +249,92 @@ class _Players:
         plain = [phase.optimizer(parameters) for phase, parameters in zip(self.phases, self.parameters, strict=True)]
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in plain]
         self.optimizers: list[Any] = [fabric.setup_optimizers(optimizer) for optimizer in plain]
+        self.scaled = getattr(fabric._precision, "scaler", None) is not None  # skips steps whose gradients overflow
         self.turns = sum(phase.steps for phase in self.phases)
+        self.progressive: list[Any] = [
+            network for network in system.networks.values() if hasattr(network, "set_progress")
+        ]
 
     def train_step(self, step: int, total: int, loader: Loader, seed: int, clip: float | None) -> dict[str, Tensor]:
         """One turn of every phase; returns the parts of the losses, by ``phase/part``."""
         parts: dict[str, Tensor] = {}
         turn = step * self.turns
+        done = min(step / total, 1.0)
+        for network in self.progressive:
+            network.set_progress(done)
         for number, phase in enumerate(self.phases):
             if step % phase.every == 0:
                 for group, rate in zip(self.optimizers[number].param_groups, self.rates[number], strict=True):
-                    group["lr"] = rate * phase.schedule(step / total)
+                    group["lr"] = rate * phase.schedule(done)
                 for update in range(phase.steps):
-                    parts |= self._update(number, step, loader, turn + update, seed, clip)
+                    parts |= self._update(number, step, done, loader, turn + update, seed, clip)
             turn += phase.steps
         return parts
 
     def _update(
-        self, number: int, step: int, loader: Loader, turn: int, seed: int, clip: float | None
+        self, number: int, step: int, done: float, loader: Loader, turn: int, seed: int, clip: float | None
     ) -> dict[str, Tensor]:
         phase, optimizer, parameters = self.phases[number], self.optimizers[number], self.parameters[number]
-        rng = rng_for("turn", seed, turn, self.fabric.global_rank, device=self.fabric.device)
-        torch.manual_seed(rng.initial_seed())  # dropout draws from the global generator
+        tick = Tick(step, self._rng(seed, turn), done)
         batch = loader.batch(turn).to(self.fabric.device)
+        label = "+".join(phase.update)
+        losses = self._losses(phase, batch, tick)
+        for name, value in losses.items():
+            if not torch.isfinite(value):
+                raise _not_finite(step, f"{name} of the {label} is {value.item()}")
+        self.fabric.backward(torch.stack(list(losses.values())).sum())
+        if self.fabric.world_size > 1:
+            self._average(parameters)
+        norm = self.fabric.clip_gradients(
+            self.networks[phase.update[0]], optimizer, max_norm=clip or math.inf, error_if_nonfinite=False
+        )
+        assert norm is not None
+        if not torch.isfinite(norm) and not self.scaled:
+            again = self._losses(phase, batch, Tick(step, self._rng(seed, turn), done))
+            raise _not_finite(
+                step, f"the gradient of {self._culprits(again, parameters)} of the {label} is {norm.item()}"
+            )
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        phase.after_step(self.networks)
+        notes = {"gradient/norm": norm, **tick.notes}
+        return {f"{label}/{name}": value.detach() for name, value in (losses | notes).items()}
+
+    def singular_values(self) -> dict[str, float]:
+        """First singular value of every weight matrix of every network."""
+        return {
+            f"{name}/singular/{layer}": value
+            for name, network in self.networks.items()
+            for layer, value in first_singular_values(network).items()
+        }
+
+    def _rng(self, seed: int, turn: int) -> torch.Generator:
+        """Randomness of one turn; dropout draws from the global generator, which is set to the same."""
+        rng = rng_for("turn", seed, turn, self.fabric.global_rank, device=self.fabric.device)
+        torch.default_generator.manual_seed(rng.initial_seed())  # torch.manual_seed would take 0.5 ms, for all devices
+        if self.fabric.device.type != "cpu":
+            getattr(torch, self.fabric.device.type).manual_seed(rng.initial_seed())
+        return rng
+
+    def _losses(self, phase: Phase, batch: Batch, tick: Tick) -> dict[str, Tensor]:
+        """The parts of a phase's loss, with the networks that it does not update held fixed."""
         with ExitStack() as stack:
             for name, network in self.networks.items():
                 if name not in phase.update:
                     stack.enter_context(_frozen(network))
             stack.enter_context(self.fabric.autocast())
-            losses = phase.losses(self.networks, batch, Tick(step, rng))
-            label = "+".join(phase.update)
-            for name, value in losses.items():
-                if not torch.isfinite(value):
-                    raise PartiganError(
-                        f"training stopped at step {step}: {name} of the {label} is {value.item()}; "
-                        "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
-                    )
-            self.fabric.backward(torch.stack(list(losses.values())).sum())
-        if self.fabric.world_size > 1:
-            self._average(parameters)
-        if clip is not None:
-            self.fabric.clip_gradients(self.networks[phase.update[0]], optimizer, max_norm=clip)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        return {f"{label}/{name}": value.detach() for name, value in losses.items()}
+            return phase.losses(self.networks, batch, tick)
+
+    @staticmethod
+    def _culprits(losses: dict[str, Tensor], parameters: list[nn.Parameter]) -> str:
+        """The parts of a loss whose own gradient is not finite; all of them where only their sum is not."""
+        bad = []
+        for name, value in losses.items():
+            if value.requires_grad:
+                gradients = torch.autograd.grad(value, parameters, retain_graph=True, allow_unused=True)
+                if not all(g is None or bool(g.isfinite().all()) for g in gradients):
+                    bad.append(name)
+        return " and ".join(bad or losses)
 
     def _average(self, parameters: list[nn.Parameter]) -> None:
         """Replace gradients by their means over all processes, in one message.
@@ -287,6 +360,13 @@ def _frozen(network: nn.Module) -> Iterator[None]:
     finally:
         for parameter in trained:
             parameter.requires_grad_(True)
+
+
+def _not_finite(step: int, what: str) -> PartiganError:
+    return PartiganError(
+        f"training stopped at step {step}: {what}; "
+        "lower the learning rate or clip gradients (--trainer.gradient_clip), then start anew"
+    )
 
 
 class _Means:

@@ -29,7 +29,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.layers import binarised, dense
+from partigan.nets.layers import binarised, dense, dropped
 
 Masking = Literal["given", "learned", "separate", "feature"]
 
@@ -112,13 +112,15 @@ class MessagePassing(nn.Module):
         if to is not None and of is not None:
             distance = (to[:, :, None] - of[:, None] + 1e-12).norm(dim=-1, keepdim=True)
             m = m + distance * self.pair.weight[:, -1]
-        m = self._drop(functional.leaky_relu_(m, SLOPE))
+        # in place, except where autograd would have to copy a view
+        activation = functional.leaky_relu if torch.is_grad_enabled() else functional.leaky_relu_
+        m = self._drop(activation(m, SLOPE))
         for layer in self.edge:
-            m = self._drop(functional.leaky_relu_(layer(m), SLOPE))
+            m = self._drop(activation(layer(m), SLOPE))
         return m.sum(2) if weight is None else (weight[:, None, None] @ m).squeeze(2)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return functional.dropout(x, self.dropout) if self.training and self.dropout else x
+        return dropped(x, self.dropout) if self.training and self.dropout else x
 
 
 def _both(made: Tensor, weight: Tensor | None) -> Tensor:

@@ -1,0 +1,146 @@
+"""Images of one size, with labels or conditions where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from partigan.data.batch import Batch
+from partigan.data.samples import (
+    condition_arguments,
+    condition_state,
+    draw_conditions,
+    file_attributes,
+    read_samples,
+    write_samples,
+)
+from partigan.errors import PartiganError
+from partigan.kinds.kind import Kind, Observables
+from partigan.metrics.frechet import fpd, frechet_distance
+from partigan.metrics.measurement import Measurement
+from partigan.metrics.sliced import directions, sliced_w1
+from partigan.metrics.wasserstein import w1
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COMPONENTS = 16  # principal components whose Fréchet distance is taken
+OCCUPIED = 0.1  # of the largest real value: above it a pixel counts as hit
+FRECHET_IMAGES = 200
+
+
+class Images(Kind):
+    """Images ``(channel, height, width)`` in the layout of `partigan.data.samples`, values from 0 up."""
+
+    name: ClassVar[str] = "images"
+    selection: ClassVar[tuple[str, str]] = ("frechet", "swd")
+    labels: ClassVar[dict[str, tuple[str, float]]] = {
+        "frechet": ("Fréchet distance of principal components", 1.0),
+        "swd": ("sliced W1 of the pixels (x 10^3)", 1e-3),
+        "intensity": ("W1 of the mean intensity (x 10^3)", 1e-3),
+        "occupancy": ("W1 of the occupancy (x 10^3)", 1e-3),
+    }
+    protocols: ClassVar[dict[str, dict[str, Any]]] = {"images": {"paper": "all images"}}
+
+    def read(self, path: Path, split: str) -> Batch:
+        """Images of a split."""
+        return read_samples(path, split, "images", 4)
+
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write images and their labels or conditions."""
+        write_samples(path, "images", chunks, attributes)
+
+    def network_arguments(self, sample: Batch) -> dict[str, Any]:
+        """Channels, height, width, and numbers of classes and conditions."""
+        channels, height, width = sample.x.shape[1:]
+        return {"channels": channels, "height": height, "width": width, **condition_arguments(sample)}
+
+    def conditions(self, path: Path) -> dict[str, Any]:
+        """Labels or conditions of the training split."""
+        return condition_state(self.read(path, "train"))
+
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Labels or conditions as in training."""
+        return draw_conditions(state, size, rng), None
+
+    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """Fréchet distance of the real sample's principal components, and sliced W1 of the pixels."""
+        a, b = (sample.x.flatten(1).double().numpy() for sample in (real, fake))
+        moments = [moment for f in _components(a, b) for moment in (f.mean(0), np.cov(f, rowvar=False))]
+        return {"frechet": frechet_distance(*moments), "swd": sliced_w1(a, b, np.random.default_rng(0))}
+
+    def observables(self, sample: Batch) -> Observables:
+        """Images, and their labels where there are any."""
+        found = {"images": sample.x.numpy()}
+        if sample.condition is not None and not sample.condition.is_floating_point():
+            found["labels"] = sample.condition.numpy()
+        return found
+
+    def metrics(
+        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
+    ) -> dict[str, Measurement]:
+        """Fréchet distance of principal components, sliced W1 of the pixels, W1 of mean intensity and occupancy.
+
+        The Fréchet distance is left out below 200 images.
+        """
+        rng = np.random.default_rng(seed)
+        size = min(len(real["images"]), smallest)
+        if size < 20:
+            raise PartiganError(f"{size} images are too few to compare; give at least 20")
+        a, b = (sample["images"].reshape(len(sample["images"]), -1).astype(float) for sample in (real, fake))
+        along = directions(a.shape[1], 32, np.random.default_rng(0))
+        threshold = OCCUPIED * a.max()
+        found = {
+            "swd": w1(a @ along, b @ along, samples=size, rng=rng),
+            "intensity": w1(a.mean(1), b.mean(1), samples=size, rng=rng),
+            "occupancy": w1((a > threshold).mean(1), (b > threshold).mean(1), samples=size, rng=rng),
+        }
+        if size >= FRECHET_IMAGES:
+            found["frechet"] = fpd(*_components(a, b), rng=rng, normalise=False)
+        return found
+
+    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
+        """Galleries, mean images, pixel values, mean intensity and occupancy, and mean intensity of each class."""
+        from partigan.report.plots import by_class, compare, gallery, images
+
+        shown, made = real["images"], fake["images"]
+        high, (height, width) = float(shown.max()), shown.shape[2:]
+        box, labels = (0.0, float(width), float(height), 0.0), ("column", "row", "mean value")
+        pixels, intensity, occupancy = (
+            (change(shown), change(made))
+            for change in (
+                np.ravel,
+                lambda x: x.mean((1, 2, 3)),
+                lambda x: (x > OCCUPIED * high).mean((1, 2, 3)),
+            )
+        )
+        figures = {
+            "Images": gallery(shown[:, 0], made[:, 0], high),
+            "Mean image": images(shown[:, 0].mean(0)[::-1], made[:, 0].mean(0)[::-1], box, labels),
+            "Pixel values": compare(pixels, "value of a pixel", log=True),
+            "Mean intensity": compare(intensity, "mean of an image"),
+            "Occupancy": compare(occupancy, "share of pixels that are hit"),
+        }
+        if "labels" in real and "labels" in fake:
+            classes = [(sample["labels"], x) for sample, x in zip((real, fake), intensity, strict=True)]
+            figures["Mean intensity of each class"] = by_class(classes[0], classes[1], "mean of an image")
+        return figures
+
+    def provenance(self, path: Path) -> dict[str, Any]:
+        """The attributes of the file."""
+        return file_attributes(path)
+
+
+def _components(real: NDArray[Any], fake: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Both samples ``(images, pixels)`` along the first principal components of the real one, which have width 1."""
+    centre = real.mean(0)
+    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(real, rowvar=False)))
+    kept = slice(-min(COMPONENTS, int((values > 1e-9 * values[-1]).sum())), None)
+    along = vectors[:, kept] / np.sqrt(values[kept])
+    return (real - centre) @ along, (fake - centre) @ along

@@ -1,0 +1,162 @@
+"""Fully connected networks for rows of numbers: generator and critic of tables.
+
+References:
+    I. Goodfellow et al., Generative Adversarial Networks, arXiv:1406.2661 (fully connected players); M. Mirza,
+    S. Osindero, Conditional Generative Adversarial Nets, arXiv:1411.1784 (conditions joined to the input).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import spectral_norm
+
+from partigan.nets.contracts import Critic, CriticOutput, Generator
+
+Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh"]
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": lambda: nn.LeakyReLU(0.2),
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class _Layers(nn.Module):
+    """Hidden layers of one width over an input joined with its condition."""
+
+    def __init__(
+        self,
+        inputs: int,
+        classes: int,
+        conditions: int,
+        width: int,
+        depth: int,
+        activation: str,
+        batch_norm: bool,
+        linear: Callable[[int, int], nn.Module],
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        layers: list[nn.Module] = []
+        for layer in range(depth):
+            layers.append(linear(inputs + classes + conditions if layer == 0 else width, width))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(width))
+            layers.append(_ACTIVATIONS[activation]())
+        self.hidden = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        if condition is not None:
+            if not condition.is_floating_point():
+                condition = functional.one_hot(condition, self.classes).to(x)
+            x = torch.cat((x, condition), dim=1)
+        hidden: Tensor = self.hidden(x)
+        return hidden
+
+
+class TableGenerator(Generator):
+    """Rows from noise, and from a condition where there is one.
+
+    Args:
+        features: numbers in a row.
+        classes: number of class labels, 0 = none.
+        conditions: number of float conditions, 0 = none.
+        latent: dimension of the noise.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        activation: after each of them.
+        batch_norm: batch normalisation of hidden layers.
+
+    Example:
+        >>> generator = TableGenerator(features=2, latent=8)
+        >>> generator(generator.noise(5, None, torch.Generator())).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        features: int = 2,
+        classes: int = 0,
+        conditions: int = 0,
+        latent: int = 16,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = "relu",
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.latent = latent
+        self.body = _Layers(latent, classes, conditions, width, depth, activation, batch_norm, nn.Linear)
+        self.out = nn.Linear(width, features)
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Standard normal, ``(size, latent)``."""
+        return torch.randn(size, self.latent, generator=rng, device=rng.device)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Rows ``(batch, features)``."""
+        rows: Tensor = self.out(self.body(noise, condition))
+        return rows
+
+
+class TableCritic(Critic):
+    """Scores of rows; its features are the last hidden layer.
+
+    Args:
+        features: numbers in a row.
+        classes: number of class labels, 0 = none.
+        conditions: number of float conditions, 0 = none.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        activation: after each of them.
+        batch_norm: batch normalisation of hidden layers; not with gradient penalties.
+        spectral_norm: largest singular value of every layer (T. Miyato et al., arXiv:1802.05957, with 1); more lets
+            the critic be steeper; None = not normalised.
+        outputs: dimension k of the score.
+
+    Example:
+        >>> TableCritic(features=2, outputs=8)(torch.zeros(5, 2)).score.shape
+        torch.Size([5, 8])
+    """
+
+    def __init__(
+        self,
+        features: int = 2,
+        classes: int = 0,
+        conditions: int = 0,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = "leaky_relu",
+        batch_norm: bool = False,
+        spectral_norm: float | None = None,
+        outputs: int = 1,
+    ) -> None:
+        super().__init__()
+        linear = nn.Linear if spectral_norm is None else partial(_Spectral, spectral_norm)
+        self.body = _Layers(features, classes, conditions, width, depth, activation, batch_norm, linear)
+        self.head = linear(width, outputs)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        """Score ``(batch, outputs)`` and last hidden layer ``(batch, width)``."""
+        hidden = self.body(x, condition)
+        return CriticOutput(self.head(hidden), hidden)
+
+
+class _Spectral(nn.Module):
+    """A linear layer of given largest singular value."""
+
+    def __init__(self, largest: float, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.largest = largest
+        self.linear: nn.Module = spectral_norm(nn.Linear(inputs, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.linear(self.largest * x)
+        return y

@@ -1,0 +1,123 @@
+"""Terms that tie samples to their class labels or conditions.
+
+Projection and concatenation are options of networks; here is what adds to a loss.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.nets.contracts import CriticOutput
+from partigan.objectives.losses import weighted_mean
+from partigan.objectives.terms import Term, Turn
+
+
+class AuxiliaryClassifier(Term):
+    """The critic also tells classes apart: real samples' in its own turn, generated ones' in the generator's.
+
+    The paper trains the classifier on generated samples too; here it learns from real ones alone, as later work does.
+
+    References:
+        A. Odena, C. Olah, J. Shlens, Conditional Image Synthesis with Auxiliary Classifier GANs, arXiv:1610.09585,
+        equation 3.
+    """
+
+    def critic(self, turn: Turn) -> Tensor:
+        """Cross-entropy of the classes of real samples."""
+        losses = functional.cross_entropy(self.output(turn, "logits", "real"), self.labels(turn.real), reduction="none")
+        return weighted_mean(losses[:, None], turn.real.weight)
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Cross-entropy of the classes that were asked of generated samples."""
+        return functional.cross_entropy(self.output(turn, "logits"), self.labels(turn.fake))
+
+
+class Contrastive(Term):
+    """Samples of one class are drawn to their class's proxy and to each other, and away from all others (2C loss).
+
+    With h the normalised embedding, a the normalised embedding of a sample's class and t the temperature it is
+
+        - log [ (e^(h_i.a_i/t) + sum_{k != i, y_k = y_i} e^(h_i.h_k/t)) / (e^(h_i.a_i/t) + sum_{k != i} e^(h_i.h_k/t)) ]
+
+    on real samples in the critic's turn, on generated ones in the generator's.
+
+    Args:
+        weight: factor of the term.
+        temperature: t.
+        until: step after which it is switched off; None = never.
+
+    References:
+        M. Kang, J. Park, ContraGAN: Contrastive Learning for Conditional Image Generation,
+        arXiv:2006.12681; the PE-GAN paper prints it without k != i.
+    """
+
+    def __init__(self, weight: float = 1.0, temperature: float = 1.0, until: int | None = None) -> None:
+        super().__init__(weight, until)
+        if temperature <= 0:
+            raise PartiganError(f"temperature = {temperature} of Contrastive; it must be above 0")
+        self.temperature = temperature
+
+    def critic(self, turn: Turn) -> Tensor:
+        """The loss of real samples."""
+        return self._loss(turn, "real", turn.real)
+
+    def generator(self, turn: Turn) -> Tensor:
+        """The loss of generated samples."""
+        return self._loss(turn, "fake", turn.fake)
+
+    def _loss(self, turn: Turn, side: str, sample: Batch) -> Tensor:
+        labels = self.labels(sample)
+        h, a = self.output(turn, "embedding", side), self.output(turn, "proxy", side)
+        proxy = (h * a).sum(1, keepdim=True) / self.temperature
+        others = h @ h.T / self.temperature
+        itself = torch.eye(len(h), dtype=torch.bool, device=h.device)
+        every = torch.cat((proxy, others.masked_fill(itself, -torch.inf)), dim=1)
+        alike = torch.cat((proxy, others.masked_fill(itself | (labels[:, None] != labels), -torch.inf)), dim=1)
+        return (every.logsumexp(1) - alike.logsumexp(1)).mean()
+
+
+class Constraint(Term):
+    """The error that the constrainer, a network that reads conditions off samples, makes on generated ones.
+
+    The constrainer is the system's network of that name and learns from real samples only (`ConstrainerPhase`): a
+    regressor of energy and impact point, or a classifier.
+
+    References:
+        M. Erdmann, L. Geiger, J. Glombitza, D. Schmidt, arXiv:1802.03325, section on constrained generation;
+        M. Erdmann, J. Glombitza, T. Quast, arXiv:1807.01954.
+    """
+
+    def generator(self, turn: Turn) -> Tensor:
+        """The constrainer's loss on generated samples with the conditions that were asked of them."""
+        if "constrainer" not in turn.networks:
+            raise PartiganError("Constraint needs a constrainer; give system.constrainer and its optimiser")
+        return reading_error(turn.networks["constrainer"], turn.fake)
+
+
+def reading_error(constrainer: torch.nn.Module, sample: Batch) -> Tensor:
+    """How well a network reads the condition off a sample: squared error, or cross-entropy of class labels.
+
+    Args:
+        constrainer: called like a critic; its score ``(batch, k)`` is the condition, or the logits of the classes.
+        sample: samples with conditions.
+
+    Raises:
+        PartiganError: there are no conditions, or the network's answer has not their shape.
+    """
+    condition = sample.condition
+    if condition is None:
+        raise PartiganError("a constrainer reads conditions off samples, and the data have none; remove it")
+    output: CriticOutput = constrainer(sample.x, None, sample.mask)
+    if not condition.is_floating_point():
+        return weighted_mean(
+            functional.cross_entropy(output.score, condition, reduction="none")[:, None], sample.weight
+        )
+    if output.score.shape != condition.shape:
+        raise PartiganError(
+            f"the constrainer gives {output.score.shape[1]} numbers for the {condition.shape[1]} of a condition"
+        )
+    return weighted_mean((output.score - condition).square(), sample.weight)

@@ -1,0 +1,210 @@
+"""Toys: distributions of which everything is known, to see what an objective does.
+
+References:
+    J. Glombitza, M. Erdmann, lecture on Wasserstein GANs (divergences of disjoint distributions); A. Maevskiy,
+    lecture on GANs, 2021 (two peaks, the optimal discriminator); M. Arjovsky, S. Chintala, L. Bottou,
+    arXiv:1701.07875, example 1 (parallel lines); L. Metz et al., arXiv:1611.02163, section 3.1 (ring of 8 Gaussians);
+    A. Srivastava et al., VEEGAN, arXiv:1705.07761, section 5.1 (grid of 25 Gaussians, modes within 3 sigma).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.special import rel_entr
+
+from partigan import __version__
+from partigan.data.batch import Batch
+from partigan.data.samples import write_samples
+from partigan.errors import PartiganError
+from partigan.files import refuse_existing
+from partigan.metrics.measurement import comparable, table
+from partigan.randomness import check_seed
+
+Floats = NDArray[np.float64]
+ToyName = Literal["two-peaks", "ring", "grid", "swiss-roll"]
+SHARE = 0.1  # of the samples that a mode should have: with fewer it is not covered
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A distribution of rows.
+
+    Attributes:
+        features: names of the columns.
+        draw: gives rows ``(n, features)``.
+        modes: centres of its Gaussians, ``(modes, features)``; empty where there are none.
+        sigma: standard deviation of each of them, ``(modes,)``.
+        shares: of the samples in each of them, ``(modes,)``.
+    """
+
+    features: tuple[str, ...]
+    draw: Callable[[int, np.random.Generator], Floats]
+    modes: Floats
+    sigma: Floats
+    shares: Floats
+
+
+def _gaussians(modes: ArrayLike, sigma: ArrayLike, shares: ArrayLike | None = None) -> Toy:
+    centres = table(modes, "toy")
+    widths = np.broadcast_to(np.asarray(sigma, float), len(centres))
+    parts = np.full(len(centres), 1 / len(centres)) if shares is None else np.asarray(shares, float)
+
+    def draw(size: int, rng: np.random.Generator) -> Floats:
+        mode = rng.choice(len(centres), size, p=parts)
+        return np.asarray(centres[mode] + widths[mode, None] * rng.standard_normal((size, centres.shape[1])))
+
+    return Toy(("x", "y")[: centres.shape[1]], draw, centres, widths, parts)
+
+
+def _swiss_roll(size: int, rng: np.random.Generator) -> Floats:
+    angle = 1.5 * np.pi * (1 + 2 * rng.random(size))
+    roll = np.stack((angle * np.cos(angle), angle * np.sin(angle)), axis=1) / 10
+    return np.asarray(roll + 0.02 * rng.standard_normal(roll.shape))
+
+
+_ANGLES = 2 * np.pi * np.arange(8) / 8
+TOYS: dict[str, Toy] = {
+    "two-peaks": _gaussians([[5.0], [-4.0]], [0.8, 1.0], [0.7, 0.3]),
+    "ring": _gaussians(2 * np.stack((np.cos(_ANGLES), np.sin(_ANGLES)), axis=1), 0.02),
+    "grid": _gaussians([[x, y] for x in range(-4, 5, 2) for y in range(-4, 5, 2)], 0.05),
+    "swiss-roll": Toy(("x", "y"), _swiss_roll, np.zeros((0, 2)), np.zeros(0), np.zeros(0)),
+}
+
+
+def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: bool = False) -> Path:
+    """Draw a toy and write it as a table.
+
+    Args:
+        name: two-peaks, ring (8 Gaussians), grid (25 Gaussians) or swiss-roll.
+        n: number of rows.
+        out: file to make.
+        seed: makes the file reproducible.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        PartiganError: an existing output, or no such toy.
+    """
+    if name not in TOYS:
+        raise PartiganError(f"unknown toy {name!r}; there are {', '.join(TOYS)}")
+    if n < 1:
+        raise PartiganError(f"n = {n}; at least one row is needed")
+    check_seed(seed)
+    refuse_existing(out, overwrite)
+    rows = TOYS[name].draw(n, np.random.default_rng(seed)).astype(np.float32)
+    attributes = {"simulated": f"toy {name}", "seed": seed, "n": n, "partigan_version": __version__}
+    write_samples(out, "rows", [Batch(torch.from_numpy(rows))], attributes, TOYS[name].features)
+    return Path(out)
+
+
+def simulate_digits(out: Path, seed: int = 1, overwrite: bool = False) -> Path:
+    """Write scikit-learn's 1,797 handwritten digits as images of 8 x 8 pixels from 0 to 1, with their labels.
+
+    Args:
+        out: file to make.
+        seed: of the order, which decides the splits.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    References:
+        E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (1998).
+    """
+    from sklearn.datasets import load_digits
+
+    check_seed(seed)
+    refuse_existing(out, overwrite)
+    digits = load_digits()
+    order = np.random.default_rng(seed).permutation(len(digits.target))
+    images = torch.from_numpy(digits.images[order, None].astype(np.float32) / 16)
+    labels = torch.from_numpy(digits.target[order].astype(np.int64))
+    attributes = {"simulated": "scikit-learn's digits", "seed": seed, "partigan_version": __version__}
+    write_samples(out, "images", [Batch(images, condition=labels)], attributes)
+    return Path(out)
+
+
+def covered_modes(toy: Toy, rows: ArrayLike) -> tuple[int, float]:
+    """How many modes of a toy a sample covers, and how much of it lies in modes.
+
+    A row lies in its nearest mode if it is within three standard deviations of it (VEEGAN, arXiv:1705.07761, section
+    5.1). There, one such row in 2,500 is enough to cover a mode; on the grid that much is reached by uniform noise, so
+    that here a mode is covered if at least a tenth of the rows that it should have lie in it.
+
+    Args:
+        toy: a toy with modes.
+        rows: ``(n, features)``.
+
+    Returns:
+        The number of modes and the share of rows.
+    """
+    sample = table(rows, "generated")
+    distances = np.linalg.norm(sample[:, None] - toy.modes, axis=2)
+    nearest = distances.argmin(1)
+    inside = distances[np.arange(len(sample)), nearest] <= 3 * toy.sigma[nearest]
+    counts = np.bincount(nearest[inside], minlength=len(toy.modes))
+    return int((counts >= SHARE * toy.shares * len(sample)).sum()), float(inside.mean())
+
+
+def w2(a: ArrayLike, b: ArrayLike) -> float:
+    """Exact Wasserstein-2 distance of two samples of one size, by optimal assignment.
+
+    Args:
+        a: ``(n, features)``.
+        b: ``(n, features)``; the time grows with n^3, 1,000 rows take some 0.1 s.
+    """
+    first, second = table(a, "first"), table(b, "second")
+    comparable(first, second, 1)
+    if len(first) != len(second):
+        raise PartiganError(f"the samples have {len(first)} and {len(second)} rows; give as many of both")
+    cost = np.square(first[:, None] - second).sum(2)
+    return float(np.sqrt(cost[linear_sum_assignment(cost)].mean()))
+
+
+def divergences_of_lines(theta: float) -> dict[str, float]:
+    """Divergences between the uniform distributions on two parallel lines at a distance ``|theta|``.
+
+    Returns:
+        ``kl`` (infinite unless theta = 0), ``js`` = log 2 in the lectures' normalisation
+        JS = (KL(P|M) + KL(Q|M)) / 2, and ``w1`` = ``|theta|``.
+
+    References:
+        arXiv:1701.07875, example 1.
+    """
+    apart = theta != 0
+    return {"kl": math.inf if apart else 0.0, "js": math.log(2) if apart else 0.0, "w1": abs(theta)}
+
+
+def estimated_divergences(a: ArrayLike, b: ArrayLike, bins: int = 20) -> dict[str, float]:
+    """The same of two samples ``(n, 2)``: KL and JS from common histograms, W1 by optimal assignment."""
+    first, second = table(a, "first"), table(b, "second")
+    edges = [np.histogram_bin_edges(column, bins) for column in np.concatenate((first, second)).T]
+    p, q = (np.histogramdd(sample, edges)[0] / len(sample) for sample in (first, second))
+    middle = (p + q) / 2
+    cost = np.linalg.norm(first[:, None] - second, axis=2)
+    return {
+        "kl": float(rel_entr(p, q).sum()),
+        "js": float((rel_entr(p, middle) + rel_entr(q, middle)).sum() / 2),
+        "w1": float(cost[linear_sum_assignment(cost)].mean()),
+    }
+
+
+def optimal_discriminator(p: ArrayLike, q: ArrayLike) -> Floats:
+    """The discriminator that tells samples of density ``p`` from those of ``q`` best: p / (p + q).
+
+    References:
+        arXiv:1406.2661, proposition 1.
+    """
+    p, q = np.asarray(p, float), np.asarray(q, float)
+    return np.asarray(p / (p + q))
