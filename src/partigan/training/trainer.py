@@ -278,11 +278,12 @@ class _Players:
         tick = Tick(step, self._rng(seed, turn), done)
         batch = loader.batch(turn).to(self.fabric.device)
         label = "+".join(phase.update)
-        losses = self._losses(phase, batch, tick)
-        for name, value in losses.items():
-            if not torch.isfinite(value):
-                raise _not_finite(step, f"{name} of the {label} is {value.item()}")
-        self.fabric.backward(torch.stack(list(losses.values())).sum())
+        with self._others_fixed(phase):
+            losses = self._losses(phase, batch, tick)
+            for name, value in losses.items():
+                if not torch.isfinite(value):
+                    raise _not_finite(step, f"{name} of the {label} is {value.item()}")
+            self.fabric.backward(torch.stack(list(losses.values())).sum())
         if self.fabric.world_size > 1:
             self._average(parameters)
         norm = self.fabric.clip_gradients(
@@ -290,10 +291,10 @@ class _Players:
         )
         assert norm is not None
         if not torch.isfinite(norm) and not self.scaled:
-            again = self._losses(phase, batch, Tick(step, self._rng(seed, turn), done))
-            raise _not_finite(
-                step, f"the gradient of {self._culprits(again, parameters)} of the {label} is {norm.item()}"
-            )
+            with self._others_fixed(phase):
+                again = self._losses(phase, batch, Tick(step, self._rng(seed, turn), done))
+                culprits = self._culprits(again, parameters)
+            raise _not_finite(step, f"the gradient of {culprits} of the {label} is {norm.item()}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         phase.after_step(self.networks)
@@ -316,13 +317,18 @@ class _Players:
             getattr(torch, self.fabric.device.type).manual_seed(rng.initial_seed())
         return rng
 
-    def _losses(self, phase: Phase, batch: Batch, tick: Tick) -> dict[str, Tensor]:
-        """The parts of a phase's loss, with the networks that it does not update held fixed."""
+    @contextmanager
+    def _others_fixed(self, phase: Phase) -> Iterator[None]:
+        """Hold fixed the networks that a phase does not update, backward pass included: it may do a part again."""
         with ExitStack() as stack:
             for name, network in self.networks.items():
                 if name not in phase.update:
                     stack.enter_context(_frozen(network))
-            stack.enter_context(self.fabric.autocast())
+            yield
+
+    def _losses(self, phase: Phase, batch: Batch, tick: Tick) -> dict[str, Tensor]:
+        """The parts of a phase's loss."""
+        with self.fabric.autocast():
             return phase.losses(self.networks, batch, tick)
 
     @staticmethod
