@@ -7,7 +7,6 @@ References:
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import dataset, open_hdf5, stored_rows, text, write_chunks
 from partigan.errors import PartiganError
-from partigan.files import assure_room, atomic
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
 JET_FEATURES = ("pt", "eta", "mass", "num_particles")
-SPLITS = {"train": (0.0, 0.70), "valid": (0.70, 0.85), "test": (0.85, 1.0), "all": (0.0, 1.0)}
-
-ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
+LAYOUT = "jets are read from the JetNet layout"
 
 Floats = NDArray[np.float32]
 
@@ -53,14 +50,6 @@ class JetTable(NamedTuple):
         )
 
 
-def split_rows(jets: int, split: str) -> tuple[int, int]:
-    """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order."""
-    if split not in SPLITS:
-        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    first, last = SPLITS[split]
-    return round(first * jets), round(last * jets)
-
-
 def read_jets(path: str | Path, split: str = "all") -> JetTable:
     """Read jets from a file in the JetNet layout and check every one of them.
 
@@ -85,7 +74,7 @@ def read_jets(path: str | Path, split: str = "all") -> JetTable:
         if len(particle_set) == 0:
             raise PartiganError(f"{path}: particle_features holds no jets; simulate or fetch some")
         attributes = dict(file.attrs)
-        first, last = _rows(attributes, len(particle_set), split, path)
+        first, last = stored_rows(attributes, len(particle_set), split, path, "jets")
         try:
             particles = np.asarray(particle_set[first:last], dtype=np.float32)
             jets = np.asarray(jet_set[first:last], dtype=np.float32)
@@ -101,59 +90,23 @@ def read_jets(path: str | Path, split: str = "all") -> JetTable:
 
 
 def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        raise PartiganError(f"{path} does not exist")
-    if path.is_dir() or not h5py.is_hdf5(path):
-        raise PartiganError(f"{path} is not an HDF5 file; jets are read from the JetNet layout (see docs/jets.md)")
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
+    return open_hdf5(path, f"{LAYOUT} (see docs/jets.md)")
 
 
 def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], dimensions: int) -> h5py.Dataset:
-    if name not in file:
-        raise PartiganError(
-            f"{path}: no dataset {name!r} (it has {', '.join(file) or 'none'}); "
-            "jets are read from the JetNet layout, particle_features and jet_features"
-        )
-    dataset = file[name]
-    if not isinstance(dataset, h5py.Dataset):
-        raise PartiganError(f"{path}: {name} is a group, not a dataset; jets are read from the JetNet layout")
-    named = dataset.attrs.get("features")
-    if named is not None and (names := tuple(_text(value) for value in np.atleast_1d(named))) != features:
+    found = dataset(file, path, name, f"{LAYOUT}, particle_features and jet_features")
+    named = found.attrs.get("features")
+    if named is not None and (names := tuple(text(value) for value in np.atleast_1d(named))) != features:
         raise PartiganError(
             f"{path}: {name} has the features {', '.join(names)}; "
             f"needed are {', '.join(features)}, in this order: reorder the last axis"
         )
-    if len(dataset.shape) != dimensions or dataset.shape[-1] != len(features) or dataset.dtype.kind not in "fiu":
+    if len(found.shape) != dimensions or found.shape[-1] != len(features) or found.dtype.kind not in "fiu":
         expected = ("(jets, particles, 4)", "(jets, 4)")[dimensions == 2]
         raise PartiganError(
-            f"{path}: {name} is {dataset.dtype}{list(dataset.shape)}, not float {expected} = {', '.join(features)}"
+            f"{path}: {name} is {found.dtype}{list(found.shape)}, not float {expected} = {', '.join(features)}"
         )
-    return dataset
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _rows(attributes: dict[str, Any], jets: int, split: str, path: Path) -> tuple[int, int]:
-    ranges = {}
-    for name in SPLITS:
-        if (rows := attributes.get(f"split_{name}")) is None:
-            continue
-        stored = np.asarray(rows)
-        if stored.shape != (2,) or stored.dtype.kind not in "iu":
-            raise PartiganError(f"{path}: the attribute split_{name} is {stored}, not a first and one-past-last row")
-        ranges[name] = int(stored[0]), int(stored[1])
-    for one, two in itertools.combinations(ranges, 2):
-        if max(ranges[one][0], ranges[two][0]) < min(ranges[one][1], ranges[two][1]):
-            raise PartiganError(f"{path}: the splits {one} {ranges[one]} and {two} {ranges[two]} share jets")
-    first, last = ranges.get(split) or split_rows(jets, split)
-    if not 0 <= first < last <= jets:
-        raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {jets}, which holds no jets")
-    return first, last
+    return found
 
 
 def _checked(particles: Floats, path: Path, first_row: int) -> Floats:
@@ -196,26 +149,8 @@ def write_jets(path: str | Path, chunks: Iterable[tuple[Floats, Floats]], attrib
     Raises:
         PartiganError: the disk is full or the place cannot be written; nothing is left behind.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
-        file.attrs.update(attributes)
-        for particles, jets in chunks:
-            file.flush()
-            assure_room(temporary, particles.nbytes + jets.nbytes + ROOM)
-            for name, rows, features in (
-                ("particle_features", particles, PARTICLE_FEATURES),
-                ("jet_features", jets, JET_FEATURES),
-            ):
-                if name not in file:
-                    file.create_dataset(
-                        name,
-                        shape=(0, *rows.shape[1:]),
-                        maxshape=(None, *rows.shape[1:]),
-                        chunks=(1000, *rows.shape[1:]),
-                        dtype="float32",
-                    ).attrs["features"] = features
-                dataset = file[name]
-                dataset.resize(len(dataset) + len(rows), axis=0)
-                dataset[-len(rows) :] = rows
+    tables = ({"particle_features": particles, "jet_features": jets} for particles, jets in chunks)
+    write_chunks(path, tables, attributes, {"particle_features": PARTICLE_FEATURES, "jet_features": JET_FEATURES})
 
 
 def attributes(path: str | Path) -> dict[str, Any]:
