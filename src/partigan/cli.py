@@ -110,6 +110,13 @@ def _simulate_jets(parser: ArgumentParser) -> Run:
     return lambda options: simulate_jets(**vars(options))
 
 
+def _simulate_pxd(parser: ArgumentParser) -> Run:
+    from partigan.simulate.pxd import simulate_pxd
+
+    _options(parser, simulate_pxd)
+    return lambda options: simulate_pxd(**vars(options))
+
+
 def _train(parser: ArgumentParser) -> Run:
     from partigan.config import add_training_options, plain
     from partigan.training.train import run_training, train
@@ -182,7 +189,10 @@ _Commands = dict[str, tuple[str, Any]]
 _COMMANDS: _Commands = {
     "simulate": (
         "make training data with real generators",
-        {"jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets)},
+        {
+            "jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets),
+            "pxd": ("background hitmaps of the pixel vertex detector of Belle II", _simulate_pxd),
+        },
     ),
     "train": ("train a system of the literature, or one of your own", _train),
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
