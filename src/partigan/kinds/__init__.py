@@ -8,9 +8,10 @@ from partigan.kinds.kind import Kind
 
 def kind_named(name: str) -> Kind:
     """A kind of data by its name."""
+    from partigan.kinds.hitmaps import PXD, PXDCrops
     from partigan.kinds.jets import Jets
 
-    kinds = {kind.name: kind for kind in (Jets,)}
+    kinds = {kind.name: kind for kind in (Jets, PXD, PXDCrops)}
     if name not in kinds:
         raise PartiganError(f"unknown kind of data {name!r}; there are {', '.join(kinds)}")
     return kinds[name]()

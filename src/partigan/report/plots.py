@@ -70,13 +70,23 @@ def _edges(real: Values, bins: int, integer: bool) -> Values:
     return np.linspace(max(low - margin, 0.0) if real.min() >= 0 else low - margin, high + margin, bins + 1)
 
 
-def images(real: Values, fake: Values, extent: tuple[float, float, float, float]) -> Figure:
+def images(
+    real: Values,
+    fake: Values,
+    extent: tuple[float, float, float, float],
+    labels: tuple[str, str, str] = (
+        r"$\eta^{\mathrm{rel}}$",
+        r"$\phi^{\mathrm{rel}}$",
+        r"mean $p_T^{\mathrm{rel}}$ in a pixel",
+    ),
+) -> Figure:
     """Mean images side by side, on one logarithmic colour scale.
 
     Args:
         real: ``(rows, columns)``.
         fake: ``(rows, columns)``.
-        extent: left, right, bottom and top of the image in eta_rel and phi_rel.
+        extent: left, right, bottom and top of the image.
+        labels: of the axes and of the colours.
     """
     positive = real[real > 0]
     norm = LogNorm(float(np.quantile(positive, 0.05)), float(positive.max())) if len(positive) else None
@@ -91,11 +101,54 @@ def images(real: Values, fake: Values, extent: tuple[float, float, float, float]
                 extent=extent,
                 norm=norm,
                 cmap=colours,
-                aspect="equal",
+                aspect="equal" if abs(extent[1] - extent[0]) == abs(extent[3] - extent[2]) else "auto",
             )
-            axis.set(title=title, xlabel=r"$\eta^{\mathrm{rel}}$", xticks=np.linspace(*extent[:2], 5))
-        axes[0].set_ylabel(r"$\phi^{\mathrm{rel}}$")
-        figure.colorbar(shown, ax=axes, label=r"mean $p_T^{\mathrm{rel}}$ in a pixel")
+            axis.set(title=title, xlabel=labels[0], xticks=np.linspace(*extent[:2], 5))
+        axes[0].set_ylabel(labels[1])
+        figure.colorbar(shown, ax=axes, label=labels[2])
+    return figure
+
+
+def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure:
+    """The first images of two samples side by side, on one grey scale from 0.
+
+    Args:
+        real: ``(n, height, width)``.
+        fake: ``(m, height, width)``.
+        high: value shown in black.
+        columns: images in a row of each side, and rows.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 4.6), layout="constrained")
+        for axis, sample, title in zip(figure.subplots(1, 2), (real, fake), ("real", "generated"), strict=True):
+            height, width = sample.shape[1:]
+            shown = np.zeros((columns**2, height, width))
+            shown[: len(sample)] = sample[: columns**2]
+            mosaic = shown.reshape(columns, columns, height, width).swapaxes(1, 2)
+            axis.imshow(mosaic.reshape(columns * height, columns * width), cmap="Greys", vmin=0, vmax=high)
+            axis.set(title=title, xticks=[], yticks=[])
+    return figure
+
+
+def by_class(real: tuple[Values, Values], fake: tuple[Values, Values], label: str) -> Figure:
+    """Mean of a quantity in each class, with its error.
+
+    Args:
+        real: class labels ``(n,)`` and values ``(n,)``.
+        fake: the same of the generated sample.
+        label: of the quantity.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        axis = figure.subplots()
+        samples = ((real, REAL, "real", -0.1), (fake, FAKE, "generated", 0.1))
+        for (classes, values), colour, name, shift in samples:
+            groups = {c: values[classes == c] for c in np.unique(classes)}
+            means = [group.mean() for group in groups.values()]
+            errors = [group.std() / max(len(group) - 1, 1) ** 0.5 for group in groups.values()]
+            axis.errorbar(np.array(list(groups)) + shift, means, errors, fmt="o", ms=4, color=colour, label=name)
+        axis.set(xlabel="class", ylabel=label)
+        axis.legend()
     return figure
 
 
@@ -103,10 +156,10 @@ def training_curves(log: list[dict[str, Any]]) -> Figure:
     """Losses, and validation metrics, against the training step.
 
     Args:
-        log: lines of ``metrics.jsonl``.
+        log: lines of ``metrics.jsonl``; losses have one slash in their name, monitors two, validation metrics none.
     """
     names = list(dict.fromkeys(name for line in log for name in line if name != "step"))
-    groups = [[name for name in names if ("/" in name) == is_loss] for is_loss in (True, False)]
+    groups = [[name for name in names if name.count("/") == slashes] for slashes in (1, 0)]
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.6, 3.6), layout="constrained")
         for axis, group, title in zip(figure.subplots(1, 2), groups, ("losses", "validation"), strict=True):
