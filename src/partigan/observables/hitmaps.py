@@ -77,7 +77,7 @@ def clusters(image: ArrayLike, u: ArrayLike, v: ArrayLike, charge: ArrayLike) ->
         charge: ``(hits,)`` above 0.
     """
     i, x, y, q = (np.asarray(column, np.int64) for column in (image, u, v, charge))
-    found, label = _connected(i, x, y)
+    found, label = connected(i, x, y)
     first, size = np.full(found, len(i)), np.bincount(label, minlength=found)
     np.minimum.at(first, label, np.arange(len(i)))
     total = np.bincount(label, q, minlength=found)
@@ -94,8 +94,8 @@ def clusters(image: ArrayLike, u: ArrayLike, v: ArrayLike, charge: ArrayLike) ->
     return Clusters(*(column[order] for column in columns))
 
 
-def _connected(image: Ints, u: Ints, v: Ints) -> tuple[int, Ints]:
-    """Number of clusters, and the cluster of each hit."""
+def connected(image: Ints, u: Ints, v: Ints) -> tuple[int, Ints]:
+    """Number of clusters, and the cluster ``(hits,)`` of each hit."""
     one, two = [], []
     for du, dv in ((0, 1), (1, -1), (1, 0), (1, 1)):
         a, b = _pairs(image, u, v, du, dv)

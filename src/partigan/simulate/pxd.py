@@ -92,7 +92,7 @@ class Parameters:
     modulation: float = 0.3
     synchrotron_energy: tuple[float, float] = (4.0, 14.0)
     synchrotron_z: tuple[float, float] = (10.0, 25.0)
-    synchrotron_phi: float = 1.0
+    synchrotron_phi: float = 2.0
     compton_energy: tuple[float, float] = (10.0, 120.0)
     compton_power: float = 1.0
     compton_range: float = 0.05
@@ -356,6 +356,8 @@ def weights(p: Parameters, rates: Rates) -> Floats:
         "synchrotron": np.exp(-0.5 * (phi / p.synchrotron_phi) ** 2) * spot,
         "compton": np.ones(len(SENSORS)),
     }
+    for shape in shapes.values():
+        shape /= (np.bincount(LAYER_OF, shape) / np.bincount(LAYER_OF).clip(1))[LAYER_OF]
     shares = np.stack([np.array(rates.shares[source])[LAYER_OF - 1] * shapes[source] for source in SOURCES])
     return np.asarray(shares / shares.sum(0))
 
