@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,7 +242,7 @@ def reconstruct(tracks: Signal, background: Hitmaps | None, detector: Detector |
     return Reconstruction(across[:, 0], along[:, 0], attached, wrong, good, tracks.ghost, event)
 
 
-def _fit(design: Floats, residual: Floats, covariance: Floats) -> tuple[Floats, Floats]:
+def _fit(design: Floats, residual: Floats, covariance: Floats) -> tuple[NDArray[Any], NDArray[Any]]:
     """Parameters ``(tracks, parameters)`` of generalised least squares, and chi^2."""
     weight = np.linalg.inv(covariance)
     left = design.swapaxes(1, 2) @ weight
