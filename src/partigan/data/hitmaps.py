@@ -445,8 +445,8 @@ class LogIntensity(Transform):
     def forward(self, sample: Batch) -> Batch:
         """ADU to the log intensity, padded."""
         charge = padded(sample.x.float())
-        noise = torch.rand(charge.shape, generator=rng_for("dequantisation", self.seed)) * self.noise
-        return replace(sample, x=torch.log1p(charge + noise) * (2 / log(MAXIMUM + 1)) - 1)
+        noise = torch.rand(charge.shape, generator=rng_for("dequantisation", self.seed)).mul_(self.noise)
+        return replace(sample, x=noise.add_(charge).log1p_().mul_(2 / log(MAXIMUM + 1)).sub_(1))
 
     def inverse(self, sample: Batch) -> Batch:
         """Log intensity to whole ADU, without what is below the threshold, and without the padding."""

@@ -315,9 +315,10 @@ class _Sky(NamedTuple):
             dz = (tracks.v[track, layer] - self.v[which]) * np.sign(outer[track])
             residuals = np.stack([du * np.cos(angle[track]), dz - tracks.slope[track] * du * np.sin(angle[track])])
             distance = ((residuals - expected[:, track]) ** 2 / variance[:, track]).sum(0)
-            order = np.lexsort((distance, track))
-            found, best = np.unique(track[order], return_index=True)
-            chi2[found], there[:, found] = distance[order[best]], residuals[:, order[best]]
+            some = number > 0
+            least = np.minimum.reduceat(distance, (np.cumsum(number) - number)[some]) if some.any() else distance
+            best = np.flatnonzero(distance == np.repeat(least, number[some]))
+            chi2[track[best]], there[:, track[best]] = distance[best], residuals[:, best]
         return chi2, there
 
 
