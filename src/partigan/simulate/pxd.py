@@ -68,8 +68,7 @@ class Parameters:
         synchrotron_energy: range of photon energies, keV, flat.
         synchrotron_z: mean and width of the spot along z, mm; a choice.
         synchrotron_phi: width of the spot in phi around phi = 0, rad; a choice.
-        compton_energy: range of electron energies, keV.
-        compton_power: of the spectrum dN/dE ~ E^-power; a choice.
+        compton_energy: range of electron energies, keV, flat in the logarithm; a choice.
         compton_range: range of electrons of 100 keV, mm, growing as E^1.75.
         bichsel: a and b of the most probable loss x (a + b ln x) in eV, x in um.
         landau_width: scale of the Landau distribution for 75 um, keV.
@@ -94,7 +93,6 @@ class Parameters:
     synchrotron_z: tuple[float, float] = (10.0, 25.0)
     synchrotron_phi: float = 2.0
     compton_energy: tuple[float, float] = (10.0, 120.0)
-    compton_power: float = 1.0
     compton_range: float = 0.05
     bichsel: tuple[float, float] = (100.6, 35.35)
     landau_width: float = 1.34
@@ -240,11 +238,7 @@ def compton(sensor: Ints, p: Parameters, rng: np.random.Generator) -> Deposits:
     """Soft electrons that stop in the silicon, in a few points along their range."""
     size = len(sensor)
     low, high = p.compton_energy
-    if p.compton_power == 1:
-        energy = low * (high / low) ** rng.random(size)
-    else:
-        power = 1 - p.compton_power
-        energy = (low**power + (high**power - low**power) * rng.random(size)) ** (1 / power)
+    energy = low * (high / low) ** rng.random(size)
     reach = p.compton_range * (energy / 100) ** 1.75
     u, v = _anywhere(sensor, rng)
     direction, cosine = 2 * np.pi * rng.random(size), rng.random(size)
@@ -276,9 +270,8 @@ def lose(tracks: Tracks, p: Parameters, rng: np.random.Generator) -> Deposits:
     even = np.minimum(loss, mode)
     energy = np.repeat(even[:, None] / p.steps, p.steps, axis=1)
     energy[np.arange(len(track)), rng.integers(0, p.steps, len(track))] += loss - even
-    along = (place[:, None] + (np.arange(p.steps) + 0.5) / p.steps) * length[:, None] - tracks.length[track][
-        :, None
-    ] / 2
+    part = place[:, None] + (np.arange(p.steps) + 0.5) / p.steps
+    along = part * length[:, None] - tracks.length[track][:, None] / 2  # from the middle of the path
     return Deposits(
         np.repeat(tracks.sensor[track], p.steps),
         (tracks.u[track][:, None] + along * tracks.u_slope[track][:, None]).ravel(),
@@ -289,7 +282,7 @@ def lose(tracks: Tracks, p: Parameters, rng: np.random.Generator) -> Deposits:
 
 @cache
 def _landau_table() -> tuple[Floats, Floats]:
-    """Quantiles of the Landau distribution; beyond the last one it falls as 1/x^2."""
+    """Quantiles of the Landau distribution, whose highest 10^-4 are cut: its mean is infinite."""
     quantiles = np.concatenate([np.linspace(0, 0.99, 2000)[1:], 1 - np.geomspace(0.01, 1e-4, 400)[1:]])
     return quantiles, landau.ppf(quantiles)
 
@@ -346,7 +339,7 @@ def digitise(pixels: Ints, electrons: Floats, p: Parameters, rng: np.random.Gene
 
 def weights(p: Parameters, rates: Rates) -> Floats:
     """``(4, 40)``: shares of the sources in the clusters of each sensor."""
-    phi = np.abs((_PHI + np.pi) % (2 * np.pi) - np.pi)
+    phi = (_PHI + np.pi) % (2 * np.pi) - np.pi
     mean, width = p.synchrotron_z
     ends = (_OUTER, _OUTER - np.sign(_OUTER) * _LENGTH)
     spot = np.abs(np.subtract(*(ndtr((end - mean) / width) for end in ends)))
