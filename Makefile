@@ -8,7 +8,7 @@ DEMO := demo
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet -e '.[simulate,dev]'
+	$(BIN)/pip install --quiet -e '.[simulate,root,dev]'
 	touch $@
 
 demo: .venv/ready

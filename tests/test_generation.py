@@ -47,7 +47,7 @@ def test_generated_files_are_jetnet_files(run: Run, tmp_path: Path) -> None:
 
 
 def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "CHUNK", 100)
+    monkeypatch.setattr(Jets, "chunk", 100)
     whole = generate(run.path, 350, tmp_path / "whole.h5", seed=4, threads=1)
     drawn: list[int] = []
     real = Sampler.sample

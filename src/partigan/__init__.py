@@ -1,6 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
-The same functions as on the command line: `simulate_jets`, `train`, `fit_classifier`, `load`, `generate`, `evaluate`.
+The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `train`, `fit_classifier`, `load`,
+`generate`, `evaluate`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from partigan.evaluation import evaluate as evaluate
     from partigan.generation import generate as generate
     from partigan.simulate.jets import simulate_jets as simulate_jets
+    from partigan.simulate.pxd import simulate_pxd as simulate_pxd
     from partigan.training.classification import fit_classifier as fit_classifier
     from partigan.training.train import load as load
     from partigan.training.train import train as train
@@ -26,9 +28,19 @@ _HOME = {
     "generate": "partigan.generation",
     "load": "partigan.training.train",
     "simulate_jets": "partigan.simulate.jets",
+    "simulate_pxd": "partigan.simulate.pxd",
     "train": "partigan.training.train",
 }
-__all__ = ["PartiganError", "evaluate", "fit_classifier", "generate", "load", "simulate_jets", "train"]
+__all__ = [
+    "PartiganError",
+    "evaluate",
+    "fit_classifier",
+    "generate",
+    "load",
+    "simulate_jets",
+    "simulate_pxd",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -110,6 +110,13 @@ def _simulate_jets(parser: ArgumentParser) -> Run:
     return lambda options: simulate_jets(**vars(options))
 
 
+def _simulate_pxd(parser: ArgumentParser) -> Run:
+    from partigan.simulate.pxd import simulate_pxd
+
+    _options(parser, simulate_pxd)
+    return lambda options: simulate_pxd(**vars(options))
+
+
 def _simulate_toy(parser: ArgumentParser) -> Run:
     from partigan.toys import simulate_toy
 
@@ -236,6 +243,7 @@ _COMMANDS: _Commands = {
         "make training data with real generators",
         {
             "jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets),
+            "pxd": ("background hitmaps of the pixel vertex detector of Belle II", _simulate_pxd),
             "toy": ("a toy distribution, as a table", _simulate_toy),
             "digits": ("scikit-learn's handwritten digits, as images", _simulate_digits),
         },

@@ -14,8 +14,6 @@ from partigan.randomness import check_seed
 from partigan.run import Run
 from partigan.training.train import load, set_threads
 
-CHUNK = 20_000
-
 
 def generate(
     run: str | Path,
@@ -75,7 +73,8 @@ def generate(
         "training_data_sha256": manifest["data"]["sha256"],
         "generator_sha256": sha256(Run(run).weights),
     }
-    sizes = [min(CHUNK, n - first) for first in range(0, n, CHUNK)]
+    chunk_size = sampler.kind.chunk
+    sizes = [min(chunk_size, n - first) for first in range(0, n, chunk_size)]
     job = {**attributes, "conditions": sampler.conditions}
     parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
     if parts.merged:

@@ -13,7 +13,7 @@ from partigan.kinds.kind import Kind
 from partigan.nets.contracts import Generator
 from partigan.randomness import rng_for
 
-GROUP_VALUES = 2**14  # particles (or rows) in a group: what a block works on stays in the cache
+GROUP_VALUES = 2**14  # particles in a group: what a block works on stays in the cache
 
 
 class Sampler:
@@ -52,7 +52,7 @@ class Sampler:
         """Samples with given conditions and masks, in the normalised space."""
         device = next(self.generator.parameters()).device
         if mask is None:
-            groups = list(torch.split(torch.arange(size), GROUP_VALUES // 16))
+            groups = list(torch.split(torch.arange(size), self.kind.group))
         else:
             multiplicity = mask.sum(1)
             order = multiplicity.argsort(stable=True)

@@ -97,6 +97,8 @@ def write_chunks(
     chunks: Iterable[Mapping[str, NDArray[Any]]],
     attributes: Mapping[str, Any],
     features: Mapping[str, Iterable[str]],
+    rows: int = 1000,
+    **storage: Any,
 ) -> None:
     """Write datasets chunk by chunk and atomically.
 
@@ -105,6 +107,8 @@ def write_chunks(
         chunks: rows of every dataset, by name.
         attributes: of the file.
         features: names of the last axis of a dataset, written as its attribute.
+        rows: in a block of HDF5.
+        storage: further options of datasets, such as ``compression``.
 
     Raises:
         PartiganError: the disk is full or the place cannot be written; nothing is left behind.
@@ -113,17 +117,19 @@ def write_chunks(
         file.attrs.update(attributes)
         for chunk in chunks:
             file.flush()
-            assure_room(temporary, sum(rows.nbytes for rows in chunk.values()) + ROOM)
-            for name, rows in chunk.items():
+            assure_room(temporary, sum(part.nbytes for part in chunk.values()) + ROOM)
+            for name, part in chunk.items():
                 if name not in file:
                     file.create_dataset(
                         name,
-                        shape=(0, *rows.shape[1:]),
-                        maxshape=(None, *rows.shape[1:]),
-                        chunks=(1000, *rows.shape[1:]),
-                        dtype=rows.dtype,
+                        shape=(0, *part.shape[1:]),
+                        maxshape=(None, *part.shape[1:]),
+                        chunks=(rows, *part.shape[1:]),
+                        dtype=part.dtype,
+                        **storage,
                     )
                     if name in features:
                         file[name].attrs["features"] = tuple(features[name])
-                file[name].resize(len(file[name]) + len(rows), axis=0)
-                file[name][-len(rows) :] = rows
+                before = len(file[name])
+                file[name].resize(before + len(part), axis=0)
+                file[name][before:] = part

@@ -30,10 +30,14 @@ class Kind(ABC):
         selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
         labels: for each metric the heading of the report and the unit it is shown in.
         protocols: for each protocol, the arguments of the metrics that differ from paper to paper.
+        chunk: samples that `generate` has in memory at a time.
+        group: samples without mask that are given to a generator at a time.
         classifier: configuration of the classifier that `fit-classifier` trains where no other is given.
     """
 
     name: ClassVar[str]
+    chunk: ClassVar[int] = 20_000
+    group: ClassVar[int] = 1024
     selection: ClassVar[tuple[str, str]]
     labels: ClassVar[dict[str, tuple[str, float]]]
     protocols: ClassVar[dict[str, dict[str, Any]]]

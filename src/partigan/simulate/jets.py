@@ -13,19 +13,13 @@ References:
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -39,6 +33,7 @@ from partigan.extras import require
 from partigan.files import Parts
 from partigan.progress import progress_bar
 from partigan.randomness import check_seed
+from partigan.simulate.workers import spread
 
 Flavour = Literal["g", "q", "t", "w", "z"]
 
@@ -172,7 +167,7 @@ def simulate_jets(
         arguments = [
             (parts.path(chunk), size, chunk, seed, particles, pt, response, settings) for size, chunk in tasks.values()
         ]
-        for done in _spread(arguments, workers):
+        for done in spread(_make_chunk, arguments, workers):
             advance(done)
     attributes: dict[str, Any] = {
         key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in job.items()
@@ -196,49 +191,6 @@ def _check(flavour: str, n: int, particles: int, workers: int, detector: str, pt
     for message, fine in checks.items():
         if not fine:
             raise PartiganError(f"cannot simulate jets with {message}")
-
-
-def _spread(arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
-    """Make the chunks, in this process or in several; yields the number of jets of each finished one."""
-    if workers == 1 or len(arguments) == 1:
-        yield from (_make_chunk(*each) for each in arguments)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
-        try:
-            with _no_main():
-                futures = [pool.submit(_make_chunk, *each) for each in arguments]
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool as error:
-            raise PartiganError(
-                "a worker process died (out of memory?); finished chunks are kept: go on with --resume"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _no_main() -> Iterator[None]:
-    """Workers started here do not import the user's script, which need not guard its top level then."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _as_worker() -> None:
-    """No answer to Ctrl-C, which is the parent's to answer, and no life without the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def follow() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _make_chunk(

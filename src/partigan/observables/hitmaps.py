@@ -1,0 +1,160 @@
+"""What physicists look at in hitmaps of pixel sensors: occupancy, charge, clusters, correlations, singular values.
+
+Hits are given sparsely, as arrays ``(hits,)`` of the number of the image, column u, row v and charge in ADU: an image
+costs what its hits cost.
+
+References:
+    PE-GAN, section 4.2 (occupancy and charge); basf2's background monitor of the PXD (six segments along v; single
+    pixels of 6 to 10 keV are soft photons, single pixels above hard photons, larger clusters above 10 keV charged).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+SEGMENTS = 6
+CLASSES = ("soft photon", "hard photon", "charged")
+SOFT, HARD = 6.0, 10.0  # keV
+KEV_PER_ADU = 216.7 * 3.65e-3  # electrons in an ADU times keV to make a pair
+
+
+class Clusters(NamedTuple):
+    """Groups of hits that touch each other, sides or corners.
+
+    Attributes:
+        image: ``(clusters,)`` number of the image.
+        charge: sum, ADU.
+        size: number of pixels.
+        seed: largest charge of a pixel, ADU.
+        u: mean column, weighted by charge.
+        v: mean row, weighted by charge.
+        u_size: number of columns from the first to the last.
+        v_size: number of rows from the first to the last.
+    """
+
+    image: Ints
+    charge: Ints
+    size: Ints
+    seed: Ints
+    u: Floats
+    v: Floats
+    u_size: Ints
+    v_size: Ints
+
+    @property
+    def energy(self) -> Floats:
+        """``(clusters,)`` in keV."""
+        return np.asarray(self.charge * KEV_PER_ADU)
+
+    @property
+    def kind(self) -> Ints:
+        """``(clusters,)``: index in ``CLASSES``, -1 for those of no class."""
+        single, energy = self.size == 1, self.energy
+        soft, hard, charged = single & (energy > SOFT) & (energy < HARD), single & (energy >= HARD), energy > HARD
+        return np.select([soft, hard, charged], [0, 1, 2], -1)
+
+    def segment(self, rows: int) -> Ints:
+        """``(clusters,)``: in which of the six equal parts of the ``rows`` rows a cluster lies."""
+        return np.asarray(self.v * SEGMENTS // rows, np.int64)
+
+
+def clusters(image: ArrayLike, u: ArrayLike, v: ArrayLike, charge: ArrayLike) -> Clusters:
+    """Connected hits (8 neighbours) of all images at once, in the order of their first hits.
+
+    Args:
+        image: ``(hits,)`` numbers of images from 0.
+        u: ``(hits,)`` columns; no pixel twice.
+        v: ``(hits,)`` rows.
+        charge: ``(hits,)`` above 0.
+    """
+    i, x, y, q = (np.asarray(column, np.int64) for column in (image, u, v, charge))
+    found, label = connected(i, x, y)
+    first, size = np.full(found, len(i)), np.bincount(label, minlength=found)
+    np.minimum.at(first, label, np.arange(len(i)))
+    total = np.bincount(label, q, minlength=found)
+    seed, extents = np.zeros(found, np.int64), []
+    np.maximum.at(seed, label, q)
+    for position in (x, y):
+        low, high = np.full(found, np.iinfo(np.int64).max), np.full(found, -1)
+        np.minimum.at(low, label, position)
+        np.maximum.at(high, label, position)
+        extents.append(high - low + 1)
+    centres = [np.bincount(label, q * position, minlength=found) / total for position in (x, y)]
+    columns = (i[first], total.astype(np.int64), size, seed, *centres, *extents)
+    order = np.argsort(first)
+    return Clusters(*(column[order] for column in columns))
+
+
+def connected(image: Ints, u: Ints, v: Ints) -> tuple[int, Ints]:
+    """Number of clusters, and the cluster ``(hits,)`` of each hit."""
+    one, two = [], []
+    for du, dv in ((0, 1), (1, -1), (1, 0), (1, 1)):
+        a, b = _pairs(image, u, v, du, dv)
+        one.append(a)
+        two.append(b)
+    a, b = np.concatenate(one), np.concatenate(two)
+    graph = coo_array((np.ones(len(a), np.bool_), (a, b)), shape=(len(u), len(u)))
+    found, label = connected_components(graph, directed=False)
+    return int(found), label.astype(np.int64)
+
+
+def _pairs(image: Ints, u: Ints, v: Ints, du: int, dv: int) -> tuple[Ints, Ints]:
+    """Pairs of hits (a, b) of one image with u(b) = u(a) + du and v(b) = v(a) + dv."""
+    if len(u) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    height, width = int(u.max()) + 1 + abs(du), int(v.max()) + 1 + 2 * abs(dv)
+    address = (image * height + u) * width + v + abs(dv)
+    order = np.argsort(address, kind="stable")
+    ordered, wanted = address[order], address + du * width + dv
+    place = np.searchsorted(ordered, wanted).clip(max=len(u) - 1)
+    there = ordered[place] == wanted
+    return np.flatnonzero(there), order[place[there]]
+
+
+def spectrum(charge: ArrayLike) -> Ints:
+    """``(256,)``: number of hits of each charge in ADU."""
+    return np.bincount(np.asarray(charge, np.int64), minlength=256)
+
+
+def pair_correlation(
+    image: ArrayLike, u: ArrayLike, v: ArrayLike, images: int, shape: tuple[int, int], reach: int = 4
+) -> Floats:
+    """How much more often two pixels fire together than independent ones, by their distance.
+
+    Args:
+        image: ``(hits,)`` numbers of images from 0.
+        u: ``(hits,)`` columns.
+        v: ``(hits,)`` rows.
+        images: number of images.
+        shape: columns and rows of an image.
+        reach: largest distance in pixels.
+
+    Returns:
+        ``(reach + 1, 2 reach + 1)``: pairs at distance (du, dv), dv from -reach, over their number if the hits of each
+        image were spread evenly; 1 = independent, NaN for a pixel with itself and where there are no hits.
+    """
+    i, x, y = (np.asarray(column, np.int64) for column in (image, u, v))
+    occupancy = np.bincount(i, minlength=images) / (shape[0] * shape[1])
+    found = np.full((reach + 1, 2 * reach + 1), np.nan)
+    expected = np.square(occupancy).sum()
+    for du in range(reach + 1):
+        for dv in range(-reach, reach + 1):
+            if (du or dv) and expected > 0:
+                places = (shape[0] - du) * (shape[1] - abs(dv))
+                found[du, dv + reach] = len(_pairs(i, x, y, du, dv)[0]) / (expected * places)
+    return found
+
+
+def singular_values(images: torch.Tensor, number: int = 16) -> torch.Tensor:
+    """The largest singular values of images ``(images, height, width)``, ``(images, number)``, falling."""
+    values: torch.Tensor = torch.linalg.svdvals(images)
+    return values[:, :number]

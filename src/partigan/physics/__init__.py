@@ -1,0 +1,1 @@
+"""What generated samples do to the physics that is measured with them."""

@@ -1,0 +1,72 @@
+"""Chunks of a simulation, spread over processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from partigan.errors import PartiganError
+
+
+def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
+    """Make the chunks of a job, in this process or in several.
+
+    Args:
+        make: makes one chunk and returns its number of samples; a function of a module.
+        arguments: of ``make``, for each chunk.
+        workers: number of processes.
+
+    Yields:
+        The number of samples of each finished chunk.
+
+    Raises:
+        PartiganError: a worker process died.
+    """
+    if workers == 1 or len(arguments) == 1:
+        yield from (make(*each) for each in arguments)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
+        try:
+            with _no_main():
+                futures = [pool.submit(make, *each) for each in arguments]
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise PartiganError(
+                "a worker process died (out of memory?); finished chunks are kept: go on with --resume"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """Workers started here do not import the user's script, which need not guard its top level then."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _as_worker() -> None:
+    """No answer to Ctrl-C, which is the parent's to answer, and no life without the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def follow() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
