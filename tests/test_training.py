@@ -22,7 +22,7 @@ from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.run import Run
-from partigan.toys import simulate_toy
+from partigan.toys import simulate_digits, simulate_toy
 from partigan.training.checkpoint import Checkpoints, load_tensors
 from partigan.training.ema import EMA
 from partigan.training.monitors import (
@@ -53,6 +53,19 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "GAPTGenerator": {"width": 8, "blocks": 1},
     "GAPTCritic": {"width": 8, "blocks": 1},
     "TableGenerator": {"width": 16},
+    "DCGANGenerator": {"filters": 8},
+    "DCGANCritic": {"filters": 8},
+    "ResidualGenerator": {"filters": 8},
+    "ResidualCritic": {"filters": 8},
+    "SAGANGenerator": {"filters": 8},
+    "SAGANCritic": {"filters": 8},
+    "BigGANGenerator": {"filters": 8, "chunk": 4},
+    "BigGANCritic": {"filters": 8},
+    "BigGANDeepGenerator": {"filters": 16},
+    "BigGANDeepCritic": {"filters": 16},
+    "ProgressiveGenerator": {"filters": 8},
+    "ProgressiveCritic": {"filters": 8},
+    "StyleGANGenerator": {"filters": 8, "depth": 2},
     "TableCritic": {"width": 16},
 }
 SHORT: dict[str, Any] = {
@@ -83,7 +96,11 @@ def _small(preset: str) -> dict[str, Any]:
 @pytest.mark.parametrize("preset", presets.names())
 def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_path: Path, preset: str) -> None:
     kind = kind_named(parse_training(preset)["kind"])
-    files = {"jets": jet_file, "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5")}
+    files = {
+        "jets": jet_file,
+        "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5"),
+        "images": lambda: simulate_digits(tmp_path / "digits.h5"),
+    }
     data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)
     short |= {"trainer.max_steps": 6, "trainer.batch_size": 16}
