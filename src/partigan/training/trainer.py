@@ -15,7 +15,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.errors import PartiganError
 from partigan.progress import TrainingDisplay, console
@@ -278,11 +277,12 @@ class _Players:
         tick = Tick(step, self._rng(seed, turn), done)
         batch = loader.batch(turn).to(self.fabric.device)
         label = "+".join(phase.update)
-        losses = self._losses(phase, batch, tick)
-        for name, value in losses.items():
-            if not torch.isfinite(value):
-                raise _not_finite(step, f"{name} of the {label} is {value.item()}")
-        self.fabric.backward(torch.stack(list(losses.values())).sum())
+        with self._others_frozen(phase):
+            losses = phase.losses(self.networks, batch, tick)
+            for name, value in losses.items():
+                if not torch.isfinite(value):
+                    raise _not_finite(step, f"{name} of the {label} is {value.item()}")
+            self.fabric.backward(torch.stack(list(losses.values())).sum())
         if self.fabric.world_size > 1:
             self._average(parameters)
         norm = self.fabric.clip_gradients(
@@ -290,10 +290,10 @@ class _Players:
         )
         assert norm is not None
         if not torch.isfinite(norm) and not self.scaled:
-            again = self._losses(phase, batch, Tick(step, self._rng(seed, turn), done))
-            raise _not_finite(
-                step, f"the gradient of {self._culprits(again, parameters)} of the {label} is {norm.item()}"
-            )
+            with self._others_frozen(phase):
+                again = phase.losses(self.networks, batch, Tick(step, self._rng(seed, turn), done))
+                culprits = self._culprits(again, parameters)
+            raise _not_finite(step, f"the gradient of {culprits} of the {label} is {norm.item()}")
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         phase.after_step(self.networks)
@@ -316,14 +316,15 @@ class _Players:
             getattr(torch, self.fabric.device.type).manual_seed(rng.initial_seed())
         return rng
 
-    def _losses(self, phase: Phase, batch: Batch, tick: Tick) -> dict[str, Tensor]:
-        """The parts of a phase's loss, with the networks that it does not update held fixed."""
+    @contextmanager
+    def _others_frozen(self, phase: Phase) -> Iterator[None]:
+        """The networks that a phase does not update are held fixed, forward and backward, in Fabric's precision."""
         with ExitStack() as stack:
             for name, network in self.networks.items():
                 if name not in phase.update:
                     stack.enter_context(_frozen(network))
             stack.enter_context(self.fabric.autocast())
-            return phase.losses(self.networks, batch, tick)
+            yield
 
     @staticmethod
     def _culprits(losses: dict[str, Tensor], parameters: list[nn.Parameter]) -> str:
