@@ -377,7 +377,7 @@ def test_bad_rules_are_refused_before_anything_is_made(tmp_path: Path, overrides
 
 def test_a_run_ends_when_it_gets_no_better_and_stays_ended(tmp_path: Path) -> None:
     options = {
-        **SMALL["toys"],
+        **_small("toys"),
         "trainer.max_steps": 40,
         "trainer.validations": 20,
         "trainer.ema_half_life": 0.0,
@@ -457,7 +457,7 @@ def test_signs_of_a_collapse(change: dict[str, float], sign: str | None) -> None
 
 def test_a_collapse_may_stop_a_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options = {
-        **SMALL["toys"],
+        **_small("toys"),
         "trainer.max_steps": 12,
         "trainer.validations": 6,
         "trainer.rules.collapse": "stop",

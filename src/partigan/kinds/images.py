@@ -45,6 +45,7 @@ class Images(Kind):
         "swd": ("sliced W1 of the pixels (x 10^3)", 1e-3),
         "intensity": ("W1 of the mean intensity (x 10^3)", 1e-3),
         "occupancy": ("W1 of the occupancy (x 10^3)", 1e-3),
+        "fpnd": ("Fréchet distance of a classifier", 1.0),
     }
     protocols: ClassVar[dict[str, dict[str, Any]]] = {"images": {"paper": "all images"}}
 

@@ -47,6 +47,7 @@ class Tables(Kind):
         "w1": ("W1 of the features (x 10^3)", 1e-3),
         "swd": ("sliced W1 (x 10^3)", 1e-3),
         "frechet": ("Fréchet distance (x 10^3)", 1e-3),
+        "fpnd": ("Fréchet distance of a classifier", 1.0),
     }
     protocols: ClassVar[dict[str, dict[str, Any]]] = {"tables": {"paper": "all rows, standardised by the real ones"}}
 

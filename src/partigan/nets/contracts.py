@@ -34,7 +34,7 @@ class CriticOutput(NamedTuple):
 
     Attributes:
         score: ``(batch, k)``, high = real.
-        features: ``(batch, f)``, what matching and contrastive terms use; None where it has none.
+        features: ``(batch, f)``, what matching terms use; None where it has none.
         logits: ``(batch, classes)``, of an auxiliary classifier; None where it has none.
         embedding: ``(batch, d)``, the sample in the space of contrastive terms, of norm 1; None where it has none.
         proxy: ``(batch, d)``, the sample's own class in the same space, of norm 1; None where it has none.
