@@ -87,15 +87,15 @@ class MessagePassing(nn.Module):
         pair, n = self.pair.weight, h.shape[1]
         received = functional.linear(h, pair[:, : self.inputs], self.pair.bias)
         sent = functional.linear(h, pair[:, self.inputs : 2 * self.inputs])
-        step = n if n * n <= CHUNK else max(1, CHUNK // n)  # receivers at a time
+        jets, step = max(1, CHUNK // (n * n)), n if n * n <= CHUNK else max(1, CHUNK // n)  # receivers at a time
+        weights: Sequence[Tensor | None] = [None] * -(-len(h) // jets) if weight is None else weight.split(jets)
+        # split, not sliced: the gradient of every slice would be as large as the whole
+        groups = zip(received.split(jets), sent.split(jets), weights, h.split(jets), strict=True)
         rows = []
-        for jets in torch.arange(len(h)).split(max(1, CHUNK // (n * n))):
-            some = slice(int(jets[0]), int(jets[-1]) + 1)
+        for receivers, senders, some, particles in groups:
             parts = []
-            for start in range(0, n, step):
-                to = slice(start, start + step)
-                coordinates = (h[some, to], h[some]) if self.distance else ()
-                arguments = (received[some, to], sent[some], None if weight is None else weight[some], *coordinates)
+            for to, coordinates in zip(receivers.split(step, 1), particles.split(step, 1), strict=True):
+                arguments = (to, senders, some, *((coordinates, particles) if self.distance else ()))
                 if torch.is_grad_enabled():
                     dropping = self.training and self.dropout > 0
                     parts.append(checkpoint(self._sums, *arguments, use_reentrant=False, preserve_rng_state=dropping))
