@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 
 from partigan.errors import PartiganError
-from partigan.metrics.amplification import equivalent_events
+from partigan.metrics.amplification import EquivalentEvents, equivalent_events
 from partigan.metrics.classifier import Classification, Reliability, classify, reliability
 from partigan.metrics.critic import held_out_critic
 from partigan.metrics.likelihood import kernel_density_likelihood
@@ -211,12 +211,11 @@ def _memorisation(samples: Samples, rng: Rng) -> Answer:
     if samples.training is None:
         raise PartiganError("there is no training sample apart from the one that is compared with; use --split test")
     found = memorisation(samples.training, samples.real, samples.fake, rng=rng)
+    copies = float(len(found.copies))
     return Answer(
         {
             "share": Finding("Nearer to training than to held-out samples", *found.share, found.p_value, False, "1/2"),
-            "copies": Finding(
-                "Copies of training samples", float(len(found.copies)), None, found.copies_p_value, False
-            ),
+            "copies": Finding("Copies of training samples", copies, None, found.copies_p_value, False),
         },
         found,
     )
@@ -229,12 +228,10 @@ def _birthday(samples: Samples, rng: Rng) -> Answer:
 
 
 def _events(samples: Samples, _: Rng) -> Answer:
-    def finding(found: Any) -> Finding:
+    def finding(found: EquivalentEvents) -> Finding:
         low, high = (f"{number:.3g}" if np.isfinite(number) else "any number of" for number in (found.low, found.high))
         text = f"worth {low} real events" if low == high else f"worth {low} to {high} real events"
-        p_value = (
-            float(stats.norm.sf(found.divergence.value / found.divergence.error)) if found.divergence.error else 1.0
-        )
+        p_value = _above_zero(found.divergence)
         return Finding("KL divergence (equivalent events)", *found.divergence, p_value, False, text)
 
     return _singles(samples, map(finding, equivalent_events(samples.real, samples.fake)))

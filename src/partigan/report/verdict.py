@@ -20,8 +20,8 @@ MEANING = (
     "In-sample: the same metric between real samples, the other splits of the real file in place of the generated "
     "sample; a perfect generator reaches it and no more. p: probability of so great a difference for samples of one "
     f"distribution, adjusted for the number of metrics (Holm). ✓ agrees: p > {LEVEL}. ✗ differs: p < {SURE} and, where "
-    f"there is a ratio, off by more than a factor of {NEAR}. ≈ near: in between. P-values fall as the samples grow; the "
-    "ratio says how large a difference is."
+    f"there is a ratio, off by more than a factor of {NEAR}. ≈ near: in between. P-values fall as samples grow; the ratio "
+    "says how large a difference is."
 )
 
 
