@@ -33,8 +33,8 @@ from partigan.metrics.wasserstein import w1
 
 Rng = np.random.Generator
 
-LEVEL = 0.05  # adjusted p-values above it: the samples agree
-SURE = 1e-6  # adjusted p-values above it: a difference is not established
+LEVEL = 0.05  # p-values after Benjamini and Hochberg above it: the samples agree
+SURE = 1e-6  # p-values after Holm above it: a difference is not established
 _CALIBRATION = 75  # events of either kind at least
 NEAR = 1.1  # ratio to the in-sample value up to which an established difference is small
 
@@ -320,14 +320,14 @@ class Entry:
         value, error = self.reference
         return self.finding.value / value if value > 2 * (error or 0) and value > 0 else None
 
-    def verdict(self, adjusted_p: float | None) -> str:
-        """``agrees``, ``near``, ``differs``, or nothing where that cannot be said."""
-        if adjusted_p is None:
+    def verdict(self, holm: float | None, benjamini_hochberg: float | None) -> str:
+        """``agrees``, ``near``, ``differs``, or nothing where that cannot be said, by adjusted p-values."""
+        if holm is None or benjamini_hochberg is None:
             return ""
-        if adjusted_p > LEVEL:
+        if benjamini_hochberg > LEVEL:
             return "agrees"
         small = self.ratio is not None and 1 / NEAR < self.ratio < NEAR
-        return "near" if small or adjusted_p > SURE else "differs"
+        return "near" if small or holm > SURE else "differs"
 
     def numbers(self) -> dict[str, float | None]:
         """As in ``metrics.json``."""

@@ -12,13 +12,15 @@ from matplotlib.figure import Figure
 
 from partigan.report.verdict import HEADER, MEANING, SIGNS, Judged, word_of
 
+_SHORT = 24  # letters in a cell that is not broken into lines
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; margin: 0 auto; max-width: 72rem;
-  padding: 1rem; overflow-wrap: anywhere; }
+  padding: 1rem; overflow-wrap: break-word; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; border-bottom: 1px solid #ccc; }
 .verdict { border-left: .5rem solid; padding: .6rem 1rem; font-size: 1.1rem; } .verdict b { display: block; }
 .agrees { color: #00563f; background: #e3f4ee; } .near { color: #6b4e00; background: #fdf3d6; }
-.differs { color: #8f2d00; background: #fde9e0; } td.sign { font-weight: 600; white-space: nowrap; }
+.differs { color: #8f2d00; background: #fde9e0; } td.sign { font-weight: 600; }
+td.short { white-space: nowrap; } td.long { text-align: left; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .25rem .6rem; text-align: right;
   border-bottom: 1px solid #ddd; } td:first-child, th:first-child { text-align: left; }
 tr { break-inside: avoid; } summary { cursor: pointer; margin: .5rem 0; }
@@ -26,6 +28,7 @@ tr { break-inside: avoid; } summary { cursor: pointer; margin: .5rem 0; }
 figure { margin: 0; break-inside: avoid; } figure.wide { grid-column: 1 / -1; } img { width: 100%; height: auto; }
 figcaption { font-size: .9rem; color: #444; } dl { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr;
   gap: .1rem 1rem; font-size: .9rem; } dt { color: #555; } dd { margin: 0; }
+dt, dd, pre { overflow-wrap: anywhere; }
 p.note { color: #444; font-size: .9rem; } pre { white-space: pre-wrap; font-size: .85rem; background: #f4f4f4;
   padding: .5rem; }
 @media screen and (max-width: 40rem) {
@@ -131,8 +134,8 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(name: str, cell: str) -> str:
-    style = f" class='sign {word_of(cell)}'" if cell in SIGNS.values() else ""
-    return f"<td data-label='{html.escape(name, quote=True)}'{style}>{html.escape(cell)}</td>"
+    style = f"sign short {word_of(cell)}" if cell in SIGNS.values() else "short" if len(cell) < _SHORT else "long"
+    return f"<td data-label='{html.escape(name, quote=True)}' class='{style}'>{html.escape(cell)}</td>"
 
 
 def gallery(images: Mapping[str, bytes]) -> str:

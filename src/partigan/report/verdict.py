@@ -15,13 +15,14 @@ from partigan.suite import LEVEL, NEAR, SURE, Corrections, Entry
 
 SIGNS = {"agrees": "✓ agrees", "near": "≈ near", "differs": "✗ differs", "": "– not judged"}
 _COLOURS = {"agrees": "green", "near": "yellow", "differs": "red", "": ""}
-HEADER = ("metric", "generated", "in-sample", "ratio", "p (Holm)", "verdict")
+HEADER = ("metric", "generated", "in-sample", "ratio", "p (BH)", "p (Holm)", "verdict")
 MEANING = (
     "In-sample: the same metric between real samples, the other splits of the real file in place of the generated "
     "sample; a perfect generator reaches it and no more. p: probability of so great a difference for samples of one "
-    f"distribution, adjusted for the number of metrics (Holm). ✓ agrees: p > {LEVEL}. ✗ differs: p < {SURE} and, where "
-    f"there is a ratio, off by more than a factor of {NEAR}. ≈ near: in between. P-values fall as samples grow; the ratio "
-    "says how large a difference is."
+    "distribution, adjusted for the number of metrics after Benjamini and Hochberg, and after Holm. "
+    f"✓ agrees: p (BH) > {LEVEL}. ✗ differs: p (Holm) < {SURE} and, where there is a ratio, off by more than a factor of "
+    f"{NEAR}. ≈ near: in between. P-values fall as samples grow; the ratio says how large a difference is. A metric with "
+    "a large error agrees easily."
 )
 
 
@@ -51,7 +52,8 @@ class Judged:
     @cached_property
     def verdicts(self) -> dict[str, str]:
         """``agrees``, ``near``, ``differs``, or nothing, by name of the metric."""
-        return {name: entry.verdict(self.corrections.holm.get(name)) for name, entry in self.entries.items()}
+        both = self.corrections.holm, self.corrections.benjamini_hochberg
+        return {name: entry.verdict(*(p.get(name) for p in both)) for name, entry in self.entries.items()}
 
     @property
     def worst(self) -> str:
@@ -67,7 +69,7 @@ class Judged:
         ratios = {name: entry.ratio for name, entry in self.entries.items() if entry.ratio is not None}
         if ratios:
             name = max(ratios, key=lambda name: abs(ratios[name] - 1))
-            text += f" Farthest from its in-sample value: {self.heading(name)}, {ratios[name]:.2g} times as much."
+            text += f" Farthest from its in-sample value: {self.heading(name)}, by a factor of {ratios[name]:.2g}."
         if self.failures:
             text += f" The generator failed {self.failures:,} times: NaN or infinite values, left out of all metrics."
         return text
@@ -80,13 +82,13 @@ class Judged:
     def row(self, name: str) -> tuple[str, ...]:
         """A line of a table, under ``HEADER``; values in the metric's unit."""
         entry, unit = self.entries[name], self.units.get(name, 1.0)
-        p = self.corrections.holm.get(name)
+        p = (p.get(name) for p in (self.corrections.benjamini_hochberg, self.corrections.holm))
         return (
             self.heading(name),
             number(entry.finding.value, entry.finding.error, unit),
             number(*entry.reference, unit) if entry.reference else "",
             f"{entry.ratio:.2f}" if entry.ratio is not None else "",
-            "" if p is None else f"{p:.2g}" if p > 1e-300 else "< 1e-300",
+            *("" if value is None else f"{value:.1g}" if value > 1e-300 else "< 1e-300" for value in p),
             SIGNS[self.verdicts[name]],
         )
 
