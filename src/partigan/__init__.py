@@ -1,6 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
-The same functions as on the command line: `simulate_jets`, `train`, `fit_classifier`, `load`, `generate`, `evaluate`.
+The same functions as on the command line: `simulate_jets`, `train`, `fit_classifier`, `load`, `generate`, `evaluate`,
+`compare`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from partigan.comparison import compare as compare
     from partigan.errors import PartiganError as PartiganError
     from partigan.evaluation import evaluate as evaluate
     from partigan.generation import generate as generate
@@ -21,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "PartiganError": "partigan.errors",
+    "compare": "partigan.comparison",
     "evaluate": "partigan.evaluation",
     "fit_classifier": "partigan.training.classification",
     "generate": "partigan.generation",
@@ -28,7 +31,7 @@ _HOME = {
     "simulate_jets": "partigan.simulate.jets",
     "train": "partigan.training.train",
 }
-__all__ = ["PartiganError", "evaluate", "fit_classifier", "generate", "load", "simulate_jets", "train"]
+__all__ = ["PartiganError", "compare", "evaluate", "fit_classifier", "generate", "load", "simulate_jets", "train"]
 
 
 def __getattr__(name: str) -> Any:

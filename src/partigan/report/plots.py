@@ -18,6 +18,7 @@ from partigan.data.batch import Batch
 from partigan.metrics.classifier import Reliability
 
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
+_EITHER = "#555577"  # single samples, which may be either
 Values = NDArray[Any]
 
 _STYLE: Any = {"font.size": 11, "axes.labelsize": 11, "legend.frameon": False, "figure.dpi": 110}
@@ -186,12 +187,12 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = 4) -> Figure:
         for row, (axis, title) in enumerate(zip(axes, titles, strict=False)):
             if mask is not None:
                 area = x[row, mask[row], 2].clip(0) * scale if x.shape[-1] > 2 else 9.0
-                axis.scatter(*x[row, mask[row], :2].T, s=area, color=FAKE, alpha=0.5, edgecolors="#333", lw=0.5)
+                axis.scatter(*x[row, mask[row], :2].T, s=area, color=_EITHER, alpha=0.5, edgecolors="#333", lw=0.5)
                 axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
             elif x.ndim == 4:
                 axis.imshow(x[row, 0], vmin=float(x[:, 0].min()), vmax=float(x[:, 0].max()), cmap="viridis")
             else:
-                axis.step(range(x.shape[1]), x[row], where="mid", color=FAKE)
+                axis.step(range(x.shape[1]), x[row], where="mid", color=_EITHER)
             axis.set_title(title, fontsize=10)
             axis.set(xticks=[], yticks=[])
         for axis in axes[len(x) :]:

@@ -19,10 +19,10 @@ HEADER = ("metric", "generated", "in-sample", "ratio", "p (BH)", "p (Holm)", "ve
 MEANING = (
     "In-sample: the same metric between real samples, the other splits of the real file in place of the generated "
     "sample; a perfect generator reaches it and no more. p: probability of so great a difference for samples of one "
-    "distribution, adjusted for the number of metrics after Benjamini and Hochberg, and after Holm. "
-    f"✓ agrees: p (BH) > {LEVEL}. ✗ differs: p (Holm) < {SURE} and, where there is a ratio, off by more than a factor of "
-    f"{NEAR}. ≈ near: in between. P-values fall as samples grow; the ratio says how large a difference is. A metric with "
-    "a large error agrees easily."
+    "distribution, adjusted for the number of metrics after Benjamini and Hochberg, and after Holm. ✓ agrees: "
+    f"p (BH) > {LEVEL}. ✗ differs: p (Holm) < {SURE} and, where there is a ratio, off by more than a factor of {NEAR}. "
+    "≈ near: in between. P-values fall as samples grow; the ratio says how large a difference is. A metric with a "
+    "large error agrees easily."
 )
 
 
