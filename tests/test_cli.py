@@ -18,7 +18,8 @@ def test_from_a_file_to_a_report(jet_file: JetFile, tmp_path: Path, capsys: pyte
     short = ["--trainer.max_steps", "4", "--trainer.validations", "2", "--threads", "1"]
     main(["train", "--config", "mdma", "--data", str(data), "--out", str(run), "--seed", "2", *short])
     main(["generate", str(run), "--n", "3000", "--seed", "1", "--out", str(fake), "--threads", "1"])
-    main(["evaluate", "--real", str(data), "--fake", str(fake), "--run", str(run), "--out", str(report)])
+    names = ["--metrics", "protocol", "classifier", "memorisation", "ks", "moments"]
+    main(["evaluate", "--real", str(data), "--fake", str(fake), "--run", str(run), "--out", str(report), *names])
     metrics = json.loads((report / "metrics.json").read_text())
     protocol = ["w1m", "w1p", "w1efp", "fpd", "kpd", "cov", "mmd"]
     assert list(metrics)[:7] == protocol

@@ -20,23 +20,24 @@ from partigan.report.verdict import Judged
 from partigan.suite import SUITE, Entry, Finding, Samples, chosen, run_suite
 from test_suite import Floats, rows, wide
 
+QUICK_SUITE = SUITE.keys() - {"critic"}
 NAMES = {name: (name, "GeV") for name in "abc"}
 
 
 def judged(fake: Floats, size: int = 1200) -> Judged:
-    """All metrics of rows against real ones."""
+    """All metrics of rows against real ones, but for the critic, which takes longer than all others."""
     samples = Samples(NAMES, rows(size, 1), fake, rows(size, 2))
-    found = run_suite(SUITE, samples, rows(len(fake), 3), seed=1)
+    found = run_suite(QUICK_SUITE, samples, rows(len(fake), 3), seed=1)
     return Judged(found.entries, found.skipped, 0, {}, {name: name for name in NAMES})
 
 
 def test_a_perfect_sample_agrees_and_a_wide_one_differs() -> None:
     perfect, defect = judged(rows(1200, 4)), judged(wide(1200, 4))
     assert set(perfect.entries) == set(defect.entries)
-    assert {name.split(".")[0] for name in perfect.entries} == set(SUITE)
+    assert {name.split(".")[0] for name in perfect.entries} == QUICK_SUITE
     assert set(perfect.verdicts.values()) == {"agrees"}
-    differ = {name for name, verdict in defect.verdicts.items() if verdict == "differs"}
-    assert {"classifier", "ks.a", "chi2.a", "w1.a", "moments.a.std", "events.a"} <= differ
+    off = {name for name, verdict in defect.verdicts.items() if verdict != "agrees"}
+    assert {"classifier", "ks.c", "chi2.a", "w1.a", "moments.a.std", "ndb", "prd.f8"} <= off
     for name in ("memorisation.share", "birthday", "moments.a.mean"):
         assert defect.verdicts[name] == "agrees"
     assert perfect.worst == "agrees"

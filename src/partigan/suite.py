@@ -125,7 +125,7 @@ def _chi2(samples: Samples, _: Rng) -> Answer:
 
 def _separation(samples: Samples, _: Rng) -> Answer:
     found = separation_power(samples.real, samples.fake)
-    return _singles(samples, (Finding("separation power", *power, _above_zero(power), False) for power in found))
+    return _singles(samples, (Finding("separation power", *power, None, False) for power in found))
 
 
 def _moments(samples: Samples, rng: Rng) -> Answer:
@@ -149,11 +149,6 @@ def _normal_p(difference: Measurement) -> float:
     if difference.error > 0:
         return float(2 * stats.norm.sf(abs(difference.value) / difference.error))
     return float(difference.value == 0)
-
-
-def _above_zero(distance: Measurement) -> float:
-    """P-value of a distance without bias, which is significant only above 0."""
-    return float(stats.norm.sf(distance.value / distance.error)) if distance.error > 0 else float(distance.value <= 0)
 
 
 def _correlations(samples: Samples, rng: Rng) -> Answer:
@@ -231,8 +226,7 @@ def _events(samples: Samples, _: Rng) -> Answer:
     def finding(found: EquivalentEvents) -> Finding:
         low, high = (f"{number:.3g}" if np.isfinite(number) else "any number of" for number in (found.low, found.high))
         text = f"worth {low} real events" if low == high else f"worth {low} to {high} real events"
-        p_value = _above_zero(found.divergence)
-        return Finding("KL divergence (equivalent events)", *found.divergence, p_value, False, text)
+        return Finding("KL divergence (equivalent events)", *found.divergence, None, False, text)
 
     return _singles(samples, map(finding, equivalent_events(samples.real, samples.fake)))
 
