@@ -34,7 +34,7 @@ class _Report:
 
 
 def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path:
-    """Put reports side by side.
+    """Put reports side by side: all metrics that they share; printed and drawn are those of all observables together.
 
     Args:
         reports: two or more folders made by `partigan.evaluate`.
@@ -69,15 +69,19 @@ def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path
         )
         for name in names
     ]
+    whole = [name for name in names if known.get(name, {}).get("observable") is None] or names
     shown = Table(*header, box=None)
-    for row in rows:
-        shown.add_row(*row)
+    for name, row in zip(names, rows, strict=True):
+        if name in whole:
+            shown.add_row(*row)
     Console().print(shown)
-    whole = {name: label for name, label in labels.items() if ": " not in label}
-    figure = png(metrics_side_by_side({report.name: report.metrics for report in read}, whole or labels))
+    figure = metrics_side_by_side(
+        {report.name: report.metrics for report in read}, {n: labels[n] for n in whole}, units
+    )
     with atomic_folder(out, "comparison.json") as folder:
-        (folder / "metrics.png").write_bytes(figure)
-        parts = [gallery({"Metrics with errors; bands: in-sample": figure}), table(header, rows)]
+        image = png(figure)
+        (folder / "metrics.png").write_bytes(image)
+        parts = [gallery({"Metrics with errors; bands: in-sample": image}), table(header, rows)]
         (folder / "comparison.html").write_text(page("partigan: comparison", parts))
         write_json(folder / "comparison.json", {report.name: report.metrics for report in read})
     return out / "comparison.html"

@@ -72,9 +72,11 @@ class _Options:
 
     def command(self, out: Path) -> str:
         """The command that does the same again."""
-        given = {name: value for name, value in vars(self).items() if name != "trust"}
-        given |= {"metrics": " ".join(self.metrics), "out": out}
-        return "partigan evaluate" + "".join(f" --{name} {value}" for name, value in given.items() if value is not None)
+        given = {name: value for name, value in vars(self).items() if name not in ("trust", "metrics")}
+        words = ["partigan", "evaluate", "--metrics", *self.metrics, *["--trust"] * self.trust]
+        for name, value in (given | {"out": out}).items():
+            words += [f"--{name}", str(value)] if value is not None else []
+        return shlex.join(words)
 
 
 def evaluate(
@@ -128,6 +130,7 @@ def evaluate(
         raise PartiganError("give --fpnd for the published network or --classifier for your own, not both")
     if label is not None and classifier is None:
         raise PartiganError(f"--label {label} is a class of a classifier: give --classifier too, or --fpnd {label}")
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     options = _Options(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     with atomic_folder(out, "metrics.json") as folder:
         return _compare(folder, out, options)
@@ -136,8 +139,8 @@ def evaluate(
 def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     """`evaluate`, into a folder that takes the name ``out`` in the end."""
     sort, seed = kind_named(options.kind), options.seed
-    terms = sort.protocol(options.protocol or next(iter(sort.protocols)))
     protocol = options.protocol or next(iter(sort.protocols))
+    terms = sort.protocol(protocol)
     of_protocol = terms.get("metrics", [name for name in sort.labels if name != "fpnd"])
     names = chosen(options.metrics, of_protocol)
     inputs = _read(sort, options)
@@ -156,10 +159,18 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
         beside = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
         entries = {name: _entry(sort, name, taken[name], beside.get(name)) for name in wanted if name in taken}
         found.skipped.update(dict.fromkeys((n for n in wanted if n not in taken), "the samples are too small"))
+    summary = (
+        f"{len(generated):,} generated {sort.name} against {len(truth):,} real ones of the {options.split} split, "
+        f"after the protocol of {protocol}."
+    )
     size = min(len(truth), len(generated), SAMPLES)
     if reference is not None and size >= LEAST:
         pair = [reference.distance(sample, size, seed) for sample in (generated, truth)]
         entries["fpnd"] = _entry(sort, "fpnd", *pair)
+        summary += (
+            f" FPND is the distance from {reference.name}, of {size:,} generated samples and, in-sample, of as many "
+            "real ones of this split."
+        )
     elif reference is not None:
         found.skipped["fpnd"] = f"{size:,} samples; at least {LEAST:,} are needed"
     entries |= found.entries
@@ -168,52 +179,42 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     titles = {name: title for name, (title, _) in sort.scalars.items()}
     judged = Judged(entries, found.skipped, failures, units, titles)
     judged.show(Console())
-    log: list[dict[str, Any]] = []
-    provenance: dict[str, dict[str, Any]] = {
-        "Real sample": {
-            "file": options.real,
-            "split": options.split,
-            "samples": len(truth),
-            **sort.provenance(options.real),
-        },
-        "Generated sample": {
-            "file": options.fake or options.run,
-            "samples": len(generated),
-            "left out, with NaN or infinite values": failures,
-            **(sort.provenance(options.fake) if options.fake else {}),
-        },
-    }
-    commands = [options.command(out)]
-    if options.run is not None:
-        history = Run(options.run)
-        log = read_log(history.path / "metrics.jsonl")  # imported weights have none
-        provenance["Training"] = {key: json.dumps(value) for key, value in history.manifest.items()}
-        commands = [*_commands_before(options, history, provenance["Generated sample"]), *commands]
-    provenance["Evaluation"] = {
-        "partigan": __version__,
-        "protocol": f"{protocol} ({terms['paper']})",
-        "seed": seed,
-    }
-    title = f"partigan: {Path(options.fake or str(options.run)).name}"
-    summary = (
-        f"{len(generated):,} generated {sort.name} against {len(truth):,} real ones of the {options.split} split, "
-        f"after the protocol of {protocol}."
-    )
-    if reference is not None:
-        summary += (
-            f" FPND is the distance from {reference.name}, of {size:,} generated samples and, in-sample, of as many "
-            "real ones of this split."
-        )
+    log = read_log(Path(options.run) / "metrics.jsonl") if options.run else []  # imported weights have none
     shown, key = pictures(truth, generated, inputs.training, found.results, log, np.random.default_rng(seed))
     sections = {"Distributions": {name: png(figure) for name, figure in sort.figures(seen, made).items()}, **shown}
     for images in sections.values():
         for caption, data in images.items():
             (folder / f"{_slug(caption)}.png").write_bytes(data)
+    title = f"partigan: {Path(options.fake or str(options.run)).name}"
+    provenance = _provenance(sort, options, len(truth), len(generated), failures)
+    provenance["Evaluation"] = {"partigan": __version__, "protocol": f"{protocol} ({terms['paper']})", "seed": seed}
+    commands = [*_commands_before(options, provenance["Generated sample"]), options.command(out)]
     (folder / "report.html").write_text(report(title, summary, judged, sections, provenance, commands, key))
     metrics = {name: entry.numbers() for name, entry in entries.items()}
     write_json(folder / "metrics.json", metrics)
     write_json(folder / "verdict.json", judged.state() | {"protocol": protocol, "command": commands[-1]})
     return Evaluation(metrics, judged.verdicts, found.skipped, failures, out / "report.html")
+
+
+def _provenance(sort: Kind, options: _Options, real: int, fake: int, failures: int) -> dict[str, dict[str, Any]]:
+    """Where both samples come from."""
+    found: dict[str, dict[str, Any]] = {
+        "Real sample": {
+            "file": options.real,
+            "split": options.split,
+            "samples": real,
+            **sort.provenance(options.real),
+        },
+        "Generated sample": {
+            "file": options.fake or options.run,
+            "samples": fake,
+            "left out, with NaN or infinite values": failures,
+            **(sort.provenance(options.fake) if options.fake else {}),
+        },
+    }
+    if options.run is not None:
+        found["Training"] = {key: json.dumps(value) for key, value in Run(options.run).manifest.items()}
+    return found
 
 
 @dataclass(frozen=True)
@@ -289,7 +290,7 @@ def _tables(
     """The observables that the suite looks at: what is compared, and other real samples in place of the generated."""
 
     def table(sample: Observables) -> Floats:
-        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).reshape(len(sort.scalars), -1).T
+        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).T
 
     other = None if in_sample is None else table(in_sample)
     training = other[:trained_on] if other is not None and trained_on else None
@@ -297,14 +298,16 @@ def _tables(
     return samples, None if other is None else other[-smallest:]
 
 
-def _commands_before(options: _Options, history: Run, generated: dict[str, Any]) -> list[str]:
+def _commands_before(options: _Options, generated: dict[str, Any]) -> list[str]:
     """The commands that trained and generated, as far as run and file know them."""
+    if options.run is None:
+        return []
     commands = []
-    if command := history.manifest.get("command"):
+    if command := Run(options.run).manifest.get("command"):
         commands.append(shlex.join(["partigan", *command[1:]]))
     if options.fake is not None and {"n", "seed"} <= generated.keys():
-        n, seed = generated["n"], generated["seed"]
-        commands.append(f"partigan generate {options.run} --n {n} --seed {seed} --out {options.fake}")
+        words = ["partigan", "generate", options.run, "--n", generated["n"], "--seed", generated["seed"]]
+        commands.append(shlex.join(map(str, [*words, "--out", options.fake])))
     return commands
 
 

@@ -84,7 +84,7 @@ def report(
         names = [metric for name in judged.observables for metric in judged.of(name)]
         parts += [
             "<h2>Observables one by one</h2>",
-            table(("observable", "differs in", "verdict"), about),
+            table(("observable", "off in", "verdict"), about),
             f"<details><summary>All {len(names)} numbers</summary>{_metrics(judged, names)}</details>",
         ]
     if judged.skipped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -246,12 +247,15 @@ def metric_correlations(log: list[dict[str, Any]]) -> Figure | None:
     return figure
 
 
-def metrics_side_by_side(reports: Mapping[str, Mapping[str, Mapping[str, Any]]], labels: Mapping[str, str]) -> Figure:
+def metrics_side_by_side(
+    reports: Mapping[str, Mapping[str, Mapping[str, Any]]], labels: Mapping[str, str], units: Mapping[str, float]
+) -> Figure:
     """Metrics of several reports with their errors, one panel for each metric; in-sample values as bands.
 
     Args:
         reports: ``metrics.json`` of each, by name.
         labels: of the metrics that are shown, by name.
+        units: in which they are shown, by name.
     """
     columns = 4
     lines = -(-len(labels) // columns)
@@ -261,15 +265,14 @@ def metrics_side_by_side(reports: Mapping[str, Mapping[str, Mapping[str, Any]]],
         colours = mpl.colormaps["tab10"]
         for axis, (metric, label) in zip(axes, labels.items(), strict=False):
             for place, (name, metrics) in enumerate(reports.items()):
-                if (entry := metrics.get(metric)) is None:
-                    continue
+                keys = ("value", "error", "in_sample", "in_sample_error")
+                value, error, middle, half = ((metrics[metric][key] or 0.0) / units[metric] for key in keys)
                 style = {"fmt": "os^Dv<>P"[place % 8], "color": colours(place % 10), "capsize": 3}
-                axis.errorbar(place, entry["value"], entry["error"] or None, label=name, **style)
-                if entry["in_sample"] is not None:
-                    middle, half = entry["in_sample"], entry["in_sample_error"] or 0.0
+                axis.errorbar(place, value, error or None, label=name, **style)
+                if metrics[metric]["in_sample"] is not None:
                     axis.fill_between((place - 0.4, place + 0.4), middle - half, middle + half, color=REAL, alpha=0.3)
                     axis.hlines(middle, place - 0.4, place + 0.4, color=REAL, lw=1)
-            axis.set_title(label, fontsize=9)
+            axis.set_title(textwrap.fill(label, 34), fontsize=9)
             axis.set(xticks=[], xlim=(-0.6, len(reports) - 0.4))
             axis.tick_params(labelsize=8)
         for axis in axes[len(labels) :]:

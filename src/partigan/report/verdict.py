@@ -119,7 +119,7 @@ class Judged:
         console.print(f"[{_COLOURS[self.worst] or 'default'}]{SIGNS[self.worst]}[/]: {self.sentence}")
         self._print(console, HEADER, [self.row(name) for name in self.whole])
         if self.observables:
-            self._print(console, ("observable", "differs in", "verdict"), [self.about(n) for n in self.observables])
+            self._print(console, ("observable", "off in", "verdict"), [self.about(n) for n in self.observables])
         for name, reason in self.skipped.items():
             console.print(f"left out: {name}: {reason}", markup=False)
 
@@ -140,6 +140,7 @@ class Judged:
             "metrics": {
                 name: {
                     "label": self.heading(name),
+                    "observable": entry.single,
                     "unit": self.units.get(name, 1.0),
                     "verdict": self.verdicts[name],
                     "p_holm": self.corrections.holm.get(name),
