@@ -14,7 +14,7 @@ from partigan.errors import PartiganError
 from partigan.files import atomic_folder, read_json, refuse_existing, write_json
 from partigan.report.html import gallery, page, png, table
 from partigan.report.plots import metrics_side_by_side
-from partigan.report.verdict import number
+from partigan.report.verdict import SIGNS, number
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,11 @@ class _Report:
             raise PartiganError(f"{folder} is not a report (no metrics.json); make one with 'partigan evaluate'")
         about = read_json(folder / "verdict.json")["metrics"] if (folder / "verdict.json").exists() else {}
         return cls(folder.name, read_json(folder / "metrics.json"), about)
+
+    def cell(self, name: str, unit: float) -> str:
+        """A metric with its error and the sign of its verdict."""
+        sign = SIGNS[self.about.get(name, {}).get("verdict", "")][0]
+        return f"{_cell(self.metrics[name], unit)} {sign}"
 
 
 def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path:
@@ -60,15 +65,13 @@ def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path
     known = {name: about for report in read for name, about in report.about.items()}
     labels = {name: known.get(name, {}).get("label", name) for name in names}
     units = {name: known.get(name, {}).get("unit", 1.0) for name in names}
-    header = ("metric", *(report.name for report in read), "in-sample")
-    rows = [
-        (
-            labels[name],
-            *(_cell(report.metrics[name], units[name]) for report in read),
-            _cell(read[0].metrics[name], units[name], "in_sample", "in_sample_error"),
-        )
-        for name in names
-    ]
+    beside = [[_cell(report.metrics[n], units[n], "in_sample", "in_sample_error") for n in names] for report in read]
+    same = all(column == beside[0] for column in beside)
+    titles = ["in-sample"] if same else [f"in-sample, {report.name}" for report in read]
+    references = dict(zip(titles, beside, strict=False))
+    header = ("metric", *(report.name for report in read), *references)
+    columns = [[report.cell(name, units[name]) for name in names] for report in read]
+    rows = list(zip(labels.values(), *columns, *references.values(), strict=True))
     whole = [name for name in names if known.get(name, {}).get("observable") is None] or names
     shown = Table(*header, box=None)
     for name, row in zip(names, rows, strict=True):
