@@ -176,6 +176,7 @@ def test_protocols_of_ones_own(jet_file: JetFile, tmp_path: Path) -> None:
         ({"particles": 20}, r"shape \[20, 3\], .* of \[30, 3\]"),
         ({"kind": "pxd"}, "holds pxd, not jets; give --kind pxd"),
         ({"features": ["phi_rel", "eta_rel", "pt_rel", "mask"]}, "reorder the last axis"),
+        ({"few": 8}, "no metric could be taken: the fake sample has 8 rows.*; 8 jets are too few to compare"),
         ({"nan": True}, "all 300 generated samples have NaN"),
     ],
 )
@@ -188,6 +189,9 @@ def test_what_cannot_be_compared(change: dict[str, Any], message: str, jet_file:
             file["particle_features"].attrs["features"] = change["features"]
         if "nan" in change:
             file["particle_features"][:, 0, 0] = np.nan
+        if "few" in change:
+            for name in ("particle_features", "jet_features"):
+                file[name].resize(change["few"], axis=0)
     with pytest.raises(PartiganError, match=message):
-        partigan.evaluate(real, tmp_path / "report", fake=fake)
+        partigan.evaluate(real, tmp_path / "report", fake=fake, metrics=["w1m", "ks"])
     assert not (tmp_path / "report").exists()

@@ -155,10 +155,14 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     found = run_suite(names, *_tables(sort, seen, made, in_sample, inputs.trained_on, smallest), seed)
     entries: dict[str, Entry] = {}
     if wanted := [name for name in of_protocol if name in names]:
-        taken = sort.metrics(seen, made, protocol, smallest, seed)
-        beside = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
-        entries = {name: _entry(sort, name, taken[name], beside.get(name)) for name in wanted if name in taken}
-        found.skipped.update(dict.fromkeys((n for n in wanted if n not in taken), "the samples are too small"))
+        reason = "the samples are too small"
+        try:
+            taken = sort.metrics(seen, made, protocol, smallest, seed)
+            beside = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
+            entries = {name: _entry(sort, name, taken[name], beside.get(name)) for name in wanted if name in taken}
+        except PartiganError as error:
+            reason = str(error)
+        found.skipped.update((name, reason) for name in wanted if name not in entries)
     summary = (
         f"{len(generated):,} generated {sort.name} against {len(truth):,} real ones of the {options.split} split, "
         f"after the protocol of {protocol}."
@@ -174,6 +178,8 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     elif reference is not None:
         found.skipped["fpnd"] = f"{size:,} samples; at least {LEAST:,} are needed"
     entries |= found.entries
+    if not entries:
+        raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
 
     units = {name: unit for name, (_, unit) in sort.labels.items()}
     titles = {name: title for name, (title, _) in sort.scalars.items()}

@@ -120,7 +120,7 @@ def _ks(samples: Samples, rng: Rng) -> Answer:
 
 def _chi2(samples: Samples, _: Rng) -> Answer:
     tests = chi2(samples.real, samples.fake)
-    return _singles(samples, (Finding("chi2", test.statistic, None, test.p_value) for test in tests))
+    return _singles(samples, (Finding("chi2", test.statistic, None, test.p_value, False) for test in tests))
 
 
 def _separation(samples: Samples, _: Rng) -> Answer:

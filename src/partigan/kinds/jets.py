@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 EFP_JETS = 1000  # fewer cannot tell FPD and KPD, whose EFPs have long tails
 COV_JETS, COV_BATCHES = 100, 10  # jets in a batch of COV and MMD, and batches; half of these are the least
-_W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
+_W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
 
 
 class Jets(Kind):

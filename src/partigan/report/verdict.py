@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -104,10 +104,8 @@ class Judged:
     def about(self, observable: str) -> tuple[str, str, str]:
         """An observable: its title, the metrics by which it differs or is near, and the worst verdict."""
         mine = self.of(observable)
-        off = ", ".join(
-            f"{self.entries[name].finding.label}" for name, verdict in mine.items() if verdict in ("near", "differs")
-        )
-        return self.titles[observable], off, SIGNS[_worst(mine.values())]
+        off = (self.entries[name].finding.label for name, verdict in mine.items() if verdict in ("near", "differs"))
+        return self.titles[observable], ", ".join(off), SIGNS[_worst(mine.values())]
 
     @property
     def observables(self) -> list[str]:
@@ -152,7 +150,7 @@ class Judged:
         }
 
 
-def _worst(verdicts: Any) -> str:
+def _worst(verdicts: Iterable[str]) -> str:
     found = set(verdicts)
     return next((verdict for verdict in ("differs", "near", "agrees") if verdict in found), "")
 
