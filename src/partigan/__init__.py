@@ -1,7 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `train`, `fit_classifier`, `load`,
-`generate`, `evaluate`.
+`generate`, `evaluate`, `compare`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from partigan.comparison import compare as compare
     from partigan.errors import PartiganError as PartiganError
     from partigan.evaluation import evaluate as evaluate
     from partigan.generation import generate as generate
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "PartiganError": "partigan.errors",
+    "compare": "partigan.comparison",
     "evaluate": "partigan.evaluation",
     "fit_classifier": "partigan.training.classification",
     "generate": "partigan.generation",
@@ -33,6 +35,7 @@ _HOME = {
 }
 __all__ = [
     "PartiganError",
+    "compare",
     "evaluate",
     "fit_classifier",
     "generate",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from partigan.errors import PartiganError
-from partigan.evaluation import evaluate, plus_minus
+from partigan.evaluation import evaluate
 from partigan.files import atomic, read_json, sha256, write_json
 from partigan.generation import generate
 from partigan.kinds import kind_named
@@ -20,6 +20,7 @@ from partigan.kinds.kind import Kind
 from partigan.progress import console
 from partigan.report.html import png
 from partigan.report.plots import quality_against_time
+from partigan.report.verdict import plus_minus
 from partigan.run import Run
 from partigan.training.train import load, set_threads, train
 
@@ -188,6 +189,7 @@ def _measured(
             fake,
             path if "finished" in manifest else None,
             protocol=protocol,
+            metrics=("protocol",),
             kind=sort.name,
             fpnd=label if published and number == 0 else None,
             seed=seed,
@@ -219,7 +221,9 @@ def _write(sort: Kind, out: Path, rows: list[dict[str, Any]]) -> None:
     write_json(out / "table.json", rows)
     with atomic(out / "table.csv") as temporary, temporary.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["class", "model", "protocol", "metric", "value", "error", "in_sample", "in_sample_error"])
+        writer.writerow(
+            ["class", "model", "protocol", "metric", "value", "error", "in_sample", "in_sample_error", "p_value"]
+        )
         writer.writerows(_flat(rows))
     finished = [row for row in rows if not row.get("error")]
     if finished:

@@ -180,9 +180,20 @@ def _generate(parser: ArgumentParser) -> Run:
 
 def _evaluate(parser: ArgumentParser) -> Run:
     from partigan.evaluation import evaluate
+    from partigan.suite import DEFAULT, SUITE
 
-    _options(parser, evaluate)
+    _options(parser, evaluate, "metrics")
+    known = f"all, protocol, names of the protocol's metrics, {', '.join(SUITE)}"
+    parser.add_argument("--metrics", nargs="+", default=list(DEFAULT), metavar="NAME", help=known)
     return lambda options: print(f"report: {evaluate(**vars(options)).report}")
+
+
+def _compare(parser: ArgumentParser) -> Run:
+    from partigan.comparison import compare
+
+    parser.add_argument("reports", nargs="+", type=Path, help="folders made by 'partigan evaluate'")
+    _options(parser, compare, "reports")
+    return lambda options: print(f"comparison: {compare(**vars(options))}")
 
 
 def _benchmark_jets(parser: ArgumentParser) -> Run:
@@ -252,6 +263,7 @@ _COMMANDS: _Commands = {
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
     "generate": ("generate samples with a trained run", _generate),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
+    "compare": ("put several reports of 'evaluate' side by side", _compare),
     "benchmark": (
         "train and compare several systems on the same data",
         {"jets": ("jets, with the tables of MPGAN and MDMA", _benchmark_jets)},

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from rich.console import Console
-from rich.table import Table
 
 from partigan import __version__
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.files import atomic_folder, refuse_existing, write_json
+from partigan.files import atomic_folder, refuse_existing, sha256, write_json
 from partigan.kinds import kind_named
-from partigan.kinds.kind import Kind
+from partigan.kinds.kind import Kind, Observables
 from partigan.kinds.reference import LEAST, SAMPLES, Reference
-from partigan.metrics.measurement import Measurement
+from partigan.metrics.measurement import Floats, Measurement
 from partigan.progress import console
 from partigan.randomness import check_seed
-from partigan.report.html import page, png
-from partigan.report.plots import training_curves
+from partigan.report.html import png, report
+from partigan.report.pictures import pictures
+from partigan.report.verdict import Judged
 from partigan.run import Run
+from partigan.suite import DEFAULT, Entry, Finding, Samples, chosen, run_suite
 from partigan.training.classification import load_reference
 from partigan.training.monitors import read_log
 from partigan.training.train import load
@@ -33,11 +38,18 @@ class Evaluation:
     """What `evaluate` found.
 
     Attributes:
-        metrics: by name: value, error, in_sample, in_sample_error (None where there is no other real sample).
+        metrics: by name: value, error, in_sample, in_sample_error (None where there is no other real sample) and
+            p_value, not adjusted for the number of metrics.
+        verdicts: by name: ``agrees``, ``near``, ``differs``, or nothing where that cannot be said.
+        skipped: metrics that could not be taken, and why.
+        failures: generated samples with NaN or infinite values, which are left out.
         report: the HTML page.
     """
 
     metrics: dict[str, dict[str, float | None]]
+    verdicts: dict[str, str]
+    skipped: dict[str, str]
+    failures: int
     report: Path
 
 
@@ -49,7 +61,8 @@ class _Options:
     fake: Path | None
     run: Path | None
     split: str
-    protocol: str
+    protocol: str | None
+    metrics: Sequence[str]
     kind: str
     fpnd: str | None
     classifier: Path | None
@@ -59,8 +72,11 @@ class _Options:
 
     def command(self, out: Path) -> str:
         """The command that does the same again."""
-        given = {name: value for name, value in vars(self).items() if name != "trust"}
-        return "partigan evaluate" + "".join(f" --{n} {v}" for n, v in (given | {"out": out}).items() if v is not None)
+        given = {name: value for name, value in vars(self).items() if name not in ("trust", "metrics")}
+        words = ["partigan", "evaluate", "--metrics", *self.metrics, *["--trust"] * self.trust]
+        for name, value in (given | {"out": out}).items():
+            words += [f"--{name}", str(value)] if value is not None else []
+        return shlex.join(words)
 
 
 def evaluate(
@@ -69,7 +85,8 @@ def evaluate(
     fake: Path | None = None,
     run: Path | None = None,
     split: str = "test",
-    protocol: str = "mdma",
+    protocol: str | None = None,
+    metrics: Sequence[str] = DEFAULT,
     kind: str = "jets",
     fpnd: str | None = None,
     classifier: Path | None = None,
@@ -82,11 +99,14 @@ def evaluate(
 
     Args:
         real: file of real samples.
-        out: directory to make: ``metrics.json``, ``report.html`` and the figures as PNG.
+        out: directory to make: ``metrics.json``, ``verdict.json``, ``report.html`` and the figures as PNG.
         fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
         run: run directory, for its training curves and provenance, and for samples where there is no ``fake``.
         split: split of the real file to compare with; the others give the in-sample values.
-        protocol: whose conventions to follow: ``mdma`` or ``mpgan``.
+        protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
+            ``partigan/protocols``; None = the kind's first.
+        metrics: what to take: ``protocol``, ``all``, or names of its metrics and of those in ``partigan.suite.SUITE``;
+            by default the protocol's and whatever takes about a second.
         kind: kind of data in the files.
         fpnd: class of the published network and statistics that FPND is taken with: g, q or t of JetNet.
         classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead.
@@ -110,93 +130,191 @@ def evaluate(
         raise PartiganError("give --fpnd for the published network or --classifier for your own, not both")
     if label is not None and classifier is None:
         raise PartiganError(f"--label {label} is a class of a classifier: give --classifier too, or --fpnd {label}")
-    options = _Options(real, fake, run, split, protocol, kind, fpnd, classifier, label, seed, trust)
+    metrics = [metrics] if isinstance(metrics, str) else metrics
+    options = _Options(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     with atomic_folder(out, "metrics.json") as folder:
-        metrics = _compare(folder, out, options)
-    return Evaluation(metrics, out / "report.html")
+        return _compare(folder, out, options)
 
 
-def _compare(folder: Path, out: Path, options: _Options) -> dict[str, dict[str, float | None]]:
+def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     """`evaluate`, into a folder that takes the name ``out`` in the end."""
-    real, fake, run, split, protocol = options.real, options.fake, options.run, options.split, options.protocol
     sort, seed = kind_named(options.kind), options.seed
-    if protocol not in sort.protocols:
-        raise PartiganError(f"unknown protocol {protocol!r}; for {sort.name} there are {', '.join(sort.protocols)}")
-    truth = sort.read(real, split)
-    if "generated_by" in sort.provenance(real):
-        raise PartiganError(f"{real} was generated by partigan; give a file of real samples to --real, this to --fake")
+    protocol = options.protocol or next(iter(sort.protocols))
+    terms = sort.protocol(protocol)
+    of_protocol = terms.get("metrics", [name for name in sort.labels if name != "fpnd"])
+    names = chosen(options.metrics, of_protocol)
+    inputs = _read(sort, options)
+    truth, generated, others = inputs.real, inputs.generated, inputs.others
     reference = _reference(sort, options, truth)
-    generated = sort.read(fake, "all") if fake else load(str(run), options.trust).sample(10 * len(truth), seed)
+    console.print(f"evaluating {len(generated):,} generated against {len(truth):,} real {sort.name} ({options.split})")
+    seen = sort.observables(truth)
+    generated, made, failures = _finite(sort, generated)
+    in_sample = sort.observables(others) if others else None
+    smallest = min(len(generated), len(others) if others else len(generated))
+
+    found = run_suite(names, *_tables(sort, seen, made, in_sample, inputs.trained_on, smallest), seed)
+    entries: dict[str, Entry] = {}
+    if wanted := [name for name in of_protocol if name in names]:
+        reason = "the samples are too small"
+        try:
+            taken = sort.metrics(seen, made, protocol, smallest, seed)
+            beside = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
+            entries = {name: _entry(sort, name, taken[name], beside.get(name)) for name in wanted if name in taken}
+        except PartiganError as error:
+            reason = str(error)
+        found.skipped.update((name, reason) for name in wanted if name not in entries)
+    summary = (
+        f"{len(generated):,} generated {sort.name} against {len(truth):,} real ones of the {options.split} split, "
+        f"after the protocol of {protocol}."
+    )
+    size = min(len(truth), len(generated), SAMPLES)
+    if reference is not None and size >= LEAST:
+        pair = [reference.distance(sample, size, seed) for sample in (generated, truth)]
+        entries["fpnd"] = _entry(sort, "fpnd", *pair)
+        summary += (
+            f" FPND is the distance from {reference.name}, of {size:,} generated samples and, in-sample, of as many "
+            "real ones of this split."
+        )
+    elif reference is not None:
+        found.skipped["fpnd"] = f"{size:,} samples; at least {LEAST:,} are needed"
+    entries |= found.entries
+    if not entries:
+        raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
+
+    units = {name: unit for name, (_, unit) in sort.labels.items()}
+    titles = {name: title for name, (title, _) in sort.scalars.items()}
+    judged = Judged(entries, found.skipped, failures, units, titles)
+    judged.show(Console())
+    log = read_log(Path(options.run) / "metrics.jsonl") if options.run else []  # imported weights have none
+    shown, key = pictures(truth, generated, inputs.training, found.results, log, np.random.default_rng(seed))
+    sections = {"Distributions": {name: png(figure) for name, figure in sort.figures(seen, made).items()}, **shown}
+    for images in sections.values():
+        for caption, data in images.items():
+            (folder / f"{_slug(caption)}.png").write_bytes(data)
+    title = f"partigan: {Path(options.fake or str(options.run)).name}"
+    provenance = _provenance(sort, options, len(truth), len(generated), failures)
+    provenance["Evaluation"] = {"partigan": __version__, "protocol": f"{protocol} ({terms['paper']})", "seed": seed}
+    commands = [*_commands_before(options, provenance["Generated sample"]), options.command(out)]
+    (folder / "report.html").write_text(report(title, summary, judged, sections, provenance, commands, key))
+    metrics = {name: entry.numbers() for name, entry in entries.items()}
+    write_json(folder / "metrics.json", metrics)
+    write_json(folder / "verdict.json", judged.state() | {"protocol": protocol, "command": commands[-1]})
+    return Evaluation(metrics, judged.verdicts, found.skipped, failures, out / "report.html")
+
+
+def _provenance(sort: Kind, options: _Options, real: int, fake: int, failures: int) -> dict[str, dict[str, Any]]:
+    """Where both samples come from."""
+    found: dict[str, dict[str, Any]] = {
+        "Real sample": {
+            "file": options.real,
+            "split": options.split,
+            "samples": real,
+            **sort.provenance(options.real),
+        },
+        "Generated sample": {
+            "file": options.fake or options.run,
+            "samples": fake,
+            "left out, with NaN or infinite values": failures,
+            **(sort.provenance(options.fake) if options.fake else {}),
+        },
+    }
+    if options.run is not None:
+        found["Training"] = {key: json.dumps(value) for key, value in Run(options.run).manifest.items()}
+    return found
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The samples of an evaluation.
+
+    Attributes:
+        real: what is compared with.
+        generated: the generated sample.
+        others: the other splits of the real file, the training split first; None where there are none.
+        training: the training split, where the real file has one apart from ``real``; None elsewhere.
+        trained_on: number of samples of ``training`` if the generator may have been trained on them, else 0.
+    """
+
+    real: Batch
+    generated: Batch
+    others: Batch | None
+    training: Batch | None
+    trained_on: int
+
+
+def _read(sort: Kind, options: _Options) -> _Inputs:
+    """Read and draw what is compared."""
+    real, fake, run = options.real, options.fake, options.run
+    truth = sort.read(real, options.split)
+    said = {path: sort.provenance(path) for path in (real, fake) if path is not None}
+    if "generated_by" in said[real]:
+        raise PartiganError(f"{real} was generated by partigan; give a file of real samples to --real, this to --fake")
+    for path, attributes in said.items():
+        if (kind := str(attributes.get("kind", sort.name))) != sort.name:
+            raise PartiganError(f"{path} holds {kind}, not {sort.name}; give --kind {kind} and files of one kind")
+    if fake is not None:
+        generated = sort.read_generated(fake)
+        data = said[fake].get("training_data_sha256")
+    else:
+        sampler = load(str(run), options.trust)
+        if sampler.kind.name != sort.name:
+            raise PartiganError(
+                f"{run} generates {sampler.kind.name}, not {sort.name}; give --kind {sampler.kind.name}"
+            )
+        generated = sampler.sample(10 * len(truth), options.seed)
+        data = Run(str(run)).manifest["data"]["sha256"]
     if truth.x.shape[1:] != generated.x.shape[1:]:
         raise PartiganError(
             f"{fake or run} has samples of shape {list(generated.x.shape[1:])}, {real} of {list(truth.x.shape[1:])}; "
             "only samples of one shape can be compared"
         )
-    others = (
-        [sort.read(real, other) for other in ("train", "valid", "test") if other != split] if split != "all" else []
-    )
-    console.print(f"evaluating {len(generated):,} generated against {len(truth):,} real {sort.name} ({split} split)")
-    seen = sort.observables(truth)
-    made = sort.observables(generated)
-    in_sample = sort.observables(Batch.joined(others)) if others else None
-    smallest = min(len(generated), sum(len(other) for other in others) or len(generated))
-    found = sort.metrics(seen, made, protocol, smallest, seed)
-    in_sample_found = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
-    size = min(len(truth), len(generated), SAMPLES)
-    if reference is not None and size >= LEAST:
-        found["fpnd"] = reference.distance(generated, size, seed)
-        in_sample_found["fpnd"] = reference.distance(truth, size, seed)
-    wanted = sort.labels.keys() - ({"fpnd"} if reference is None else set())
-    if missing := [sort.labels[name][0] for name in sort.labels if name in wanted - found.keys()]:
-        console.print(f"left out, since the samples are too small: {', '.join(missing)}")
-    metrics = {name: _entry(value, in_sample_found.get(name)) for name, value in found.items()}
+    if options.split == "all":
+        return _Inputs(truth, generated, None, None, 0)
+    splits = [sort.read(real, other) for other in ("train", "valid", "test") if other != options.split]
+    training = splits[0] if options.split != "train" else None
+    own = training is not None and data in (None, sha256(real))
+    return _Inputs(truth, generated, Batch.joined(splits), training, len(splits[0]) if own else 0)
 
-    rows = [_row(sort.labels[name], metrics[name]) for name in metrics]
-    header = ("metric", "generated", "in-sample", "ratio")
-    table = Table(*header, box=None)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
 
-    sections = {"Distributions": {title: png(figure) for title, figure in sort.figures(seen, made).items()}}
-    provenance: dict[str, dict[str, Any]] = {
-        "Real sample": {"file": real, "split": split, "samples": len(truth), **sort.provenance(real)},
-        "Generated sample": {
-            "file": fake or run,
-            "samples": len(generated),
-            **(sort.provenance(fake) if fake else {}),
-        },
-    }
-    if run is not None:
-        history = Run(run)
-        if log := read_log(history.path / "metrics.jsonl"):  # imported weights have none
-            sections["Training"] = {"Losses and validation": png(training_curves(log))}
-        provenance["Training"] = {key: json.dumps(value) for key, value in history.manifest.items()}
-    provenance["Evaluation"] = {
-        "partigan": __version__,
-        "protocol": f"{protocol} ({sort.protocols[protocol]['paper']})",
-        "command": options.command(out),
-    }
-    summary = (
-        f"{len(generated):,} generated {sort.name} against {len(truth):,} real ones of the {split} split, "
-        f"after the protocol of {protocol}."
-    )
-    note = (
-        "In-sample: the same metric between real samples, the other splits of the real file in place of the generated "
-        "sample. A perfect generator reaches it and no more."
-    )
-    if reference is not None:
-        note += (
-            f" FPND is the distance from {reference.name}, of {size:,} generated samples and, in-sample, of as many "
-            "real ones of this split."
-        )
-    title = f"partigan: {Path(fake or str(run)).name}"
-    for images in sections.values():
-        for caption, data in images.items():
-            (folder / f"{_slug(caption)}.png").write_bytes(data)
-    (folder / "report.html").write_text(page(title, summary, header, rows, note, sections, provenance))
-    write_json(folder / "metrics.json", metrics)
-    return metrics
+def _finite(sort: Kind, generated: Batch) -> tuple[Batch, Observables, int]:
+    """Generated samples without NaN and infinite values, their observables, and how many were left out."""
+    number = len(generated)
+    generated = generated[generated.x.flatten(1).isfinite().all(1)]
+    while len(generated):
+        made = sort.observables(generated)
+        columns = [value for value in made.values() if len(value) == len(generated)]
+        fine = np.all([np.isfinite(column.reshape(len(column), -1)).all(1) for column in columns], axis=0)
+        if fine.all():
+            return generated, made, number - len(generated)
+        generated = generated[torch.from_numpy(fine)]
+    raise PartiganError(f"all {number} generated samples have NaN or infinite values; nothing is left to compare")
+
+
+def _tables(
+    sort: Kind, seen: Observables, made: Observables, in_sample: Observables | None, trained_on: int, smallest: int
+) -> tuple[Samples, Floats | None]:
+    """The observables that the suite looks at: what is compared, and other real samples in place of the generated."""
+
+    def table(sample: Observables) -> Floats:
+        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).T
+
+    other = None if in_sample is None else table(in_sample)
+    training = other[:trained_on] if other is not None and trained_on else None
+    samples = Samples(sort.scalars, table(seen), table(made)[:smallest], training)
+    return samples, None if other is None else other[-smallest:]
+
+
+def _commands_before(options: _Options, generated: dict[str, Any]) -> list[str]:
+    """The commands that trained and generated, as far as run and file know them."""
+    if options.run is None:
+        return []
+    commands = []
+    if command := Run(options.run).manifest.get("command"):
+        commands.append(shlex.join(["partigan", *command[1:]]))
+    if options.fake is not None and {"n", "seed"} <= generated.keys():
+        words = ["partigan", "generate", options.run, "--n", generated["n"], "--seed", generated["seed"]]
+        commands.append(shlex.join(map(str, [*words, "--out", options.fake])))
+    return commands
 
 
 def _reference(sort: Kind, options: _Options, truth: Batch) -> Reference | None:
@@ -212,31 +330,9 @@ def _reference(sort: Kind, options: _Options, truth: Batch) -> Reference | None:
     return reference
 
 
-def _entry(found: Measurement, reference: Measurement | None) -> dict[str, float | None]:
-    return {
-        "value": found.value,
-        "error": found.error,
-        "in_sample": reference.value if reference else None,
-        "in_sample_error": reference.error if reference else None,
-    }
-
-
-def _row(label: tuple[str, float], entry: dict[str, float | None]) -> tuple[str, str, str, str]:
-    """A line of the table; values in the label's unit."""
-    name, unit = label
-    value, error, reference, reference_error = (None if v is None else v / unit for v in entry.values())
-    assert value is not None
-    assert error is not None
-    if reference is None or reference_error is None:
-        return name, plus_minus(value, error), "", ""
-    ratio = f"{value / reference:.1f}" if reference > 2 * reference_error else ""
-    return name, plus_minus(value, error), plus_minus(reference, reference_error), ratio
-
-
-def plus_minus(value: float, error: float) -> str:
-    """A value with its error, at two digits of the error."""
-    digits = 2 if error <= 0 else min(max(0, 1 - int(f"{error:e}".split("e")[1])), 6)
-    return f"{value:.{digits}f} ± {error:.{digits}f}"
+def _entry(sort: Kind, name: str, found: Measurement, beside: Measurement | None) -> Entry:
+    """A metric of the protocol."""
+    return Entry(Finding(sort.labels[name][0], *found), beside)
 
 
 def _slug(title: str) -> str:

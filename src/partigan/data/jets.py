@@ -50,13 +50,14 @@ class JetTable(NamedTuple):
         )
 
 
-def read_jets(path: str | Path, split: str = "all") -> JetTable:
+def read_jets(path: str | Path, split: str = "all", finite: bool = True) -> JetTable:
     """Read jets from a file in the JetNet layout and check every one of them.
 
     Args:
         path: an HDF5 file with ``particle_features`` (jets, particles, 4) and ``jet_features`` (jets, 4).
         split: ``train``, ``valid``, ``test`` or ``all``. A file's own ``split_train`` ... attributes
             (first and one-past-last row) are obeyed; a file without them is cut 70/15/15 in its order.
+        finite: refuse NaN and infinite values; False to count the failures of a generator.
 
     Raises:
         PartiganError: the file is missing, not HDF5, truncated, empty, of another shape or feature order, or
@@ -81,12 +82,12 @@ def read_jets(path: str | Path, split: str = "all") -> JetTable:
         except OSError as error:
             raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
     fine = np.isfinite(jets).all(1) & (jets[:, 0] > 0)
-    if not fine.all():
+    if finite and not fine.all():
         raise PartiganError(
             f"{path}: jet_features row {first + int(np.argmin(fine))}: NaN, infinite values or pt not above 0 "
             f"({int((~fine).sum())} such jets); remove these jets"
         )
-    return JetTable(_checked(particles, path, first), jets, attributes)
+    return JetTable(_checked(particles, path, first, finite), jets, attributes)
 
 
 def _open(path: Path) -> h5py.File:
@@ -109,7 +110,7 @@ def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], 
     return found
 
 
-def _checked(particles: Floats, path: Path, first_row: int) -> Floats:
+def _checked(particles: Floats, path: Path, first_row: int, finite: bool) -> Floats:
     """The same particles with the real ones first; raises for the first jet that cannot be one."""
     x, pt, flag = particles[..., :3], particles[..., 2], particles[..., 3]
     mask = flag > 0.5
@@ -122,7 +123,7 @@ def _checked(particles: Floats, path: Path, first_row: int) -> Floats:
                 f"{path}: particle_features row {first_row + row}: {what} ({int(bad.sum())} such jets); {remedy}"
             )
 
-    refuse(~np.isfinite(particles).all((1, 2)), "NaN or infinite values", "remove these jets")
+    refuse(~np.isfinite(particles).all((1, 2)) & finite, "NaN or infinite values", "remove these jets")
     refuse(
         ~np.isin(flag, (0.0, 1.0)).all(1),
         "a mask that is neither 0 nor 1",

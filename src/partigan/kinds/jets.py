@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 EFP_JETS = 1000  # fewer cannot tell FPD and KPD, whose EFPs have long tails
 COV_JETS, COV_BATCHES = 100, 10  # jets in a batch of COV and MMD, and batches; half of these are the least
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
+_W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
 
 
 class Jets(Kind):
@@ -47,9 +48,11 @@ class Jets(Kind):
         "mmd": ("MMD (x 10^2)", 1e-2),
         "fpnd": ("FPND", 1.0),
     }
-    protocols: ClassVar[dict[str, dict[str, Any]]] = {
-        "mdma": {"paper": "arXiv:2305.15254", "mean": "inverse-variance", "batches": 10, "samples": None},
-        "mpgan": {"paper": "arXiv:2106.11535", "mean": "plain", "batches": 5, "samples": 10_000},
+    scalars: ClassVar[dict[str, tuple[str, str]]] = {
+        "mass": ("relative mass", ""),
+        "pt_sum": ("sum of pt_rel", ""),
+        "multiplicity": ("multiplicity", ""),
+        **{f"log_efp_{n}": (f"log10 EFP {n}", "") for n in range(1, len(W1_GRAPHS) + 1)},
     }
     classifier: ClassVar[dict[str, Any]] = {
         "about": {"title": "ParticleNet", "paper": "arXiv:1902.08570", "status": "as in arXiv:2106.11535"},
@@ -69,6 +72,10 @@ class Jets(Kind):
     def read(self, path: Path, split: str) -> Batch:
         """Jets of a split; see `partigan.data.jets.read_jets`."""
         return read_jets(path, split).batch()
+
+    def read_generated(self, path: Path) -> Batch:
+        """All jets of a file; those with NaN or infinite values are kept."""
+        return read_jets(path, finite=False).batch()
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write jets in the JetNet layout; pt of the jets is the training sample's mean."""
@@ -112,20 +119,23 @@ class Jets(Kind):
         return {"w1m": wasserstein_1d(*masses), "fpd": frechet_distance(*moments)}
 
     def observables(self, sample: Batch) -> Observables:
-        """Particles, mask, relative mass, relative pt sum, multiplicity and the 36 EFPs with d <= 4."""
+        """Particles, mask, mass, pt sum, multiplicity, the 36 EFPs with d <= 4, and log10 of those of W1-EFP."""
         assert sample.mask is not None
         if (negative := ((sample.x[..., 2] < 0) & sample.mask).any(1)).any():
             raise PartiganError(
                 f"{int(negative.sum())} of {len(sample)} jets have particles of negative pt_rel; no jet can have them, "
                 "mask these particles"
             )
+        polynomials = self._efps(sample)
+        logs = np.log10(np.maximum(polynomials[:, _W1_COLUMNS], 1e-12)).T
         return {
             "particles": sample.x.numpy(),
             "mask": sample.mask.numpy(),
             "mass": mass(sample.x.double(), sample.mask).numpy(),  # angles of a bad generator overflow single precision
             "pt_sum": pt_sum(sample.x, sample.mask).numpy(),
             "multiplicity": sample.mask.sum(1).numpy(),
-            "efps": self._efps(sample),
+            "efps": polynomials,
+            **{f"log_efp_{n}": column for n, column in enumerate(logs, 1)},
         }
 
     @staticmethod
@@ -142,7 +152,7 @@ class Jets(Kind):
         below 1,000 jets, COV and MMD below 500.
         """
         rng = np.random.default_rng(seed)
-        terms = self.protocols[protocol]
+        terms = self.protocol(protocol)
         size = min(len(real["mass"]), smallest // 2, terms["samples"] or len(real["mass"]))
         if size < 20:
             raise PartiganError(
@@ -150,7 +160,6 @@ class Jets(Kind):
             )
         batches = min(terms["batches"], smallest // size)
         options = {"samples": size, "batches": batches, "rng": rng}
-        columns = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
         found = {
             "w1m": w1(real["mass"], fake["mass"], **options),
             "w1p": w1(
@@ -161,7 +170,7 @@ class Jets(Kind):
                 mean=terms["mean"],
                 **options,
             ),
-            "w1efp": w1(real["efps"][:, columns], fake["efps"][:, columns], mean=terms["mean"], **options),
+            "w1efp": w1(real["efps"][:, _W1_COLUMNS], fake["efps"][:, _W1_COLUMNS], mean=terms["mean"], **options),
         }
         if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
             found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
@@ -176,7 +185,7 @@ class Jets(Kind):
                 size=COV_JETS,
                 batches=batches,
             )
-        return found
+        return {name: found[name] for name in terms["metrics"] if name in found}
 
     def published_reference(self, label: str, sample: Batch) -> Reference:
         """The ParticleNet and the statistics of JetNet; see `partigan.kinds.jetnet.published`."""
@@ -220,11 +229,7 @@ _FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
 def _columns(sample: Observables) -> dict[str, NDArray[Any]]:
     """What each histogram of the report shows, by its title."""
     particles = sample["particles"][sample["mask"]].T
-    efps = [sample["efps"][:, FPD_GRAPHS.index(graph)] for graph in W1_GRAPHS]
-    logs = [np.log10(np.maximum(column, 1e-12)) for column in efps]
-    return dict(
-        zip(_FIGURES, (*particles, sample["mass"], sample["pt_sum"], sample["multiplicity"], *logs), strict=True)
-    )
+    return dict(zip(_FIGURES, (*particles, *(sample[name] for name in Jets.scalars)), strict=True))
 
 
 def _image(sample: Observables, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.kinds.reference import Reference
 from partigan.metrics.measurement import Measurement
+from partigan.protocols import protocols, read_protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,9 +30,10 @@ class Kind(ABC):
         name: as in presets and on the command line.
         selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
         labels: for each metric the heading of the report and the unit it is shown in.
-        protocols: for each protocol, the arguments of the metrics that differ from paper to paper.
         chunk: samples that `generate` has in memory at a time.
         group: samples without mask that are given to a generator at a time.
+        scalars: the observables that are one number a sample, with label and unit; the evaluation suite looks at them
+            one by one and together.
         classifier: configuration of the classifier that `fit-classifier` trains where no other is given.
     """
 
@@ -40,12 +42,36 @@ class Kind(ABC):
     group: ClassVar[int] = 1024
     selection: ClassVar[tuple[str, str]]
     labels: ClassVar[dict[str, tuple[str, float]]]
-    protocols: ClassVar[dict[str, dict[str, Any]]]
+    scalars: ClassVar[dict[str, tuple[str, str]]] = {}
     classifier: ClassVar[dict[str, Any]]
+
+    @property
+    def protocols(self) -> dict[str, dict[str, Any]]:
+        """For each protocol that comes with partigan, the arguments of metrics that differ from paper to paper."""
+        return protocols(self.name)
+
+    def protocol(self, name: str) -> dict[str, Any]:
+        """A protocol by name, or the user's own by the path of a YAML file.
+
+        Raises:
+            PartiganError: there is no such protocol.
+        """
+        known = self.protocols
+        if name in known:
+            return known[name]
+        if not name.endswith((".yaml", ".yml")):
+            raise PartiganError(
+                f"unknown protocol {name!r}; for {self.name} there are {', '.join(known)}, or give a YAML file"
+            )
+        return read_protocol(Path(name), self.name, next(iter(known.values())))
 
     @abstractmethod
     def read(self, path: Path, split: str) -> Batch:
         """Samples of one split of a file, checked, in physical units."""
+
+    def read_generated(self, path: Path) -> Batch:
+        """All samples of a generated file, with those that have NaN or infinite values."""
+        return self.read(path, "all")
 
     @abstractmethod
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
@@ -80,7 +106,7 @@ class Kind(ABC):
         Args:
             real: the real sample.
             fake: the generated sample, or other real ones.
-            protocol: one of ``protocols``.
+            protocol: one of ``protocols``, or the path of a YAML file.
             smallest: size of the smallest sample that takes the place of ``fake`` in a comparison; sizes and numbers
                 of batches are chosen by it, so that they are the same for all.
             seed: of everything that is drawn at random.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +13,13 @@ from hist import Hist
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from partigan.data.batch import Batch
+from partigan.metrics.classifier import Reliability
 
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
+_EITHER = "#555577"  # single samples, which may be either
 Values = NDArray[Any]
 
 _STYLE: Any = {"font.size": 11, "axes.labelsize": 11, "legend.frameon": False, "figure.dpi": 110}
@@ -211,4 +217,119 @@ def quality_against_time(
             text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)
         }
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def mosaic(samples: Batch, titles: Sequence[str], columns: int = 4) -> Figure:
+    """Single samples side by side: clouds as discs whose area is the third feature, images on one colour scale.
+
+    Args:
+        samples: clouds ``(rows, particles, features)`` with a mask, images ``(rows, channel, height, width)``, of which
+            the first channel is shown, or tables ``(rows, features)``, as profiles.
+        titles: above each of them.
+        columns: in a row.
+    """
+    lines = -(-len(samples) // columns)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(8.6, 2.3 * lines), layout="constrained")
+        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        x = samples.x.float().numpy()
+        mask = None if samples.mask is None else samples.mask.numpy()
+        if mask is not None:
+            reach = float(np.abs(x[..., :2][mask]).max(initial=1e-6)) * 1.05
+            scale = 400 / max(float(x[..., 2][mask].max(initial=0)), 1e-12) if x.shape[-1] > 2 else 0.0
+        for row, (axis, title) in enumerate(zip(axes, titles, strict=False)):
+            if mask is not None:
+                area = x[row, mask[row], 2].clip(0) * scale if x.shape[-1] > 2 else 9.0
+                axis.scatter(*x[row, mask[row], :2].T, s=area, color=_EITHER, alpha=0.5, edgecolors="#333", lw=0.5)
+                axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+            elif x.ndim == 4:
+                axis.imshow(x[row, 0], vmin=float(x[:, 0].min()), vmax=float(x[:, 0].max()), cmap="viridis")
+            else:
+                axis.step(range(x.shape[1]), x[row], where="mid", color=_EITHER)
+            axis.set_title(title, fontsize=10)
+            axis.set(xticks=[], yticks=[])
+        for axis in axes[len(x) :]:
+            axis.set_axis_off()
+    return figure
+
+
+def reliability_diagram(found: Reliability) -> Figure:
+    """How often events are real that a classifier says are real with some probability.
+
+    Args:
+        found: the diagram.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        axis = figure.subplots()
+        axis.plot((0, 1), (0, 1), color="#777", lw=1, ls="--", label="calibrated")
+        axis.errorbar(found.predicted, found.observed, found.error, fmt=".", color=FAKE, label="found")
+        axis.set(xlabel="predicted probability of being real", ylabel="share of real events", xlim=(0, 1), ylim=(0, 1))
+        axis.legend()
+    return figure
+
+
+def metric_correlations(log: list[dict[str, Any]]) -> Figure | None:
+    """Spearman's rank correlations of the validation metrics over the checkpoints of a run (arXiv:2106.11535, fig. 4).
+
+    Args:
+        log: lines of ``metrics.jsonl``.
+
+    Returns:
+        The figure; None for a single metric or less than 5 checkpoints.
+    """
+    lines = [line for line in log if not any("/" in name for name in line)]
+    names = [name for name in (lines[0] if lines else {}) if name != "step"]
+    table = np.array([[line.get(name, np.nan) for name in names] for line in lines], dtype=float)
+    table = table[np.isfinite(table).all(1)] if table.size else table
+    if len(names) < 2 or len(table) < 5:
+        return None
+    ranks = rankdata(table, axis=0)
+    centred = (ranks - ranks.mean(0)) / np.where(ranks.std(0) > 0, ranks.std(0), 1)
+    matrix = centred.T @ centred / len(table)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        axis = figure.subplots()
+        shown = axis.imshow(matrix, vmin=-1, vmax=1, cmap="PuOr")
+        for (row, column), value in np.ndenumerate(matrix):
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="w" if abs(value) > 0.6 else "k")
+        axis.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names)
+        axis.set_title(f"{len(table)} checkpoints", fontsize=10)
+        figure.colorbar(shown, ax=axis)
+    return figure
+
+
+def metrics_side_by_side(
+    reports: Mapping[str, Mapping[str, Mapping[str, Any]]], labels: Mapping[str, str], units: Mapping[str, float]
+) -> Figure:
+    """Metrics of several reports with their errors, one panel for each metric; in-sample values as bands.
+
+    Args:
+        reports: ``metrics.json`` of each, by name.
+        labels: of the metrics that are shown, by name.
+        units: in which they are shown, by name.
+    """
+    columns = 4
+    lines = -(-len(labels) // columns)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(3.0 * columns, 2.4 * lines + 0.6), layout="constrained")
+        axes = figure.subplots(lines, columns, squeeze=False).ravel()
+        colours = mpl.colormaps["tab10"]
+        for axis, (metric, label) in zip(axes, labels.items(), strict=False):
+            for place, (name, metrics) in enumerate(reports.items()):
+                keys = ("value", "error", "in_sample", "in_sample_error")
+                value, error, middle, half = ((metrics[metric][key] or 0.0) / units[metric] for key in keys)
+                style = {"fmt": "os^Dv<>P"[place % 8], "color": colours(place % 10), "capsize": 3}
+                axis.errorbar(place, value, error or None, label=name, **style)
+                if metrics[metric]["in_sample"] is not None:
+                    axis.fill_between((place - 0.4, place + 0.4), middle - half, middle + half, color=REAL, alpha=0.3)
+                    axis.hlines(middle, place - 0.4, place + 0.4, color=REAL, lw=1)
+            axis.set_title(textwrap.fill(label, 34), fontsize=9)
+            axis.set(xticks=[], xlim=(-0.6, len(reports) - 0.4))
+            axis.tick_params(labelsize=8)
+        for axis in axes[len(labels) :]:
+            axis.set_axis_off()
+        handles = {text: h for axis in axes for h, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9)
     return figure

@@ -1,0 +1,50 @@
+"""Protocols of evaluation, one YAML each: which metrics a paper gives, of how many samples, with which conventions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from partigan.errors import PartiganError
+
+FOLDER = Path(__file__).parent
+
+
+def protocols(kind: str) -> dict[str, dict[str, Any]]:
+    """The protocols that come with partigan for a kind of data, by name."""
+    found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    return {name: terms for name, terms in found.items() if terms["kind"] == kind}
+
+
+def read_protocol(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]:
+    """A protocol of the user's own.
+
+    Args:
+        path: YAML file with the same entries as the protocols of partigan.
+        kind: kind of data that it must be for.
+        like: a protocol of partigan for this kind.
+
+    Raises:
+        PartiganError: it is missing, not YAML, for another kind, or has other entries.
+    """
+    terms = _read(path)
+    if terms.get("kind") != kind:
+        raise PartiganError(f"{path} is a protocol for {terms.get('kind')!r}, not for {kind}; write 'kind: {kind}'")
+    if different := sorted(terms.keys() ^ like.keys()):
+        raise PartiganError(f"{path}: a protocol for {kind} has the entries {', '.join(like)}; check {different[0]!r}")
+    if not isinstance(terms["metrics"], list) or (strange := [n for n in terms["metrics"] if n not in like["metrics"]]):
+        wrong = strange[0] if isinstance(terms["metrics"], list) else terms["metrics"]
+        raise PartiganError(f"{path}: metrics must be a list of {', '.join(like['metrics'])}; check {wrong!r}")
+    return terms
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PartiganError(f"the protocol {path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PartiganError(f"{path} is not a mapping of options; see partigan/protocols/mdma.yaml for one")
+    return content

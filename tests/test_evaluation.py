@@ -1,0 +1,197 @@
+"""The evaluation suite, its verdicts, the report and comparisons of reports."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+import partigan
+from conftest import JetFile
+from partigan.cli import main
+from partigan.errors import PartiganError
+from partigan.kinds.jets import Jets
+from partigan.report.verdict import Judged
+from partigan.suite import SUITE, Entry, Finding, Samples, chosen, run_suite
+from test_suite import Floats, rows, wide
+
+QUICK_SUITE = SUITE.keys() - {"critic"}
+NAMES = {name: (name, "GeV") for name in "abc"}
+
+
+def judged(fake: Floats, size: int = 1200) -> Judged:
+    """All metrics of rows against real ones, but for the critic, which takes longer than all others."""
+    samples = Samples(NAMES, rows(size, 1), fake, rows(size, 2))
+    found = run_suite(QUICK_SUITE, samples, rows(len(fake), 3), seed=1)
+    return Judged(found.entries, found.skipped, 0, {}, {name: name for name in NAMES})
+
+
+def test_a_perfect_sample_agrees_and_a_wide_one_differs() -> None:
+    perfect, defect = judged(rows(1200, 4)), judged(wide(1200, 4))
+    assert set(perfect.entries) == set(defect.entries)
+    assert {name.split(".")[0] for name in perfect.entries} == QUICK_SUITE
+    assert set(perfect.verdicts.values()) == {"agrees"}
+    off = {name for name, verdict in defect.verdicts.items() if verdict != "agrees"}
+    assert {"classifier", "ks.c", "chi2.a", "w1.a", "moments.a.std", "ndb"} <= off
+    for name in ("memorisation.share", "birthday", "moments.a.mean"):
+        assert defect.verdicts[name] == "agrees"
+    assert perfect.worst == "agrees"
+    assert defect.worst == "differs"
+    assert "(GeV)" in defect.heading("w1.b")
+    for entry in defect.entries.values():
+        assert np.isfinite([number for number in entry.numbers().values() if number is not None]).all()
+
+
+def test_small_samples_leave_metrics_out_with_the_reason() -> None:
+    found = judged(rows(60, 4), 60)
+    assert found.skipped["ndb"] == "the real sample has 60 rows; at least 1000 are needed"
+    assert "ks.a" in found.entries
+    assert run_suite(["ks"], Samples({}, rows(60, 1), rows(60, 2)), None, 1).skipped["ks"].startswith("this kind")
+    alone = run_suite(["memorisation"], Samples(NAMES, rows(60, 1), rows(60, 2)), None, 1)
+    assert "use --split test" in alone.skipped["memorisation"]
+
+
+@pytest.mark.parametrize(
+    ("finding", "reference", "verdict"),
+    [
+        (Finding("", 1.0, 0.1), (1.1, 0.1), "agrees"),
+        (Finding("", 1.0, 0.1), (1.6, 0.1), "near"),
+        (Finding("", 1.0, 0.01), (2.0, 0.01), "differs"),
+        (Finding("", 1.0, 0.001), (1.05, 0.001), "near"),  # sure, but small
+        (Finding("", 1.0, 0.001, ratio=False), (1.05, 0.001), "differs"),
+        (Finding("", 1.0, None, 1e-9), None, "differs"),
+        (Finding("", 1.0, 0.1), None, ""),
+    ],
+)
+def test_verdicts(finding: Finding, reference: tuple[float, float] | None, verdict: str) -> None:
+    entry = Entry(finding, reference)
+    assert entry.verdict(entry.p_value, entry.p_value) == verdict
+
+
+def test_which_metrics() -> None:
+    protocol = ["w1m", "fpd"]
+    assert chosen(["all"], protocol) == [*protocol, *SUITE]
+    assert chosen(["ks", "protocol", "w1m"], protocol) == ["w1m", "fpd", "ks"]
+    with pytest.raises(PartiganError, match="no metric 'kss'; there are all, protocol, w1m, fpd, classifier"):
+        chosen(["kss"], protocol)
+
+
+class Page(HTMLParser):
+    """What a page asks a browser to fetch or run."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name.startswith("on") or (name in ("src", "href", "srcset", "data", "action", "poster")):
+                self.fetched.append((value or "")[:30])
+
+
+@pytest.fixture
+def reports(jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Two reports of the same real file; the second generator fails three times."""
+    monkeypatch.setattr(Jets, "figures", lambda *_: {})
+    real, other, broken = jet_file(1600), jet_file(400, seed=5, name="a.h5"), jet_file(400, seed=6, name="<b>.h5")
+    with h5py.File(broken, "r+") as file:
+        file["particle_features"][[3, 7], 0, :2] = np.nan
+        file["particle_features"][9, 1, 2] = 1e30  # its observables are infinite
+    for fake, out in ((other, "one"), (broken, "two")):
+        main(["evaluate", "--real", str(real), "--fake", str(fake), "--out", str(tmp_path / out), "--metrics", *QUICK])
+    return tmp_path / "one", tmp_path / "two"
+
+
+QUICK = ("w1m", "w1", "classifier", "memorisation", "ndb")
+
+
+def test_reports_and_their_comparison(
+    reports: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    verdicts = [json.loads((report / "verdict.json").read_text()) for report in reports]
+    assert [found["failures"] for found in verdicts] == [0, 3]
+    assert verdicts[1]["verdict"] == "differs"
+    assert "ndb" in verdicts[0]["skipped"]
+    text = (reports[1] / "report.html").read_text()
+    page = Page(text)
+    assert not page.tags & {"script", "link", "iframe", "object", "embed", "form", "b>.h5"}
+    assert page.fetched
+    assert all(source.startswith("data:image/png;base64,") for source in page.fetched)
+    assert "url(" not in text
+    assert "@import" not in text
+    for part in (
+        "@media print",
+        "width=device-width",
+        "The generator failed 3 times",
+        "&lt;b&gt;.h5",
+        "--metrics w1m w1",
+    ):
+        assert part in text
+    assert text.index("class='verdict") < text.index("<table")
+    hidden = text[text.index("<h2>Key to") :]
+    assert hidden.count(",") == 7  # eight of sixteen
+
+    capsys.readouterr()
+    main(["compare", *map(str, reports), "--out", str(tmp_path / "both")])
+    assert "W1-M" in capsys.readouterr().out
+    merged = json.loads((tmp_path / "both" / "comparison.json").read_text())
+    assert list(merged) == ["one", "two"]
+    assert merged["one"] == json.loads((reports[0] / "metrics.json").read_text())
+    assert not Page((tmp_path / "both" / "comparison.html").read_text()).tags & {"script", "link"}
+    for wrong, message in (([reports[0]], "at least two"), ([reports[0], tmp_path], "is not a report")):
+        with pytest.raises(PartiganError, match=message):
+            partigan.compare(wrong, tmp_path / "c")
+
+
+def test_protocols_of_ones_own(jet_file: JetFile, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    text = "title: mine\npaper: none\nkind: jets\nmetrics: [w1m]\nmean: plain\nbatches: 2\nsamples: 50\n"
+    mine.write_text(text)
+    assert Jets().protocol(str(mine))["samples"] == 50
+    assert set(Jets().protocols) == {"mdma", "mpgan"}
+    for change, message in (
+        (("kind: jets", "kind: pxd"), "is a protocol for 'pxd', not for jets"),
+        (("batches: 2", "batch: 2"), "check 'batch'"),
+        (("[w1m]", "[w1n]"), "check 'w1n'"),
+        (("title: mine", "{"), "cannot be read as YAML"),
+    ):
+        mine.write_text(text.replace(*change))
+        with pytest.raises(PartiganError, match=message):
+            Jets().protocol(str(mine))
+    with pytest.raises(PartiganError, match="unknown protocol 'mdna'; for jets there are mdma, mpgan"):
+        partigan.evaluate(jet_file(), tmp_path / "r", fake=tmp_path / "jets.h5", protocol="mdna")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"particles": 20}, r"shape \[20, 3\], .* of \[30, 3\]"),
+        ({"kind": "pxd"}, "holds pxd, not jets; give --kind pxd"),
+        ({"features": ["phi_rel", "eta_rel", "pt_rel", "mask"]}, "reorder the last axis"),
+        ({"few": 8}, "no metric could be taken: the fake sample has 8 rows.*; 8 jets are too few to compare"),
+        ({"nan": True}, "all 300 generated samples have NaN"),
+    ],
+)
+def test_what_cannot_be_compared(change: dict[str, Any], message: str, jet_file: JetFile, tmp_path: Path) -> None:
+    real, fake = jet_file(), jet_file(300, change.get("particles", 30), name="fake.h5")
+    with h5py.File(fake, "r+") as file:
+        if "kind" in change:
+            file.attrs["kind"] = change["kind"]
+        if "features" in change:
+            file["particle_features"].attrs["features"] = change["features"]
+        if "nan" in change:
+            file["particle_features"][:, 0, 0] = np.nan
+        if "few" in change:
+            for name in ("particle_features", "jet_features"):
+                file[name].resize(change["few"], axis=0)
+    with pytest.raises(PartiganError, match=message):
+        partigan.evaluate(real, tmp_path / "report", fake=fake, metrics=["w1m", "ks"])
+    assert not (tmp_path / "report").exists()
