@@ -63,9 +63,8 @@ def pictures(
         if (correlations := metric_correlations(log)) is not None:
             figures["Training"]["Rank correlation of metrics over checkpoints"] = correlations
     number = 2 * _COLUMNS
-    order = rng.permutation(2 * number)
     both = Batch.joined([_rows(sample, _draw(sample, number, rng)) for sample in (real, fake)])
-    order = order[order < len(both)]
+    order = rng.permutation(len(both))
     figures["Which are real?"] = {
         "Real and generated in random order": mosaic(
             _rows(both, order), [str(place) for place in range(1, len(order) + 1)]
