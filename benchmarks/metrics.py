@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mdma import multiplicities
+from networks import multiplicities
 
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets

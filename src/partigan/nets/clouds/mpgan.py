@@ -93,6 +93,8 @@ class MessagePassing(nn.Module):
         groups = zip(received.split(jets), sent.split(jets), weights, h.split(jets), strict=True)
         rows = []
         for receivers, senders, some, particles in groups:
+            if some is not None and not some.requires_grad and bool((some == 1).all()):
+                some = None  # no padding in these jets: a plain sum is cheaper
             parts = []
             for to, coordinates in zip(receivers.split(step, 1), particles.split(step, 1), strict=True):
                 arguments = (to, senders, some, *((coordinates, particles) if self.distance else ()))
