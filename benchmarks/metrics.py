@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from networks import multiplicities
 
+from networks import multiplicities
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
 from partigan.metrics.coverage import cov_mmd
