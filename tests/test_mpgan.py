@@ -22,9 +22,9 @@ from test_clouds import _values
 
 WEIGHTS = Path(__file__).parents[2] / "shared/reference/mpgan_weights"
 MAKERS = {
-    "generator": lambda: MPGenerator(edge=(7, 6), node=(5,)),
-    "with distances": lambda: MPGenerator(edge=(7, 6), node=(5,), distance=True),
-    "lfc": lambda: MPLFCGenerator(edge=(7, 6), node=(5,)),
+    "generator": lambda: MPGenerator(particles=12, edge=(7, 6), node=(5,)),
+    "with distances": lambda: MPGenerator(particles=12, edge=(7, 6), node=(5,), distance=True),
+    "lfc": lambda: MPLFCGenerator(particles=12, edge=(7, 6), node=(5,)),
     "critic": lambda: MPCritic(edge=(7, 6), node=(5,), dropout=0.0),
 }
 
@@ -41,9 +41,6 @@ def test_chunks_and_the_padded_formulation_agree_in_value_and_derivatives(
     if isinstance(network, MPCritic):
         x = torch.randn(4, 12, 3, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     else:
-        network.particles = 12
-        if isinstance(network, MPLFCGenerator):
-            network.lift = torch.nn.Linear(128, 12 * 32).double()
         x = network.noise(4, mask, torch.Generator().manual_seed(2)).double()
     found = []
     for each in (network, padded(network)):
@@ -158,6 +155,8 @@ def test_what_does_not_fit_is_named(published: Path, tmp_path: Path) -> None:
         (("'mask_feat': False", "'mask_feat': True"), "weights with mask_feat cannot be imported"),
         (("'model': 'mpgan'", "'model': 'pcgan'"), "no networks here for the generator 'pcgan'"),
         (("'sd': 0.2, ", ""), "lacks sd"),
+        (("'fe': [96, 160, 192], ", ""), "lacks fe; give the args.txt"),
+        (("{", "{[1]: 2, "), "not a dictionary of arguments"),
         (("{", "{open('x'): 1, "), "not a dictionary of arguments"),
     ):
         assert change[0] in text

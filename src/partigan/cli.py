@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from partigan import __version__
 from partigan.errors import PartiganError
 
 Run = Callable[[Namespace], object]
+Command = Callable[[ArgumentParser], Run]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -110,32 +112,17 @@ def _simulate_jets(parser: ArgumentParser) -> Run:
     return lambda options: simulate_jets(**vars(options))
 
 
-def _simulate_pxd(parser: ArgumentParser) -> Run:
-    from partigan.simulate.pxd import simulate_pxd
+def _plain(module: str, name: str, **positional: str) -> Command:
+    """The command of a function whose options are its arguments; positional ones come with their help."""
 
-    _options(parser, simulate_pxd)
-    return lambda options: simulate_pxd(**vars(options))
+    def command(parser: ArgumentParser) -> Run:
+        function = getattr(import_module(f"partigan.{module}"), name)
+        for argument, text in positional.items():
+            parser.add_argument(argument, type=Path, help=text)
+        _options(parser, function, *positional)
+        return lambda options: function(**vars(options))
 
-
-def _simulate_toy(parser: ArgumentParser) -> Run:
-    from partigan.toys import simulate_toy
-
-    _options(parser, simulate_toy)
-    return lambda options: simulate_toy(**vars(options))
-
-
-def _simulate_digits(parser: ArgumentParser) -> Run:
-    from partigan.toys import simulate_digits
-
-    _options(parser, simulate_digits)
-    return lambda options: simulate_digits(**vars(options))
-
-
-def _demo_toys(parser: ArgumentParser) -> Run:
-    from partigan.demo import demo_toys
-
-    _options(parser, demo_toys)
-    return lambda options: demo_toys(**vars(options))
+    return command
 
 
 def _train(parser: ArgumentParser) -> Run:
@@ -168,14 +155,6 @@ def _fit_classifier(parser: ArgumentParser) -> Run:
         run_fit(plain(options), data, **own)
 
     return run
-
-
-def _generate(parser: ArgumentParser) -> Run:
-    from partigan.generation import generate
-
-    parser.add_argument("run", type=str, help="run directory")
-    _options(parser, generate, "run")
-    return lambda options: generate(**vars(options))
 
 
 def _evaluate(parser: ArgumentParser) -> Run:
@@ -229,19 +208,6 @@ def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
     return {name: Path(path) for name, path in pairs}
 
 
-def _import_mpgan(parser: ArgumentParser) -> Run:
-    from partigan.importing import import_weights
-
-    parser.add_argument("weights", type=Path, help="the authors' G_best_epoch.pt")
-    parser.add_argument("arguments", type=Path, help="the authors' args.txt")
-    _options(parser, import_weights, "weights", "arguments")
-
-    def run(options: Namespace) -> None:
-        import_weights(**vars(options))
-
-    return run
-
-
 def _list(parser: ArgumentParser) -> Run:
     from partigan.training.train import list_presets
 
@@ -254,14 +220,17 @@ _COMMANDS: _Commands = {
         "make training data with real generators",
         {
             "jets": ("jets with Pythia 8 and FastJet, in the JetNet layout", _simulate_jets),
-            "pxd": ("background hitmaps of the pixel vertex detector of Belle II", _simulate_pxd),
-            "toy": ("a toy distribution, as a table", _simulate_toy),
-            "digits": ("scikit-learn's handwritten digits, as images", _simulate_digits),
+            "pxd": (
+                "background hitmaps of the pixel vertex detector of Belle II",
+                _plain("simulate.pxd", "simulate_pxd"),
+            ),
+            "toy": ("a toy distribution, as a table", _plain("toys", "simulate_toy")),
+            "digits": ("scikit-learn's handwritten digits, as images", _plain("toys", "simulate_digits")),
         },
     ),
     "train": ("train a system of the literature, or one of your own", _train),
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
-    "generate": ("generate samples with a trained run", _generate),
+    "generate": ("generate samples with a trained run", _plain("generation", "generate", run="run directory")),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "compare": ("put several reports of 'evaluate' side by side", _compare),
     "benchmark": (
@@ -270,11 +239,18 @@ _COMMANDS: _Commands = {
     ),
     "import-weights": (
         "turn weights that authors published into a run directory",
-        {"mpgan": ("generators of MPGAN and its baselines, arXiv:2106.11535", _import_mpgan)},
+        {
+            "mpgan": (
+                "generators of MPGAN and its baselines, arXiv:2106.11535",
+                _plain(
+                    "importing", "import_weights", weights="the authors' G_best_epoch.pt", arguments="their args.txt"
+                ),
+            )
+        },
     ),
     "demo": (
         "small jobs that show what the parts do",
-        {"toys": ("every objective on a toy, in one figure", _demo_toys)},
+        {"toys": ("every objective on a toy, in one figure", _plain("demo", "demo_toys"))},
     ),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

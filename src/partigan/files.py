@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from partigan.errors import PartiganError
 
 
@@ -112,6 +114,17 @@ def read_json(path: str | Path) -> Any:
         raise PartiganError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
         raise PartiganError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file of options; a missing or broken one, or one of something else, is a `PartiganError`."""
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PartiganError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PartiganError(f"{path} is not a mapping of options; see partigan/presets/mdma.yaml for one")
+    return content
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import yaml
-from torch import Tensor, nn
+from torch import Tensor
 
 from partigan import __version__
 from partigan.config import build, parse_training
@@ -18,7 +18,7 @@ from partigan.errors import PartiganError
 from partigan.files import atomic_folder, refuse_existing, sha256
 from partigan.progress import console
 from partigan.run import Run
-from partigan.training.checkpoint import pack_module, save_tensors
+from partigan.training.checkpoint import fit_state, pack_module, save_tensors
 
 # What JetNet's gluon, light quark and top jets at 30 particles tell of the authors' training data: the greatest
 # absolute eta_rel, phi_rel and pt_rel, and how many training jets have 0, 1, ... 30 particles.
@@ -95,6 +95,15 @@ def _treegan(options: dict[str, Any]) -> list[Rule]:
     ]
 
 
+_RULES = {"mpgan": _message_passing, "rgan": _rgan, "graphcnngan": _graphcnn, "treegan": _treegan}
+NEEDED = {  # further arguments that describe each generator
+    "mpgan": ("fe", "fn", "mp_iters_gen", "hidden_node_size", "latent_node_size", "node_feat_size"),
+    "rgan": ("latent_dim", "rgang_fc"),
+    "graphcnngan": ("latent_dim", "graphcnng_layers", "num_knn"),
+    "treegan": ("treegang_degrees", "treegang_features", "treegang_support"),
+}
+
+
 def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = False) -> Run:
     """Turn a generator that MPGAN's authors published into a run directory.
 
@@ -132,10 +141,10 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
             name = f"layers.{options['mp_iters_gen'] - 1}.out.{part}"
             if name in renamed:
                 renamed[name] = renamed[name][: options["node_feat_size"]]
-    _load(generator, renamed, unexpected, f"{weights} is not the generator that {arguments} describes")
-    jets, particles = options["jets"], options["num_hits"] - options.get("pad_hits", 0)
+    fit_state(generator, renamed, f"{weights} is not the generator that {arguments} describes", unexpected)
+    jets = options["jets"]
     transform.load_state({"maxima": MAXIMA[jets]})
-    conditions = {"particles": particles, "multiplicity": MULTIPLICITY[jets], "jet_pt": JET_PT}
+    conditions = {"particles": _particles(options), "multiplicity": MULTIPLICITY[jets], "jet_pt": JET_PT}
     manifest = {
         "versions": {"partigan": __version__, "torch": torch.__version__},
         "data": {"file": str(weights), "sha256": sha256(weights)},
@@ -150,16 +159,13 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
     return Run(out)
 
 
-_RULES = {"mpgan": _message_passing, "rgan": _rgan, "graphcnngan": _graphcnn, "treegan": _treegan}
-
-
 def _arguments(path: Path) -> dict[str, Any]:
     """The authors' arguments, checked for what all of our networks share."""
     try:
         options = ast.literal_eval(path.read_text())
     except FileNotFoundError as error:
         raise PartiganError(f"{path} is missing") from error
-    except (OSError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
         raise PartiganError(
             f"{path} is not a dictionary of arguments as MPGAN's authors write them: {error}"
         ) from error
@@ -176,6 +182,8 @@ def _arguments(path: Path) -> dict[str, Any]:
     for name, value in FIXED.items():
         if options[name] != value:
             raise PartiganError(f"{path}: {name} = {options[name]!r}; networks here have {value!r}")
+    if missing := [name for name in NEEDED[options["model"]] if name not in options]:
+        raise PartiganError(f"{path} lacks {', '.join(missing)}; give the args.txt that belongs to the weights")
     masks = [name for name in ("mask_feat", "mask_learn", "mask_learn_sep", "mask_manual") if options.get(name)]
     if masks:
         raise PartiganError(f"{path}: weights with {' and '.join(masks)} cannot be imported, only those with mask_c")
@@ -201,15 +209,15 @@ def _config(options: dict[str, Any], older: bool) -> dict[str, Any]:
     if model == "mpgan" and options.get("lfc"):
         preset = "mpgan-lfc"
     config = parse_training(preset)
-    sizes: dict[str, Any] = {"particles": options["num_hits"] - options.get("pad_hits", 0)}
+    sizes: dict[str, Any] = {"particles": _particles(options)}
     if model == "mpgan":
         hidden = options["hidden_node_size"]
         sizes |= {"hidden": hidden, "latent": options["latent_node_size"] or hidden, "edge": options["fe"]}
         sizes |= {"node": options["fn"], "iterations": options["mp_iters_gen"]}
         if options.get("lfc"):
-            sizes["noise_size"] = options["lfc_latent_size"]
-        elif older and options["pos_diffs"]:
-            if not (options["deltar"] and options["all_ef"]) or options["deltacoords"]:
+            sizes["noise_size"] = options.get("lfc_latent_size", 128)
+        elif older and options.get("pos_diffs"):
+            if not (options.get("deltar") and options.get("all_ef")) or options.get("deltacoords"):
                 raise PartiganError("pos_diffs is here with deltar and all_ef and without deltacoords only")
             sizes["distance"] = True
     elif model == "rgan":
@@ -225,6 +233,11 @@ def _config(options: dict[str, Any], older: bool) -> dict[str, Any]:
     return config
 
 
+def _particles(options: dict[str, Any]) -> int:
+    """Particles of a jet: TreeGAN's data were padded to a power of 2."""
+    return int(options["num_hits"] - options.get("pad_hits", 0))
+
+
 def _renamed(tensors: dict[str, Tensor], rules: list[Rule]) -> tuple[dict[str, Tensor], list[str]]:
     """The tensors under our names, and the authors' names that no rule knows."""
     renamed, unexpected = {}, []
@@ -238,21 +251,3 @@ def _renamed(tensors: dict[str, Tensor], rules: list[Rule]) -> tuple[dict[str, T
         else:
             unexpected.append(name)
     return renamed, unexpected
-
-
-def _load(network: nn.Module, tensors: dict[str, Tensor], unexpected: list[str], what: str) -> None:
-    """Load tensors that fit; raises with the names of those that do not."""
-    own = network.state_dict()
-    wrong = {
-        "missing": [name for name in own if name not in tensors],
-        "unexpected": unexpected + [name for name in tensors if name not in own],
-        "of another shape": [
-            f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
-            for name in own
-            if name in tensors and tensors[name].shape != own[name].shape
-        ],
-    }
-    found = [f"{kind}: {', '.join(names)}" for kind, names in wrong.items() if names]
-    if found:
-        raise PartiganError(f"{what} ({'; '.join(found)})")
-    network.load_state_dict(tensors)

@@ -19,10 +19,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from partigan.errors import PartiganError
-from partigan.files import atomic, read_json, write_json
+from partigan.files import atomic, read_json, read_yaml, write_json
 
 TRUSTED = ("partigan.", "torch.optim.", "torch.nn.")
 
@@ -60,10 +58,7 @@ class Run:
         """
         if not self.exists:
             raise PartiganError(f"{self.path} is not a run directory (no config.yaml); train one or check the path")
-        try:
-            config = yaml.safe_load(self.config_file.read_text())
-        except yaml.YAMLError as error:
-            raise PartiganError(f"{self.config_file} cannot be read as YAML: {error}") from error
+        config = read_yaml(self.config_file)
         if not trust:
             for name in _import_paths({key: value for key, value in config.items() if key != "about"}):
                 if not name.startswith(TRUSTED):
@@ -71,7 +66,7 @@ class Run:
                         f"{self.config_file} uses the class {name}, which is not part of partigan; "
                         "look at its code, then give --trust to run it"
                     )
-        return dict(config)
+        return config
 
     def samples(self, step: int) -> Path:
         """Where the samples that were generated at a validation are, or will be."""

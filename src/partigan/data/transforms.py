@@ -63,6 +63,10 @@ class _Features(Transform):
         for name in self.constants:
             setattr(self, name, torch.tensor(state[name]))
 
+    def _beside(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The constants in their order, on the device of ``x``: terms of a loss use the inverse, too."""
+        return tuple(getattr(self, name).to(x.device) for name in self.constants)
+
     @staticmethod
     def _rows(sample: Batch, x: Tensor) -> Tensor:
         """All rows, or all real particles, ``(rows, features)``; raises where a feature does not vary."""
@@ -105,8 +109,7 @@ class Standardise(_Features):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        constants = (self.lowest, self.highest, self.std, self.mean)
-        lowest, highest, std, mean = (constant.to(sample.x.device) for constant in constants)
+        mean, std, lowest, highest = self._beside(sample.x)
         x = torch.clamp(sample.x, lowest, highest) * std + mean
         return self._masked(sample, self._leave(x))
 
@@ -175,8 +178,9 @@ class EPiCStandardise(_Features):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        x = sample.x * (self.std / self.width) + self.mean
-        x[..., 2] = x[..., 2].clamp_min(self.lowest)
+        mean, std, lowest = self._beside(sample.x)
+        x = sample.x * (std / self.width) + mean
+        x[..., 2] = x[..., 2].clamp_min(lowest)
         return self._centred(self._masked(sample, x))
 
     def _centred(self, sample: Batch) -> Batch:
@@ -228,7 +232,8 @@ class JetNetScale(_Features):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features and the mask, real particles first, zero where padded."""
-        x = (sample.x[..., :3] - self.shift) * self.maxima
+        (maxima,) = self._beside(sample.x)
+        x = (sample.x[..., :3] - self.shift.to(maxima.device)) * maxima
         if self.padding == "feature":
             mask = sample.x[..., 3] > 0
         else:

@@ -57,9 +57,11 @@ class Term:
 
     Attributes:
         compares: the generator's side needs the critic's output for real samples.
+        physical: takes a batch back to physical units, differentiably; given before training by its transform.
     """
 
     compares: ClassVar[bool] = False
+    physical: Callable[[Batch], Batch] | None = None
 
     def __init__(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -31,9 +29,6 @@ class EnergyMoversDistance(Term):
         regularisation: epsilon of the regularised distance, in units of angle.
         iterations: of Sinkhorn's algorithm.
 
-    Attributes:
-        physical: takes a batch back to physical units, differentiably; given before training by its transform.
-
     References:
         P. T. Komiske et al., arXiv:1902.02346; see `partigan.observables.transport.sinkhorn_emd`.
     """
@@ -50,7 +45,6 @@ class EnergyMoversDistance(Term):
         super().__init__(weight, until)
         self.assign, self.jets = assign, jets
         self.regularisation, self.iterations = regularisation, iterations
-        self.physical: Callable[[Batch], Batch] | None = None
 
     def generator(self, turn: Turn) -> Tensor:
         """Mean over jets of the distance between generated and real."""

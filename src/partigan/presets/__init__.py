@@ -6,9 +6,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from partigan.errors import PartiganError
+from partigan.files import read_yaml
 
 FOLDER = Path(__file__).parent
 
@@ -35,12 +34,7 @@ def read(name: str, _reading: tuple[str, ...] = ()) -> dict[str, Any]:
             raise PartiganError(
                 f"there is no preset or YAML file {name!r}; did you mean {near[0]!r}? 'partigan list' shows all"
             )
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PartiganError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise PartiganError(f"{path} is not a mapping of options; see partigan/presets/mdma.yaml for one")
+    content = read_yaml(path)
     base = content.pop("base", None)
     if base in (*_reading, name):
         raise PartiganError(f"{path} is its own base, by way of {' and '.join(_reading)}")

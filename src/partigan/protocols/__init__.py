@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from partigan.errors import PartiganError
+from partigan.files import read_yaml
 
 FOLDER = Path(__file__).parent
 
 
 def protocols(kind: str) -> dict[str, dict[str, Any]]:
     """The protocols that come with partigan for a kind of data, by name."""
-    found = {path.stem: _read(path) for path in sorted(FOLDER.glob("*.yaml"))}
+    found = {path.stem: read_yaml(path) for path in sorted(FOLDER.glob("*.yaml"))}
     return {name: terms for name, terms in found.items() if terms["kind"] == kind}
 
 
@@ -29,7 +28,7 @@ def read_protocol(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]
     Raises:
         PartiganError: it is missing, not YAML, for another kind, or has other entries.
     """
-    terms = _read(path)
+    terms = read_yaml(path)
     if terms.get("kind") != kind:
         raise PartiganError(f"{path} is a protocol for {terms.get('kind')!r}, not for {kind}; write 'kind: {kind}'")
     if different := sorted(terms.keys() ^ like.keys()):
@@ -38,13 +37,3 @@ def read_protocol(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]
         wrong = strange[0] if isinstance(terms["metrics"], list) else terms["metrics"]
         raise PartiganError(f"{path}: metrics must be a list of {', '.join(like['metrics'])}; check {wrong!r}")
     return terms
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PartiganError(f"the protocol {path} cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise PartiganError(f"{path} is not a mapping of options; see partigan/protocols/mdma.yaml for one")
-    return content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +72,37 @@ def unpack_module(prefix: str, module: nn.Module, tensors: dict[str, Tensor]) ->
     """Load what `pack_module` gave.
 
     Raises:
-        PartiganError: names of missing and unexpected tensors.
+        PartiganError: names of missing and unexpected tensors, and of those of another shape.
     """
     mine = {name.removeprefix(f"{prefix}."): t for name, t in tensors.items() if name.startswith(f"{prefix}.")}
-    try:
-        module.load_state_dict(mine)
-    except RuntimeError as error:
-        raise PartiganError(f"the weights do not fit {type(module).__name__}: {error}") from error
+    fit_state(module, mine, f"the weights do not fit {type(module).__name__}")
+
+
+def fit_state(module: nn.Module, tensors: dict[str, Tensor], complaint: str, unexpected: Sequence[str] = ()) -> None:
+    """Load parameters and buffers by name.
+
+    Args:
+        module: where they go.
+        tensors: the values by name.
+        complaint: how the error begins.
+        unexpected: further names that have no place.
+
+    Raises:
+        PartiganError: the complaint, with the names that are missing, unexpected or of another shape.
+    """
+    own = module.state_dict()
+    wrong = {
+        "missing": [name for name in own if name not in tensors],
+        "unexpected": [*unexpected, *(name for name in tensors if name not in own)],
+        "of another shape": [
+            f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+            for name in own
+            if name in tensors and tensors[name].shape != own[name].shape
+        ],
+    }
+    if found := [f"{kind}: {', '.join(names)}" for kind, names in wrong.items() if names]:
+        raise PartiganError(f"{complaint} ({'; '.join(found)})")
+    module.load_state_dict(tensors)
 
 
 def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

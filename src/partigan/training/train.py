@@ -175,8 +175,7 @@ def prepare(
         transform.fit(real)
     for phase in system.phases:
         for term in getattr(phase, "terms", ()):
-            if hasattr(term, "physical"):
-                term.physical = transform.inverse
+            term.physical = transform.inverse
     normalised = transform.forward(real)
     system.rehearse(normalised[:REHEARSED].trimmed())
     return system, transform, trainer, normalised

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-
-SLOPE = 0.2  # of LeakyReLU
-NOISE = 0.2  # standard deviation
+from partigan.nets.layers import SLOPE, small_noise
 
 
 class AttentionBlock(nn.Module):
@@ -71,7 +69,7 @@ class GAPTGenerator(Generator):
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Normal with width 0.2, ``(size, particles, width)``; as many particles as ``mask`` is wide."""
         particles = self.particles if mask is None else mask.shape[1]
-        return NOISE * torch.randn(size, particles, self.width, generator=rng, device=rng.device)
+        return small_noise(size, particles, self.width, rng=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``; ``condition`` is not used."""

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Generator
-from partigan.nets.layers import gathered, nearest_neighbours
-
-NOISE = 0.2  # standard deviation, in the authors' training on jets
+from partigan.nets.layers import SLOPE, gathered, nearest_neighbours, small_noise
 
 
 class EdgeConditionedConvolution(nn.Module):
@@ -85,12 +83,12 @@ class GraphCNNGenerator(Generator):
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Normal with width 0.2, ``(size, latent)``."""
-        return NOISE * torch.randn(size, self.latent, generator=rng, device=rng.device)
+        return small_noise(size, self.latent, rng=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``; neither ``condition`` nor ``mask`` is used."""
         x: Tensor = self.lift(noise).unflatten(1, self.shape)
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = convolution(functional.leaky_relu(x, 0.2))
+            x = convolution(functional.leaky_relu(x, SLOPE))
             x = norm(x.flatten(0, 1)).view(x.shape)
         return x

@@ -29,13 +29,11 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.layers import binarised, dense, dropped
+from partigan.nets.layers import SLOPE, binarised, dense, dropped, small_noise
 
 Masking = Literal["given", "learned", "separate", "feature"]
 
-SLOPE = 0.2  # of LeakyReLU
 CHUNK = 4096  # pairs of particles at a time
-NOISE = 0.2  # standard deviation
 
 
 class MessagePassing(nn.Module):
@@ -155,7 +153,7 @@ class _MPGenerator(Generator):
         widths = [latent, *[hidden] * (iterations - 1), outputs]
         self.layers = nn.ModuleList(MessagePassing(a, b, edge, node, distance) for a, b in pairwise(widths))
         if masking in ("learned", "separate"):
-            self.mask_network = nn.Sequential(*dense([latent, 64], SLOPE), nn.Linear(64, 1), nn.Sigmoid())
+            self.mask_network = nn.Sequential(*dense([latent, 64]), nn.Linear(64, 1), nn.Sigmoid())
 
     def cloud(self, h: Tensor, own: Tensor | None, mask: Tensor | None) -> Tensor:
         """Particles of a latent cloud.
@@ -239,7 +237,7 @@ class MPGenerator(_MPGenerator):
         real ones, are those with the smallest; what lies beyond the mask is left out.
         """
         width = self.latent * (2 if self.masking == "separate" else 1)
-        noise = NOISE * torch.randn(size, self.particles, width, generator=rng, device=rng.device)
+        noise = small_noise(size, self.particles, width, rng=rng)
         return noise if mask is None else _sorted(noise)[:, : mask.shape[1]]
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -289,7 +287,7 @@ class MPLFCGenerator(_MPGenerator):
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Normal with width 0.2, ``(size, noise_size)``."""
-        return NOISE * torch.randn(size, self.noise_size, generator=rng, device=rng.device)
+        return small_noise(size, self.noise_size, rng=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``, as many as ``mask`` is wide; ``condition`` is not used."""

@@ -14,9 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.layers import dense, with_mask
-
-NOISE = 0.2  # standard deviation, in the authors' training on jets
+from partigan.nets.layers import dense, small_noise, with_mask
 
 
 class RGANGenerator(Generator):
@@ -43,7 +41,7 @@ class RGANGenerator(Generator):
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Normal with width 0.2, ``(size, latent)``."""
-        return NOISE * torch.randn(size, self.latent, generator=rng, device=rng.device)
+        return small_noise(size, self.latent, rng=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``; neither ``condition`` nor ``mask`` is used."""

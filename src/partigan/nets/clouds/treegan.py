@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Generator
-
-NOISE = 0.2  # standard deviation, in the authors' training on jets
+from partigan.nets.layers import SLOPE, small_noise
 
 
 class TreeConvolution(nn.Module):
@@ -51,11 +50,11 @@ class TreeConvolution(nn.Module):
         # each ancestor's part goes to all of its descendants among the parents
         parts = [layer(level) for layer, level in zip(self.ancestors, tree, strict=True)]
         root = torch.stack([part.repeat_interleave(nodes // part.shape[1], dim=1) for part in parts]).sum(0)
-        branches = functional.leaky_relu(torch.bmm(parents.transpose(0, 1), self.branch), 0.2).transpose(0, 1)
+        branches = functional.leaky_relu(torch.bmm(parents.transpose(0, 1), self.branch), SLOPE).transpose(0, 1)
         loop = self.narrow.weight @ self.widen.weight  # two linear layers with nothing between them are one
         children = functional.linear(branches.reshape(batch, nodes * self.degree, inputs), loop)
         children = children + root.repeat_interleave(self.degree, dim=1)
-        return children if self.bias is None else functional.leaky_relu(children + self.bias.repeat(nodes, 1), 0.2)
+        return children if self.bias is None else functional.leaky_relu(children + self.bias.repeat(nodes, 1), SLOPE)
 
 
 class TreeGANGenerator(Generator):
@@ -99,7 +98,7 @@ class TreeGANGenerator(Generator):
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Normal with width 0.2, ``(size, latent)``."""
-        return NOISE * torch.randn(size, self.latent, generator=rng, device=rng.device)
+        return small_noise(size, self.latent, rng=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``; neither ``condition`` nor ``mask`` is used."""
