@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from partigan.data.hitmaps import Hitmaps, read_hitmaps
+from partigan.data.hitmap_files import read_hitmaps
+from partigan.data.hitmaps import Hitmaps
 from partigan.physics.tracking import compare, reconstruct, signal, summary, thinned
 from partigan.simulate.pxd import CALIBRATED_AT, Parameters, Rates, simulate_event
 

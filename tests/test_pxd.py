@@ -16,15 +16,8 @@ from scipy import ndimage
 from scipy.stats import ks_2samp, wasserstein_distance
 
 from partigan.data.batch import Batch
-from partigan.data.hitmaps import (
-    Hitmaps,
-    LogIntensity,
-    crops,
-    read_hitmaps,
-    write_hitmaps,
-    write_images,
-    write_root,
-)
+from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
+from partigan.data.hitmaps import Hitmaps, LogIntensity, crops
 from partigan.data.pxd import LAYERS, NAMES, PIXELS, SENSORS, sensor_index, sensor_indices
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops, hitmap_attributes, padded, read_hitmaps, write_hitmaps
+from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps, write_hitmaps
+from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops, padded
 from partigan.data.pxd import COLUMNS, LAYER_OF, ROWS, SENSORS
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError

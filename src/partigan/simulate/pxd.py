@@ -36,7 +36,8 @@ from scipy.stats import landau
 
 from partigan import __version__
 from partigan.data.hdf5 import SPLITS, split_rows
-from partigan.data.hitmaps import MAXIMUM, THRESHOLD, Hitmaps, read_hitmaps, write_hitmaps
+from partigan.data.hitmap_files import read_hitmaps, write_hitmaps
+from partigan.data.hitmaps import MAXIMUM, THRESHOLD, Hitmaps
 from partigan.data.pxd import COLUMNS, LAYER_OF, LAYERS, NAMES, PIXELS, ROWS, SENSORS, THICKNESS, U_PITCH
 from partigan.errors import PartiganError
 from partigan.files import Parts
@@ -396,7 +397,7 @@ def simulate_pxd(
 
     Args:
         events: number of events.
-        out: HDF5 file to make; see `partigan.data.hitmaps`.
+        out: HDF5 file to make; see `partigan.data.hitmap_files`.
         background: level in units of the design background; the occupancies are calibrated at 2.
         seed: makes the file reproducible.
         workers: number of processes, one thread each.
