@@ -179,4 +179,4 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_detectors_are_what_the_documentation_says() -> None:
     assert DETECTORS["particle"] == Detector(decay_pi0=True, cell=None, charged_pt=0, neutral_pt=0)
-    assert DETECTORS["simplified"] == Detector(decay_pi0=True, cell=0.025, charged_pt=0.5, neutral_pt=0.5)
+    assert DETECTORS["simplified"] == Detector(decay_pi0=True, cell=0.03, charged_pt=0.5, neutral_pt=0.5)

@@ -73,7 +73,7 @@ class Detector:
 
 DETECTORS = {
     "particle": Detector(),
-    "simplified": Detector(decay_pi0=True, cell=0.025, charged_pt=0.5, neutral_pt=0.5),
+    "simplified": Detector(decay_pi0=True, cell=0.03, charged_pt=0.5, neutral_pt=0.5),
 }
 """``particle``: every stable visible particle; ``simplified``: thresholds, and a calorimeter that merges neutrals."""
 
