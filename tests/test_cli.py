@@ -75,6 +75,7 @@ def test_what_cannot_be_evaluated(
     ("arguments", "message"),
     [
         (["train", "--config", "mdna", "--data", "a", "--out", "b"], "did you mean 'mdma'"),
+        (["train", "mdma", "--data", "a", "--out", "b"], "write --config mdma"),
         (["train", "--config", "mdma", "--data", "missing.h5", "--out", "b"], "missing.h5 does not exist"),
         (
             ["train", "--config", "mdma", "--data", "a", "--out", "b", "--trainer.max_minute", "3"],

@@ -108,10 +108,12 @@ def class_named(path: str) -> Any:
 def readable(error: Exception, parser: ArgumentParser) -> PartiganError:
     """One line of a parser's error; an unknown option is shown with the nearest known one."""
     text = " ".join(str(error).split())
-    unknown = re.search(r"unrecognized arguments?: -*([\w.]+)|option '([\w.]+)'", text, re.IGNORECASE)
+    unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE)
     if unknown is None:
         return PartiganError(text.rsplit("': ", 1)[-1] if "Problem with given class_path" in text else text)
-    name = unknown.group(1) or unknown.group(2)
+    name = unknown.group(2) or unknown.group(3)
+    if name in presets.names() and not unknown.group(1):
+        return PartiganError(f"{name!r} stands alone; write --config {name}")
     known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
     for path in re.findall(r"class_path '([\w.]+)'", text):
         known = list(inspect.signature(class_named(path)).parameters)
