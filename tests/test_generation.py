@@ -14,12 +14,14 @@ import torch
 from conftest import JetFile
 from partigan import generate, generation, load, train
 from partigan.data.jets import read_jets
+from partigan.data.samples import read_samples
 from partigan.errors import PartiganError
 from partigan.kinds.jets import Jets
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.sampling import Sampler
+from partigan.toys import simulate_digits
 
 
 @pytest.fixture
@@ -147,3 +149,27 @@ def test_a_full_disk_leaves_nothing_half_written(run: Run, tmp_path: Path) -> No
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "big.h5").exists()
     assert [path.name for path in (tmp_path / "big.h5.parts").iterdir()] == ["job.json"]
+
+
+def test_truncation_of_a_style(run: Run, tmp_path: Path) -> None:
+    data = simulate_digits(tmp_path / "digits.h5")
+    options = {"trainer.max_steps": 1, "trainer.validations": 1, "trainer.batch_size": 8}
+    styled = train("digits-stylegan", data, tmp_path / "styled", threads=1, overrides=options)
+    spread = {
+        truncation: float(
+            read_samples(
+                generate(styled.path, 40, tmp_path / f"{truncation}.h5", truncation=truncation, threads=1),
+                "all",
+                "images",
+                4,
+            )
+            .x.std(0)
+            .mean()
+        )
+        for truncation in (None, 1.0, 0.3)
+    }
+    assert spread[None] == spread[1.0] > spread[0.3]
+    with pytest.raises(PartiganError, match="must not be below 0"):
+        generate(styled.path, 4, tmp_path / "x.h5", truncation=-1.0, threads=1)
+    with pytest.raises(PartiganError, match=r"MDMAGenerator of .* has no truncation"):
+        generate(run.path, 4, tmp_path / "x.h5", truncation=0.5, threads=1)

@@ -278,23 +278,36 @@ def test_stylegan_truncation_and_mixing() -> None:
     noise = _input(generator)
     noise[:, 2 * size :] = noise[0, 2 * size :]
     generator.mean.copy_(torch.linspace(-1, 1, size))
-    images = generator(noise, truncation=0.0)
+    generator.truncation = 0.0
+    images = generator(noise)
     torch.testing.assert_close(images, images[:1].expand_as(images), rtol=0, atol=1e-12)
+    generator.truncation = 0.5
     styles = generator.mapping(noise[:, :size])
-    given = generator.styles(noise[:, :size], noise[:, size : 2 * size], noise[:, 12:14], noise[:, :0], 0.5)
+    given = generator.styles(noise[:, :size], noise[:, size : 2 * size], noise[:, 12:14], noise[:, :0])
     torch.testing.assert_close(given, (0.5 * (styles + generator.mean))[:, None].expand_as(given))
-    assert torch.equal(generator(noise), generator(noise))
+    generator.truncation = 1.0
     swapped = noise.clone()
     swapped[:, size : 2 * size] += 1
     assert torch.equal(generator(noise), generator(swapped))
 
     generator.train()
     cut = torch.tensor([[0.0, 0.0]] * 4)  # in the middle: the third of six layers is the last of the first style
-    given = generator.styles(noise[:, :size], noise[:, size : 2 * size], cut.double(), noise[:, :0], 1.0)
+    given = generator.styles(noise[:, :size], noise[:, size : 2 * size], cut.double(), noise[:, :0])
     torch.testing.assert_close(given[:, :3], styles[:, None].expand(-1, 3, -1))
     torch.testing.assert_close(given[:, 3:], generator.mapping(noise[:, size : 2 * size])[:, None].expand(-1, 3, -1))
     expected = 0.995 * torch.linspace(-1, 1, size) + 0.005 * styles.mean(0)
     torch.testing.assert_close(generator.mean, expected)
+
+
+def test_biggan_truncation() -> None:
+    generator = _made("biggan generator", (1, 16, 16), "unconditional")
+    whole = generator.noise(4000, None, torch.Generator().manual_seed(1))
+    generator.truncation = 0.5
+    noise = generator.noise(4000, None, torch.Generator().manual_seed(1))
+    assert whole.abs().max() > 3
+    assert 0.49 < noise.abs().max() <= 0.5
+    inside = whole[whole.abs() < 0.5]
+    assert noise.std().item() == pytest.approx(inside.std().item(), rel=0.02)
 
 
 def test_heads() -> None:

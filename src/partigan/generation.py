@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def generate(
     out: Path,
     seed: int = 1,
     multiplicity: Path | None = None,
+    truncation: float | None = None,
     threads: int | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -38,6 +40,8 @@ def generate(
         seed: makes the file reproducible.
         multiplicity: file of samples from whose training split the numbers of particles are drawn; None = those that
             the run was trained on.
+        truncation: for more typical and less various samples: StyleGAN's factor of the distance from the mean style
+            (below 1), or the largest noise of BigGAN in standard deviations; None = neither.
         threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
         resume: go on with an interrupted generation.
         overwrite: replace an existing file.
@@ -54,6 +58,12 @@ def generate(
     check_seed(seed)
     set_threads(threads)
     sampler = load(run, trust)
+    if truncation is not None:
+        if sampler.generator.truncation is None:
+            raise PartiganError(f"{type(sampler.generator).__name__} of {run} has no truncation; leave it out")
+        if not 0 <= truncation < math.inf:
+            raise PartiganError(f"truncation = {truncation}; it must not be below 0, or infinite")
+        sampler.generator.truncation = truncation
     manifest = Run(run).manifest
     if multiplicity is not None:
         width = sampler.conditions["particles"]
@@ -70,6 +80,7 @@ def generate(
         "partigan_version": __version__,
         "seed": seed,
         "n": n,
+        **({} if truncation is None else {"truncation": truncation}),
         "training_data_sha256": manifest["data"]["sha256"],
         "generator_sha256": sha256(Run(run).weights),
     }

@@ -31,7 +31,7 @@ from partigan.randomness import check_seed
 
 Floats = NDArray[np.float64]
 ToyName = Literal["two-peaks", "ring", "grid", "swiss-roll"]
-SHARE = 0.1  # of the samples that a mode should have: with fewer it is not covered
+SHARE = 0.25  # of the samples that a mode should have: with fewer it is not covered
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def covered_modes(toy: Toy, rows: ArrayLike) -> tuple[int, float]:
 
     A row lies in its nearest mode if it is within three standard deviations of it (VEEGAN, arXiv:1705.07761, section
     5.1). There, one such row in 2,500 is enough to cover a mode; on the grid that much is reached by uniform noise, so
-    that here a mode is covered if at least a tenth of the rows that it should have lie in it.
+    that here a mode is covered if at least a quarter of the rows that it should have lie in it.
 
     Args:
         toy: a toy with modes.

@@ -15,10 +15,13 @@ class Generator(nn.Module, ABC):
     Attributes:
         equivariant: a permutation of the noise's particles permutes the sample in the same way (clouds).
         masked: padding can never influence a real particle (clouds).
+        truncation: what may be lowered at generation, to have more typical and less various samples; None where the
+            network has nothing of the kind.
     """
 
     equivariant: ClassVar[bool] = False
     masked: ClassVar[bool] = False
+    truncation: float | None = None
 
     @abstractmethod
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:

@@ -81,10 +81,12 @@ class Contrastive(Term):
 
 
 class Constraint(Term):
-    """The error that the constrainer, a network that reads conditions off samples, makes on generated ones.
+    """Generated samples shall show their conditions as well as real ones do, and no better.
 
-    The constrainer is the system's network of that name and learns from real samples only (`ConstrainerPhase`): a
-    regressor of energy and impact point, or a classifier.
+    The constrainer, a network that reads conditions off samples, is the system's network of that name and learns from
+    real samples only (`ConstrainerPhase`): a regressor of energy and impact point, or a classifier. The term is the
+    difference |L(generated) - L(real)| of its errors, so that it vanishes where generated conditions scatter as much as
+    the constrainer's resolution on real samples.
 
     References:
         M. Erdmann, L. Geiger, J. Glombitza, D. Schmidt, arXiv:1802.03325, section on constrained generation;
@@ -92,10 +94,13 @@ class Constraint(Term):
     """
 
     def generator(self, turn: Turn) -> Tensor:
-        """The constrainer's loss on generated samples with the conditions that were asked of them."""
+        """The difference of the errors, with the conditions that were asked of generated samples."""
         if "constrainer" not in turn.networks:
             raise PartiganError("Constraint needs a constrainer; give system.constrainer and its optimiser")
-        return reading_error(turn.networks["constrainer"], turn.fake)
+        constrainer = turn.networks["constrainer"]
+        with torch.no_grad():
+            expected = reading_error(constrainer, turn.real)
+        return (reading_error(constrainer, turn.fake) - expected).abs()
 
 
 def reading_error(constrainer: torch.nn.Module, sample: Batch) -> Tensor:

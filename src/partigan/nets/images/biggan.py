@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,7 +26,21 @@ def _embedding(condition: Condition, shared: int) -> tuple[nn.Module, int]:
     return maker(nn.init.orthogonal_)(nn.Linear(condition.size, shared, bias=False)), shared
 
 
-class BigGANGenerator(ResidualStack):
+class _Truncated(ResidualStack):
+    """A generator whose noise lies within ``truncation`` standard deviations (section 3.1 of the paper)."""
+
+    truncation: float = math.inf
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Normal within the truncation, ``(size, latent)``."""
+        if self.truncation == math.inf:
+            return super().noise(size, mask, rng)
+        low = torch.special.ndtr(torch.tensor(-self.truncation, dtype=torch.float64, device=rng.device))
+        uniform = torch.rand(size, self.latent, generator=rng, device=rng.device, dtype=torch.float64)
+        return torch.special.ndtri(torch.lerp(low, 1 - low, uniform)).float()
+
+
+class BigGANGenerator(_Truncated):
     """Generator of BigGAN.
 
     The noise is cut into equal chunks: the first feeds the smallest map, the others, each joined with the shared class
@@ -213,7 +228,7 @@ class DeepDownBlock(nn.Module):
         return change + (x if self.more is None else torch.cat((x, self.more(x)), dim=1))
 
 
-class BigGANDeepGenerator(ResidualStack):
+class BigGANDeepGenerator(_Truncated):
     """Generator of BigGAN-deep: two blocks in each stage, all conditioned on noise and class embedding.
 
     Args:

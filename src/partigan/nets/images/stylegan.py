@@ -72,6 +72,9 @@ class StyleGANGenerator(GrowingGenerator):
         factors: of height and width in each stage; None = see `Sizes.of`.
         grown: fraction of the run after which the last level is complete.
 
+    Attributes:
+        truncation: what the distance of styles from their mean is multiplied by; training needs 1.
+
     Raises:
         PartiganError: the size does not factor.
 
@@ -80,6 +83,7 @@ class StyleGANGenerator(GrowingGenerator):
     """
 
     mean: Tensor
+    truncation: float = 1.0
 
     def __init__(
         self,
@@ -116,7 +120,7 @@ class StyleGANGenerator(GrowingGenerator):
             convolutions.append((_convolution(after, after), after))
         self.layers = nn.ModuleList(StyleLayer(*convolution, style) for convolution in convolutions)
 
-    def styles(self, first: Tensor, second: Tensor, cut: Tensor, condition: Tensor, truncation: float) -> Tensor:
+    def styles(self, first: Tensor, second: Tensor, cut: Tensor, condition: Tensor) -> Tensor:
         """The style of every layer, ``(batch, layers, style)``.
 
         Args:
@@ -124,7 +128,6 @@ class StyleGANGenerator(GrowingGenerator):
             second: noise of the style after the cut, ``(batch, style)``; used in training only.
             cut: ``(batch, 2)``, standard normal: whether styles are mixed, and after which layer.
             condition: ``(batch, conditions)``.
-            truncation: what the distance from the mean style is multiplied by.
         """
         style = self.mapping(torch.cat((first, condition), dim=1))
         layers = len(self.layers)
@@ -138,18 +141,12 @@ class StyleGANGenerator(GrowingGenerator):
             other = self.mapping(torch.cat((second, condition), dim=1))
             kept = torch.arange(layers, device=last.device) < last[:, None]
             styles = torch.where(kept[..., None], styles, other[:, None])
-        return self.mean + truncation * (styles - self.mean)
+        return self.mean + self.truncation * (styles - self.mean)
 
-    def forward(
-        self,
-        noise: Tensor,
-        condition: Tensor | None = None,
-        mask: Tensor | None = None,
-        truncation: float = 1.0,
-    ) -> Tensor:
-        """Images ``(batch, channels, height, width)``; ``truncation`` below 1 trades variety for typical images."""
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Images ``(batch, channels, height, width)``."""
         first, second, cut, *noises = noise.split(self.parts, dim=1)
-        styles = self.styles(first, second, cut, self.condition(condition, noise), truncation).unbind(1)
+        styles = self.styles(first, second, cut, self.condition(condition, noise)).unbind(1)
 
         def maps() -> Iterator[Tensor]:
             x = self.constant.expand(len(noise), -1, -1, -1)
