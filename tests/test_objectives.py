@@ -62,7 +62,7 @@ VALUES: dict[Objective, tuple[float, float]] = {
         (_softplus(-1) + _softplus(1)) / 2,
     ),
     RelativisticPairing(): (_softplus(-1), _softplus(1)),
-    Cramer(): (-(2 * 1.5 - 2 - 2), 2 * 1.5 - 2 - 2),
+    Cramer(): ((2 - 1) - (1.5 - 1), 2 * 1.5 - 2 - 2),  # E f(G(z)) - E f(x), f(x) = E|x - G(z)| - |x|
 }
 OBJECTIVES = pytest.mark.parametrize("objective", VALUES, ids=lambda objective: type(objective).__name__)
 
@@ -93,6 +93,7 @@ def test_weights_act_as_copies(objective: Objective) -> None:
     if isinstance(objective, Cramer):  # copies would be pairs of their own: weigh by hand
         expected = 2 * (3 * (1 + 3) + (1 + 1)) / 8 - 2 - 2
         assert energy_distance(REAL, FAKE, weight).item() == pytest.approx(expected, abs=1e-5)
+        assert objective.critic(REAL, FAKE, weight).item() == pytest.approx((2 - 1) - (1.75 - 1.5), abs=1e-5)
         return
     fakes = FAKE[rows] if isinstance(objective, RelativisticPairing) else FAKE
     torch.testing.assert_close(objective.critic(REAL, FAKE, weight), objective.critic(REAL[rows], fakes))

@@ -183,8 +183,9 @@ class Cramer(Objective):
     """Cramér GAN: the energy distance between the distributions of vector-valued scores ``(batch, k)``.
 
     Unlike the Wasserstein distance of batches it has unbiased gradients. Event weights may be negative, as sWeights
-    are. The published algorithm estimates the distance with two batches of generated samples and a surrogate that
-    spares the second batch of real ones; here all pairs of a batch are used.
+    are. As published, the critic raises the surrogate E f(x) - E f(G(z)) of its own `witness` f, which is what the
+    gradient penalty holds: a critic that raised the distance itself would escape the penalty where f is flat. The
+    published algorithm draws two batches of generated samples; here all pairs of one batch are used.
 
     References:
         M. G. Bellemare et al., The Cramer Distance as a Solution to Biased Wasserstein Gradients, arXiv:1705.10743,
@@ -194,8 +195,9 @@ class Cramer(Objective):
     compares: ClassVar[bool] = True
 
     def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Minus the energy distance."""
-        return -energy_distance(real, fake, weight)
+        """E f(G(z)) - E f(x)."""
+        pairs = _within(fake, torch.ones_like(fake[:, 0])) - fake.norm(dim=1).mean()  # no sample with itself
+        return pairs - weighted_mean(self.witness(real, fake)[:, None], weight)
 
     def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
         """The energy distance."""

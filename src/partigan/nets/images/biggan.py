@@ -37,7 +37,8 @@ class _Truncated(ResidualStack):
             return super().noise(size, mask, rng)
         low = torch.special.ndtr(torch.tensor(-self.truncation, dtype=torch.float64, device=rng.device))
         uniform = torch.rand(size, self.latent, generator=rng, device=rng.device, dtype=torch.float64)
-        return torch.special.ndtri(torch.lerp(low, 1 - low, uniform)).float()
+        noise: Tensor = torch.special.ndtri(torch.lerp(low, 1 - low, uniform)).float()
+        return noise
 
 
 class BigGANGenerator(_Truncated):
