@@ -196,8 +196,8 @@ class Cramer(Objective):
 
     def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
         """E f(G(z)) - E f(x)."""
-        pairs = _within(fake, torch.ones_like(fake[:, 0])) - fake.norm(dim=1).mean()  # no sample with itself
-        return pairs - weighted_mean(self.witness(real, fake)[:, None], weight)
+        of_fake = _within(fake, torch.ones_like(fake[:, 0])) - _norms(fake).mean()  # no sample with itself
+        return of_fake - weighted_mean(self.witness(real, fake)[:, None], weight)
 
     def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
         """The energy distance."""
@@ -206,7 +206,7 @@ class Cramer(Objective):
 
     def witness(self, score: Tensor, fake: Tensor) -> Tensor:
         """E|h(x) - h(G(z))| - |h(x)|, the critic f of algorithm 1."""
-        return _distances(score, fake).mean(1) - _distances(score, torch.zeros_like(score[:1]))[:, 0]
+        return _distances(score, fake).mean(1) - _norms(score)
 
 
 def energy_distance(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -226,6 +226,11 @@ def _within(x: Tensor, weight: Tensor) -> Tensor:
     """Weighted mean distance of the pairs of different samples."""
     pairs = weight[:, None] * weight * (1 - torch.eye(len(x), dtype=x.dtype, device=x.device))
     return (pairs * _distances(x, x)).sum() / pairs.sum()
+
+
+def _norms(score: Tensor) -> Tensor:
+    """Euclidean norms ``(n,)``."""
+    return _distances(score, torch.zeros_like(score[:1]))[:, 0]
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
