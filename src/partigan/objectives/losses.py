@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from partigan.errors import PartiganError
 
+ROUND = 1e-6  # below this length the norms of scores have no tip
+
 
 class Objective(ABC):
     """The losses of critic and generator.
@@ -196,7 +198,7 @@ class Cramer(Objective):
 
     def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
         """E f(G(z)) - E f(x)."""
-        of_fake = _within(fake, torch.ones_like(fake[:, 0])) - _norms(fake).mean()  # no sample with itself
+        of_fake = _within(fake, torch.ones_like(fake[:, 0])) - _lengths(fake).mean()  # no sample with itself
         return of_fake - weighted_mean(self.witness(real, fake)[:, None], weight)
 
     def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -206,7 +208,7 @@ class Cramer(Objective):
 
     def witness(self, score: Tensor, fake: Tensor) -> Tensor:
         """E|h(x) - h(G(z))| - |h(x)|, the critic f of algorithm 1."""
-        return _distances(score, fake).mean(1) - _norms(score)
+        return _distances(score, fake).mean(1) - _lengths(score)
 
 
 def energy_distance(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -228,14 +230,15 @@ def _within(x: Tensor, weight: Tensor) -> Tensor:
     return (pairs * _distances(x, x)).sum() / pairs.sum()
 
 
-def _norms(score: Tensor) -> Tensor:
-    """Euclidean norms ``(n,)``."""
-    return _distances(score, torch.zeros_like(score[:1]))[:, 0]
-
-
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances ``(n, m)``, differentiable twice; without slope where they vanish."""
-    centre = b.mean(0).detach()  # or the difference of large squares would be lost in rounding
-    a, b = a - centre, b - centre
-    square = a.square().sum(1)[:, None] + b.square().sum(1) - 2 * a @ b.T
-    return square.clamp_min(1e-12).sqrt()
+    """Euclidean distances ``(n, m)``."""
+    return _lengths(a[:, None] - b)
+
+
+def _lengths(x: Tensor) -> Tensor:
+    """Euclidean norms over the last axis, differentiable twice: round below `ROUND`, where a norm has its tip.
+
+    From |a|^2 + |b|^2 - 2 ab the slope of small distances would be rounding errors, of any size.
+    """
+    lengths: Tensor = (x.square().sum(-1) + ROUND**2).sqrt() - ROUND
+    return lengths
