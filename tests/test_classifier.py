@@ -13,9 +13,13 @@ from partigan import evaluate
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
+from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
+from partigan.kinds.images import Images
 from partigan.kinds.jetnet import normalise, published
-from partigan.training.classification import load_reference
+from partigan.suite import Samples, run_suite
+from partigan.toys import simulate_digits
+from partigan.training.classification import fit_classifier, load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
 TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]
@@ -47,8 +51,9 @@ def test_a_classifier_learns_and_is_a_reference(
     reference = load_reference(out, "narrow")
     null, defect = (reference.distance(jets[label], 1000, 1) for label in ("narrow", "wide"))
     assert (defect.value - null.value) / np.hypot(null.error, defect.error) > 5
-    with pytest.raises(PartiganError, match="knows the classes wide, narrow, not 'g'; choose one with --label"):
-        load_reference(out, "g")
+    for label, said in (("g", "not 'g'"), (None, "the real file does not say of which its samples are")):
+        with pytest.raises(PartiganError, match=f"knows the classes wide, narrow, {said}; choose one with --label"):
+            load_reference(out, label)
     monkeypatch.setattr("partigan.evaluation.LEAST", 200)
     metrics = evaluate(files["narrow"], tmp_path / "report", fake=files["wide"], classifier=out, label="narrow").metrics
     assert (metrics["fpnd"]["value"], metrics["fpnd"]["in_sample"]) == pytest.approx(
@@ -57,6 +62,34 @@ def test_a_classifier_learns_and_is_a_reference(
     assert "--classifier" in (tmp_path / "report" / "report.html").read_text()
     with pytest.raises(PartiganError, match=r"samples of shape \[12, 3\], not \[30, 3\]"):
         reference.distance(Batch(torch.zeros(2, 30, 3)), 2, 1)
+
+
+def test_digits_are_scored_by_a_classifier_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FID, KID, inception score and coverage of classes: null, and a generator that makes no 3 and no 7."""
+    monkeypatch.setattr(Images, "figures", lambda *_: {})
+    data, out = tmp_path / "digits.h5", tmp_path / "classifier"
+    simulate_digits(data)
+    main(["fit-classifier", "--kind=images", "--data", str(data), "--out", str(out), *SHORT, "--trainer.max_steps=300"])
+    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["accuracy"] > 0.8
+    other = read_samples(data, "valid", "images", 4)
+    for name, chosen in (("null", other), ("defect", other[(other.condition != 3) & (other.condition != 7)])):
+        write_samples(tmp_path / f"{name}.h5", "images", [chosen], {})
+    found = {
+        name: evaluate(data, tmp_path / name, tmp_path / f"{name}.h5", kind="images", classifier=out, metrics=["swd"])
+        for name in ("null", "defect")
+    }
+    names = ("fid", "kid", "inception-score", "class-modes")
+    for name in names:
+        assert found["null"].verdicts[name] == "agrees", name
+        assert found["defect"].verdicts[name] != "agrees", name
+    assert found["defect"].metrics["inception-score"]["value"] < 8.5
+    notes = json.loads((tmp_path / "defect" / "verdict.json").read_text())["metrics"]["class-modes"]["note"]
+    assert notes == "missing: 3, 7"
+    alone = run_suite(["fid"], Samples({}, np.zeros((9, 0)), np.zeros((9, 0))), None, 1)
+    assert "'partigan fit-classifier', then --classifier RUN" in alone.skipped["fid"]
+    write_samples(tmp_path / "plain.h5", "images", [Batch(other.x)], {})
+    with pytest.raises(PartiganError, match="does not say of which class its samples are"):
+        fit_classifier(tmp_path / "plain.h5", tmp_path / "c", kind="images")
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from partigan.data.samples import (
     write_samples,
 )
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.kind import Kind, Observables, classification
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.sliced import directions, sliced_w1
@@ -48,6 +48,17 @@ class Images(Kind):
         "fpnd": ("Fréchet distance of a classifier", 1.0),
     }
     protocols: ClassVar[dict[str, dict[str, Any]]] = {"images": {"paper": "all images"}}
+    classifier: ClassVar[dict[str, Any]] = classification(
+        "images",
+        "Small convolutional network",
+        "arXiv:1412.6806",
+        "sizes are ours",
+        "partigan.data.transforms.Rescale",
+        "partigan.nets.images.classifier.ImageClassifier",
+        {"low": None, "high": None},
+        batch_size=64,
+        max_steps=1500,
+    )
 
     def read(self, path: Path, split: str) -> Batch:
         """Images of a split."""

@@ -23,6 +23,44 @@ if TYPE_CHECKING:
 Observables = dict[str, NDArray[Any]]
 
 
+def classification(
+    kind: str,
+    title: str,
+    paper: str,
+    status: str,
+    transform: str,
+    network: str,
+    normalisation: dict[str, Any] | None = None,
+    **trainer: Any,
+) -> dict[str, Any]:
+    """Configuration of a classifier: a network trained with cross-entropy.
+
+    Args:
+        kind: name of the kind of data.
+        title: of the network.
+        paper: where it is described.
+        status: how far it follows the paper.
+        transform: class path of the normalisation.
+        network: class path.
+        normalisation: arguments of ``transform``.
+        **trainer: options of the trainer.
+    """
+    return {
+        "about": {"title": title, "paper": paper, "status": status},
+        "kind": kind,
+        "transform": {"class_path": transform, "init_args": normalisation or {}},
+        "system": {
+            "class_path": "partigan.training.classification.Classification",
+            "init_args": {
+                "classifier": {"class_path": network},
+                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
+            },
+        },
+        "trainer": {"ema_half_life": 0.0, "validations": 20, **trainer},
+    }
+
+
 class Kind(ABC):
     """A kind of data: its files, conditions, observables, metrics and figures.
 
@@ -128,8 +166,13 @@ class Kind(ABC):
         raise PartiganError(f"nobody published a classifier for {self.name}; train one with 'partigan fit-classifier'")
 
     def label(self, path: Path) -> str | None:
-        """Name of the class of the samples of a file, where the file says it."""
+        """Name of the class of the samples of a file, where all are of one class and the file says which."""
         return None
+
+    def classes(self, sample: Batch) -> Tensor | None:
+        """Class of each sample of a file with several classes, ``(samples,)`` integers; None where there are none."""
+        condition = sample.condition
+        return None if condition is None or condition.is_floating_point() else condition
 
     @abstractmethod
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:

@@ -21,7 +21,7 @@ from partigan.data.samples import (
     write_samples,
 )
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.kind import Kind, Observables, classification
 from partigan.metrics.frechet import fpd
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.sliced import directions, sliced_w1
@@ -50,6 +50,16 @@ class Tables(Kind):
         "fpnd": ("Fréchet distance of a classifier", 1.0),
     }
     protocols: ClassVar[dict[str, dict[str, Any]]] = {"tables": {"paper": "all rows, standardised by the real ones"}}
+    classifier: ClassVar[dict[str, Any]] = classification(
+        "tables",
+        "Fully connected network",
+        "none",
+        "ours",
+        "partigan.data.transforms.Standardise",
+        "partigan.nets.tables.TableClassifier",
+        batch_size=256,
+        max_steps=2000,
+    )
 
     def __init__(self) -> None:
         self.names: list[str] = []
