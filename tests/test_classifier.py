@@ -15,11 +15,12 @@ from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
+from partigan.kinds import kind_named
 from partigan.kinds.images import Images
 from partigan.kinds.jetnet import normalise, published
-from partigan.suite import Samples, run_suite
+from partigan.suite import Found, Samples, run_suite
 from partigan.toys import simulate_digits
-from partigan.training.classification import fit_classifier, load_reference
+from partigan.training.classification import fit_classifier, judge, load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
 TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]
@@ -90,6 +91,37 @@ def test_digits_are_scored_by_a_classifier_of_one_file(tmp_path: Path, monkeypat
     write_samples(tmp_path / "plain.h5", "images", [Batch(other.x)], {})
     with pytest.raises(PartiganError, match="does not say of which class its samples are"):
         fit_classifier(tmp_path / "plain.h5", tmp_path / "c", kind="images")
+
+
+def noise(size: int, seed: int, kind: str, defect: bool) -> Batch:
+    """Samples of normal numbers; the defect is a correlation of neighbouring ones."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, *{"tables": (4,), "images": (1, 8, 8), "jets": (6, 3)}[kind], generator=draw)
+    x = 0.8 * x + 0.6 * x.roll(1, -1) if defect else x
+    if kind != "jets":
+        return Batch(x)
+    x[..., 2].exp_()
+    return Batch(x, torch.ones(size, 6, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", ["tables", "images", "jets"])
+def test_a_network_tells_raw_samples(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sort, nothing = kind_named(kind), np.zeros((600, 0))
+    short = {**sort.judge["trainer"], "max_steps": 100, "validations": 5, "batch_size": 64}
+    monkeypatch.setattr(type(sort), "judge", {**sort.judge, "trainer": short})
+    real, other, wrong = (noise(600, seed, kind, seed == 3) for seed in (1, 2, 3))
+
+    def found(fake: Batch, rows: int = 600) -> Found:
+        few = nothing[:rows]
+        return run_suite(["network"], Samples({}, few, few, judge=judge(sort, real[:rows], fake, 3)), None, 1)
+
+    null, defect = (found(fake).entries["network"].finding for fake in (other, wrong))
+    assert null.p_value > 0.01
+    assert defect.p_value < 1e-4
+    if kind == "tables":
+        assert found(wrong).entries["network"].finding == defect
+        assert "the samples are too small" in found(other, 50).skipped["network"]
+        assert run_suite(["network"], Samples({}, nothing, nothing), None, 1).skipped["network"].endswith("no network")
 
 
 @pytest.mark.parametrize(

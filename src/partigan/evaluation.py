@@ -28,7 +28,7 @@ from partigan.report.pictures import pictures
 from partigan.report.verdict import Judged
 from partigan.run import Run
 from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
-from partigan.training.classification import load_reference
+from partigan.training.classification import judge, load_reference
 from partigan.training.monitors import read_log
 from partigan.training.train import load
 
@@ -156,6 +156,8 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     smallest = min(len(generated), len(others) if others else len(generated))
 
     compared, beside_it = _tables(sort, seen, made, in_sample, inputs.trained_on, smallest)
+    if "network" in names and sort.judge is not None:
+        compared = replace(compared, judge=judge(sort, truth, generated[: len(compared.fake)], seed))
     if reference is not None and any(name in OF_CLASSIFIER for name in names):
         size = min(smallest, SAMPLES)
         of_real, of_fake = (reference.seen(sample, size) for sample in (truth, generated))
@@ -267,6 +269,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
         if (kind := str(attributes.get("kind", sort.name))) != sort.name:
             raise PartiganError(f"{path} holds {kind}, not {sort.name}; give --kind {kind} and files of one kind")
     if fake is not None:
+        _same_features({real: sort.features(real), fake: sort.features(fake)})
         generated = sort.read_generated(fake)
         data = said[fake].get("training_data_sha256")
     else:
@@ -275,6 +278,9 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
             raise PartiganError(
                 f"{run} generates {sampler.kind.name}, not {sort.name}; give --kind {sampler.kind.name}"
             )
+        if names := sampler.conditions.get("features"):
+            units = sampler.conditions.get("units", [""] * len(names))
+            _same_features({real: sort.features(real), Path(str(run)): dict(zip(names, units, strict=True))})
         generated = sampler.sample(10 * len(truth), options.seed)
         data = Run(str(run)).manifest["data"]["sha256"]
     if truth.x.shape[1:] != generated.x.shape[1:]:
@@ -288,6 +294,18 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
     training = splits[0] if options.split != "train" else None
     own = training is not None and data in (None, sha256(real))
     return _Inputs(truth, generated, Batch.joined(splits), splits[1], training, len(splits[0]) if own else 0)
+
+
+def _same_features(features: dict[Path, dict[str, str]]) -> None:
+    """Refuse two samples whose features have different names or units; a unit that is not given is any."""
+    (real, a), (fake, b) = features.items()
+    if list(a) != list(b):
+        raise PartiganError(
+            f"{fake} has the features {', '.join(b)} and {real} {', '.join(a)}; compare samples of the same features"
+        )
+    for name in a:
+        if a[name] and b[name] and a[name] != b[name]:
+            raise PartiganError(f"{fake} has {name} in {b[name]}, {real} in {a[name]}; convert one of them")
 
 
 def _finite(sort: Kind, generated: Batch) -> tuple[Batch, Observables, int]:
@@ -310,7 +328,8 @@ def _tables(
     """The observables that the suite looks at: what is compared, and other real samples in place of the generated."""
 
     def table(sample: Observables) -> Floats:
-        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).T
+        rows = len(next(iter(sample.values())))
+        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).reshape(-1, rows).T
 
     real, fake = table(seen), table(made)[:smallest]
     if in_sample is None:

@@ -15,7 +15,7 @@ from scipy import stats
 from partigan.errors import PartiganError
 from partigan.kinds.reference import Seen
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
-from partigan.metrics.classifier import Classification, Reliability, classify, reliability
+from partigan.metrics.classifier import Classification, FitPredict, Reliability, classify, reliability
 from partigan.metrics.critic import held_out_critic
 from partigan.metrics.frechet import fpd
 from partigan.metrics.inception import inception_score, kid
@@ -38,6 +38,7 @@ Rng = np.random.Generator
 
 LEVEL = 0.05  # p-values after Benjamini and Hochberg above it: the samples agree
 SURE = 1e-6  # p-values after Holm above it: a difference is not established
+_FOLDS = 2  # of a network, whose training takes long
 _CALIBRATION = 75  # events of either kind at least
 NEAR = 1.1  # ratio to the in-sample value up to which an established difference is small
 
@@ -66,6 +67,7 @@ class Samples:
         fake: the generated sample, or other real ones in its place, ``(others, observables)``.
         training: what the generator was trained on, where that is not part of ``real``.
         seen: what a classifier of the domain sees, where there is one.
+        judge: fits a network to raw samples, given by their row numbers, those of ``fake`` upon those of ``real``.
     """
 
     names: dict[str, tuple[str, str]]
@@ -73,6 +75,7 @@ class Samples:
     fake: Floats
     training: Floats | None = None
     seen: Pair | None = None
+    judge: FitPredict | None = None
 
 
 class Finding(NamedTuple):
@@ -110,14 +113,15 @@ class Metric(NamedTuple):
         cheap: whether it runs unless others are asked for: a second or less for 20,000 rows.
         single: whether it has a finding for each observable.
         in_sample: whether other real samples can take the place of the generated one.
-        of: what it is taken of: the kind's observables, or what a classifier of the domain sees.
+        of: what it is taken of: the kind's observables, the samples themselves, or what a classifier of the domain
+            sees in them.
     """
 
     call: Callable[[Samples, Rng], Answer]
     cheap: bool = True
     single: bool = False
     in_sample: bool = True
-    of: Literal["observables", "classifier"] = "observables"
+    of: Literal["observables", "samples", "classifier"] = "observables"
 
 
 def _with_unit(text: str, unit: str) -> str:
@@ -191,14 +195,25 @@ def calibration(found: Classification) -> Reliability | None:
 
 
 def _classifier(samples: Samples, rng: Rng) -> Answer:
-    found = classify(samples.real, samples.fake, rng=rng)
+    return _classified("Classifier AUC (boosted trees)", classify(samples.real, samples.fake, rng=rng))
+
+
+def _classified(label: str, found: Classification) -> Answer:
     note = ""
     if (error := calibration(found)) is not None:
         note = (
             f"calibration error {error.expected_calibration_error.value:.3f}, "
             f"{error.if_calibrated:.3f} expected if calibrated (p = {error.p_value:.2g})"
         )
-    return Answer({"": Finding("Classifier AUC (boosted trees)", *found.auc, found.p_value, False, note)}, found)
+    return Answer({"": Finding(label, *found.auc, found.p_value, False, note)}, found)
+
+
+def _network(samples: Samples, rng: Rng) -> Answer:
+    if samples.judge is None:
+        raise PartiganError("this kind of data names no network")
+    n, m = len(samples.real), len(samples.fake)
+    found = classify(np.arange(n), np.arange(n, n + m), rng=rng, fit_predict=samples.judge, folds=_FOLDS)
+    return _classified("Classifier AUC (network on raw samples)", found)
 
 
 def _precision_recall(samples: Samples, rng: Rng) -> Answer:
@@ -306,6 +321,7 @@ SUITE: dict[str, Metric] = {
     "prd": Metric(_prd, cheap=False),
     "birthday": Metric(_birthday, cheap=False),
     "likelihood": Metric(_likelihood, cheap=False),
+    "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
     "fid": Metric(_fid, cheap=False, of="classifier"),
     "kid": Metric(_kid, cheap=False, of="classifier"),
     "inception-score": Metric(_inception_score, cheap=False, of="classifier"),
@@ -464,6 +480,6 @@ def run_suite(names: Iterable[str], samples: Samples, in_sample: Samples | None,
                 found.skipped[key] = "its value is not finite"
                 continue
             beside = reference.get(part)
-            single = part.split(".")[0] if metric.single else None
+            single = next(n for n in samples.names if f"{part}.".startswith(f"{n}.")) if metric.single else None
             found.entries[key] = Entry(finding, (beside.value, beside.error) if beside else None, single)
     return found

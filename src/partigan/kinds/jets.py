@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
+from partigan.data.jets import Floats, attributes, jet_features, read_jets, units, write_jets
 from partigan.errors import PartiganError
 from partigan.kinds.jetnet import published
 from partigan.kinds.kind import Kind, Observables, classification
@@ -64,6 +64,17 @@ class Jets(Kind):
         batch_size=128,
         max_minutes=20.0,
     )
+    judge: ClassVar[dict[str, Any]] = classification(
+        "jets",
+        "Particle flow network",
+        "arXiv:1810.05165",
+        "as in the paper, with other inputs",
+        "partigan.data.transforms.LogStandardise",
+        "partigan.nets.clouds.deepsets.ParticleFlow",
+        batch_size=128,
+        max_steps=1500,
+        validations=10,
+    )
 
     def read(self, path: Path, split: str) -> Batch:
         """Jets of a split; see `partigan.data.jets.read_jets`."""
@@ -84,6 +95,10 @@ class Jets(Kind):
         particles = torch.cat((batch.x, batch.mask[..., None].float()), dim=-1)
         order = particles[..., 2].argsort(dim=1, descending=True, stable=True)
         return particles.gather(1, order[..., None].expand_as(particles)).numpy(), features
+
+    def features(self, path: Path) -> dict[str, str]:
+        """The features that the file has units for."""
+        return units(path)
 
     def network_arguments(self, sample: Batch) -> dict[str, Any]:
         """Largest number of particles, and features of a particle."""

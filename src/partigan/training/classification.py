@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,23 +18,27 @@ from torch.nn import functional
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
+from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import sha256
 from partigan.kinds import kind_named
 from partigan.kinds.kind import Kind
 from partigan.kinds.reference import SAMPLES, Reference, seen
+from partigan.metrics.classifier import FitPredict, Labels
 from partigan.metrics.frechet import Moments
 from partigan.metrics.measurement import Floats
 from partigan.nets.contracts import Critic
-from partigan.progress import console
+from partigan.progress import console, quiet
 from partigan.run import Run
 from partigan.training.checkpoint import load_tensors, save_tensors, unpack_module
 from partigan.training.monitors import Selection
 from partigan.training.schedules import Schedule
 from partigan.training.system import OptimizerFactory, Phase, System, Tick
 from partigan.training.train import admit, begin, prepare
+from partigan.training.trainer import Trainer
 
 ALL = "all"  # the name of the classes of a file together
+_HELD = 10  # one of so many samples chooses the checkpoint of a judge
 _GROUP = 250  # samples classified at a time in a validation
 
 
@@ -145,9 +150,36 @@ def run_fit(
     }
     arguments = {**kind.network_arguments(next(iter(samples.values()))), "classes": len(labels)}
     conditions = {"classes": labels, "shape": list(real.x.shape[1:]), "many": many}
+    system, transform, trainer = _fit(run, config, source, real, valid, arguments, conditions, going_on, seed)
+    if trainer.fabric.is_global_zero:
+        network = _best(run, system)
+        assert real.condition is not None
+        parts = {ALL: real} if many else {label: real[real.condition == k] for k, label in enumerate(labels)}
+        tensors: dict[str, Tensor] = {}
+        rows: dict[str, int] = {}
+        for label, sample in parts.items():
+            moments = Moments.of(seen(network, transform.forward, sample[:SAMPLES]).activations)
+            tensors |= {f"{label}.mean": torch.from_numpy(moments.mean), f"{label}.cov": torch.from_numpy(moments.cov)}
+            rows[label] = moments.rows
+        save_tensors(_moments_file(run), tensors, {"rows": rows})
+        console.print(f"the classifier is in {run.weights}", soft_wrap=True)
+    return run
+
+
+def _fit(
+    run: Run,
+    config: dict[str, Any],
+    source: dict[str, Any],
+    real: Batch,
+    valid: Batch,
+    arguments: dict[str, Any],
+    conditions: dict[str, Any],
+    going_on: bool,
+    seed: int,
+) -> tuple[System, Transform, Trainer]:
+    """Train a classifier on samples whose condition is their class; see `prepare` and `begin` for the arguments."""
     system, transform, trainer, normalised = prepare(run, config, source, real, arguments, going_on, seed)
     begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
-    network = system.networks[system.product]
     prepared = transform.forward(valid)
 
     def validate(classifier: nn.Module, step: int) -> dict[str, float]:
@@ -155,20 +187,55 @@ def run_fit(
 
     loader = Loader(normalised, trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size)
     trainer.fit(run, system, loader, validate, Selection("loss", "loss"), seed)
-    if trainer.fabric.is_global_zero:
-        unpack_module(system.product, network, load_tensors(run.weights)[0])
-        network.cpu().eval()
-        assert real.condition is not None
-        parts = {ALL: real} if many else {label: real[real.condition == k] for k, label in enumerate(labels)}
-        tensors: dict[str, Tensor] = {}
-        rows: dict[str, int] = {}
-        for label, sample in parts.items():
-            moments = Moments.of(seen(network, transform.forward, sample[:SAMPLES]).activations)  # type: ignore[arg-type]
-            tensors |= {f"{label}.mean": torch.from_numpy(moments.mean), f"{label}.cov": torch.from_numpy(moments.cov)}
-            rows[label] = moments.rows
-        save_tensors(_moments_file(run), tensors, {"rows": rows})
-        console.print(f"the classifier is in {run.weights}", soft_wrap=True)
-    return run
+    return system, transform, trainer
+
+
+def _best(run: Run, system: System) -> Critic:
+    """The network of a run's best checkpoint, ready for use."""
+    network = system.networks[system.product]
+    unpack_module(system.product, network, load_tensors(run.weights)[0])
+    found: Critic = network.cpu().eval()  # type: ignore[assignment]
+    return found
+
+
+def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
+    """A network that learns to tell generated from real samples, on the raw samples.
+
+    It is `Kind.judge`, trained like any system; a tenth of its samples chooses the best of its checkpoints. Conditions
+    and event weights are not looked at.
+
+    Args:
+        kind: of data.
+        real: real samples in physical units.
+        fake: generated samples of the same shape.
+        seed: of everything that is drawn at random.
+
+    Returns:
+        What `partigan.metrics.classifier.classify` calls, for row numbers in place of features: those of ``fake``
+        follow upon those of ``real``.
+
+    Raises:
+        PartiganError: the kind has no such network.
+    """
+    if (config := kind.judge) is None:
+        raise PartiganError(f"{kind.name} name no network that could tell generated from real ones")
+    both = Batch.joined([Batch(sample.x, sample.mask) for sample in (real, fake)])
+    arguments = {**kind.network_arguments(real), "classes": 2}
+
+    def fit_predict(train: Floats, label: Labels, test: Floats) -> Floats:
+        sample = replace(both[torch.from_numpy(train[:, 0]).long()], condition=torch.from_numpy(label))
+        held = len(sample) // _HELD
+        parsed = parse_training(config)
+        if len(sample) - held < (batch := parsed["trainer"]["batch_size"]):
+            raise PartiganError(f"the samples are too small: {len(sample) - held} to train with, a batch has {batch}")
+        console.print(f"training a network on {len(sample) - held:,} real and generated {kind.name}")
+        with TemporaryDirectory() as folder, quiet():
+            run = Run(Path(folder) / "judge", "classifier")
+            system, transform, _ = _fit(run, parsed, {}, sample[held:], sample[:held], arguments, {}, False, seed)
+            rows = both[torch.from_numpy(test[:, 0]).long()]
+            return seen(_best(run, system), transform.forward, rows).probabilities[:, 1]
+
+    return fit_predict
 
 
 def load_reference(path: str | Path, label: str | None, trust: bool = False) -> Reference:
