@@ -143,7 +143,7 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     sort, seed = kind_named(options.kind), options.seed
     protocol = options.protocol or next(iter(sort.protocols))
     terms = sort.protocol(protocol)
-    of_protocol = terms.get("metrics", [name for name in sort.labels if name != "fpnd"])
+    of_protocol = terms["metrics"]
     of_classifier = OF_CLASSIFIER if options.classifier is not None else ()
     names = chosen((*options.metrics, *of_classifier), of_protocol)
     inputs = _read(sort, options)

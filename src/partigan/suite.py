@@ -203,7 +203,7 @@ def _classified(label: str, found: Classification) -> Answer:
     if (error := calibration(found)) is not None:
         note = (
             f"calibration error {error.expected_calibration_error.value:.3f}, "
-            f"{error.if_calibrated:.3f} expected if calibrated (p = {error.p_value:.2g})"
+            f"{error.if_calibrated:.3f} expected if calibrated (p = {max(error.p_value, 1e-300):.2g})"
         )
     return Answer({"": Finding(label, *found.auc, found.p_value, False, note)}, found)
 

@@ -55,7 +55,6 @@ class Images(Kind):
         "row": ("row of the centre", "pixels"),
         "column": ("column of the centre", "pixels"),
     }
-    protocols: ClassVar[dict[str, dict[str, Any]]] = {"images": {"paper": "all images"}}
     classifier: ClassVar[dict[str, Any]] = classification(
         "images",
         "Small convolutional network",

@@ -50,7 +50,6 @@ class Tables(Kind):
         "frechet": ("Fréchet distance (x 10^3)", 1e-3),
         "fpnd": ("Fréchet distance of a classifier", 1.0),
     }
-    protocols: ClassVar[dict[str, dict[str, Any]]] = {"tables": {"paper": "all rows, standardised by the real ones"}}
     classifier: ClassVar[dict[str, Any]] = classification(
         "tables",
         "Fully connected network",
@@ -151,7 +150,7 @@ class Tables(Kind):
             for column, name in enumerate(names[:SHOWN])
         }
         if rows.shape[1] > 1:
-            (left, bottom), (right, top) = rows[:, :2].min(0), rows[:, :2].max(0)
+            (left, bottom), (right, top) = rows[:, :2].min(0), rows[:, :2].max(0) + 1e-9 * _widths(rows[:, :2])
             box = ((bottom, top), (left, right))
             planes = [np.histogram2d(x[:, 1], x[:, 0], 80, box)[0] / len(x) for x in (rows, made)]
             labels = (names[0], names[1], "share of the rows")

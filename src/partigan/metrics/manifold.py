@@ -74,10 +74,10 @@ def _measured(
     of_blocks, of_all = mean * (1 - mean), values * (1 - values)
     binomial = np.divide(of_all, of_blocks, out=np.ones(2), where=of_blocks > 0)
     errors = np.sqrt(blocks.var(0, ddof=1) / _BLOCKS * np.where(is_share, binomial, 1))
-    rows = np.array([len(b), len(a)])
-    share = (rows * values + 1) / (rows + 2)
-    if (unknown := np.array(is_share) & (errors == 0)).any():
-        errors[unknown] = np.sqrt(share * (1 - share) / rows)[unknown]
+    unknown = np.array(is_share) & (errors == 0)
+    rows = np.array([len(b), len(a)])[unknown]
+    share = (rows * values[unknown] + 1) / (rows + 2)
+    errors[unknown] = np.sqrt(share * (1 - share) / rows)
     return FidelityDiversity(*(Measurement(float(v), float(e)) for v, e in zip(values, errors, strict=True)))
 
 
