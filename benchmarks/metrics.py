@@ -41,9 +41,9 @@ QUOTED = {  # seconds
 }
 
 
-def made(particles: int) -> Batch:
+def made(particles: int, size: int = 2 * JETS) -> Batch:
     """Jets of three prongs, of pt 1."""
-    rng, size = np.random.default_rng(1), 2 * JETS
+    rng = np.random.default_rng(1)
     mask = np.arange(particles) < multiplicities(particles, size)[:, None]
     prongs = rng.normal(0, 0.2, (size, 3, 2))
     angles = np.take_along_axis(prongs, rng.integers(0, 3, (size, particles, 1)), 1)

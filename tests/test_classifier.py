@@ -13,9 +13,14 @@ from partigan import evaluate
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
+from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
+from partigan.kinds import kind_named
+from partigan.kinds.images import Images
 from partigan.kinds.jetnet import normalise, published
-from partigan.training.classification import load_reference
+from partigan.suite import Found, Samples, run_suite
+from partigan.toys import simulate_digits
+from partigan.training.classification import fit_classifier, judge, load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
 TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]
@@ -47,8 +52,9 @@ def test_a_classifier_learns_and_is_a_reference(
     reference = load_reference(out, "narrow")
     null, defect = (reference.distance(jets[label], 1000, 1) for label in ("narrow", "wide"))
     assert (defect.value - null.value) / np.hypot(null.error, defect.error) > 5
-    with pytest.raises(PartiganError, match="knows the classes wide, narrow, not 'g'; choose one with --label"):
-        load_reference(out, "g")
+    for label, said in (("g", "not 'g'"), (None, "the real file does not say of which its samples are")):
+        with pytest.raises(PartiganError, match=f"knows the classes wide, narrow, {said}; choose one with --label"):
+            load_reference(out, label)
     monkeypatch.setattr("partigan.evaluation.LEAST", 200)
     metrics = evaluate(files["narrow"], tmp_path / "report", fake=files["wide"], classifier=out, label="narrow").metrics
     assert (metrics["fpnd"]["value"], metrics["fpnd"]["in_sample"]) == pytest.approx(
@@ -57,6 +63,65 @@ def test_a_classifier_learns_and_is_a_reference(
     assert "--classifier" in (tmp_path / "report" / "report.html").read_text()
     with pytest.raises(PartiganError, match=r"samples of shape \[12, 3\], not \[30, 3\]"):
         reference.distance(Batch(torch.zeros(2, 30, 3)), 2, 1)
+
+
+def test_digits_are_scored_by_a_classifier_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FID, KID, inception score and coverage of classes: null, and a generator that makes no 3 and no 7."""
+    monkeypatch.setattr(Images, "figures", lambda *_: {})
+    data, out = tmp_path / "digits.h5", tmp_path / "classifier"
+    simulate_digits(data)
+    main(["fit-classifier", "--kind=images", "--data", str(data), "--out", str(out), *SHORT, "--trainer.max_steps=300"])
+    assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["accuracy"] > 0.8
+    other = read_samples(data, "valid", "images", 4)
+    for name, chosen in (("null", other), ("defect", other[(other.condition != 3) & (other.condition != 7)])):
+        write_samples(tmp_path / f"{name}.h5", "images", [chosen], {})
+    found = {
+        name: evaluate(data, tmp_path / name, tmp_path / f"{name}.h5", kind="images", classifier=out, metrics=["swd"])
+        for name in ("null", "defect")
+    }
+    names = ("fid", "kid", "inception-score", "class-modes")
+    for name in names:
+        assert found["null"].verdicts[name] == "agrees", name
+        assert found["defect"].verdicts[name] != "agrees", name
+    assert found["defect"].metrics["inception-score"]["value"] < 8.5
+    notes = json.loads((tmp_path / "defect" / "verdict.json").read_text())["metrics"]["class-modes"]["note"]
+    assert notes == "missing: 3, 7"
+    alone = run_suite(["fid"], Samples({}, np.zeros((9, 0)), np.zeros((9, 0))), None, 1)
+    assert "'partigan fit-classifier', then --classifier RUN" in alone.skipped["fid"]
+    write_samples(tmp_path / "plain.h5", "images", [Batch(other.x)], {})
+    with pytest.raises(PartiganError, match="does not say of which class its samples are"):
+        fit_classifier(tmp_path / "plain.h5", tmp_path / "c", kind="images")
+
+
+def noise(size: int, seed: int, kind: str, defect: bool) -> Batch:
+    """Samples of normal numbers; the defect is a correlation of neighbouring ones."""
+    draw = torch.Generator().manual_seed(seed)
+    x = torch.randn(size, *{"tables": (4,), "images": (1, 8, 8), "jets": (6, 3)}[kind], generator=draw)
+    x = 0.8 * x + 0.6 * x.roll(1, -1) if defect else x
+    if kind != "jets":
+        return Batch(x)
+    x[..., 2].exp_()
+    return Batch(x, torch.ones(size, 6, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", ["tables", "images", "jets"])
+def test_a_network_tells_raw_samples(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sort, nothing = kind_named(kind), np.zeros((600, 0))
+    short = {**sort.judge["trainer"], "max_steps": 100, "validations": 5, "batch_size": 64}
+    monkeypatch.setattr(type(sort), "judge", {**sort.judge, "trainer": short})
+    real, other, wrong = (noise(600, seed, kind, seed == 3) for seed in (1, 2, 3))
+
+    def found(fake: Batch, rows: int = 600) -> Found:
+        few = nothing[:rows]
+        return run_suite(["network"], Samples({}, few, few, judge=judge(sort, real[:rows], fake, 3)), None, 1)
+
+    null, defect = (found(fake).entries["network"].finding for fake in (other, wrong))
+    assert null.p_value > 0.01
+    assert defect.p_value < 1e-4
+    if kind == "tables":
+        assert found(wrong).entries["network"].finding == defect
+        assert "the samples are too small" in found(other, 50).skipped["network"]
+        assert run_suite(["network"], Samples({}, nothing, nothing), None, 1).skipped["network"].endswith("no network")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,6 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (False, {"fpnd": "w"}, "no published ParticleNet for 30 particles of class 'w'"),
         (False, {"fpnd": "g", "classifier": "c"}, "not both"),
         (False, {"label": "g"}, "give --classifier too"),
-        (False, {"classifier": "c"}, "does not say of which class its samples are; say it with --label"),
         (False, {"classifier": "c", "label": "t"}, "c is not a run directory"),
     ],
 )

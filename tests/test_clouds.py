@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from partigan.nets.clouds.deepsets import ParticleFlow
 from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
@@ -65,6 +66,7 @@ CASES = {
     ),
     "gapt generator": Case(GAPTGenerator, 83_395, None, True, True),
     "gapt critic": Case(GAPTCritic, 62_785, None, True, True),
+    "particle flow": Case(partial(ParticleFlow, classes=1), 82_357, None, True, True),
     "particlenet": Case(partial(ParticleNet, classes=1), 409_409, None, True, True),
 }
 NUMBERS = (1, 2, 30, 15, 7, 29)  # particles of the six jets

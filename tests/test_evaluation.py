@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,24 +11,28 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import torch
 
 import partigan
 from conftest import JetFile
 from partigan.cli import main
+from partigan.data.batch import Batch
+from partigan.data.samples import write_samples
 from partigan.errors import PartiganError
 from partigan.kinds.jets import Jets
+from partigan.kinds.tables import Tables
 from partigan.report.verdict import Judged
-from partigan.suite import SUITE, Entry, Finding, Samples, chosen, run_suite
+from partigan.suite import OF_CLASSIFIER, SUITE, Entry, Finding, Samples, chosen, run_suite
 from test_suite import Floats, rows, wide
 
-QUICK_SUITE = SUITE.keys() - {"critic"}
+QUICK_SUITE = SUITE.keys() - {"critic", "network", *OF_CLASSIFIER}
 NAMES = {name: (name, "GeV") for name in "abc"}
 
 
 def judged(fake: Floats, size: int = 1200) -> Judged:
-    """All metrics of rows against real ones, but for the critic, which takes longer than all others."""
+    """All metrics of rows against real ones, but for those that train networks."""
     samples = Samples(NAMES, rows(size, 1), fake, rows(size, 2))
-    found = run_suite(QUICK_SUITE, samples, rows(len(fake), 3), seed=1)
+    found = run_suite(QUICK_SUITE, samples, Samples(NAMES, samples.real, rows(len(fake), 3)), seed=1)
     return Judged(found.entries, found.skipped, 0, {}, {name: name for name in NAMES})
 
 
@@ -176,6 +181,7 @@ def test_protocols_of_ones_own(jet_file: JetFile, tmp_path: Path) -> None:
         ({"particles": 20}, r"shape \[20, 3\], .* of \[30, 3\]"),
         ({"kind": "pxd"}, "holds pxd, not jets; give --kind pxd"),
         ({"features": ["phi_rel", "eta_rel", "pt_rel", "mask"]}, "reorder the last axis"),
+        ({"units": ["MeV", "", "GeV", ""]}, "has jet pt in MeV, .* in GeV; convert one of them"),
         ({"few": 8}, "no metric could be taken: the fake sample has 8 rows.*; 8 jets are too few to compare"),
         ({"nan": True}, "all 300 generated samples have NaN"),
     ],
@@ -187,6 +193,8 @@ def test_what_cannot_be_compared(change: dict[str, Any], message: str, jet_file:
             file.attrs["kind"] = change["kind"]
         if "features" in change:
             file["particle_features"].attrs["features"] = change["features"]
+        if "units" in change:
+            file["jet_features"].attrs["units"] = change["units"]
         if "nan" in change:
             file["particle_features"][:, 0, 0] = np.nan
         if "few" in change:
@@ -195,3 +203,45 @@ def test_what_cannot_be_compared(change: dict[str, Any], message: str, jet_file:
     with pytest.raises(PartiganError, match=message):
         partigan.evaluate(real, tmp_path / "report", fake=fake, metrics=["w1m", "ks"])
     assert not (tmp_path / "report").exists()
+
+
+def rows_file(path: Path, size: int, seed: int, names: dict[str, str], nan: int = 0, flat: bool = False) -> Path:
+    x = torch.from_numpy(rows(size, seed)).float()
+    x[:nan, 1] = torch.nan
+    if flat:
+        x[:, 0] = 0.1
+    write_samples(path, "rows", [Batch(x)], {}, names)
+    return path
+
+
+def test_tables_of_other_features_nan_and_no_variance(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the command line: what differs is said in a line, failures are counted, constant features work."""
+    figures = Tables.figures
+    monkeypatch.setattr(Tables, "figures", lambda *_: {})
+    names = {"mass": "GeV", "eta.rel": "", "pt": "GeV"}
+    real = rows_file(tmp_path / "real.h5", 1500, 1, names)
+
+    def run(fake: Path, truth: Path = real) -> str:
+        options = ["--kind", "tables", "--real", str(truth), "--fake", str(fake), "--out", str(tmp_path / "report")]
+        metrics = ["w1", "ks", "moments", "correlations", "ndb", "precision-recall"]
+        with pytest.raises(SystemExit) if truth == real and fake.stem in ("other", "units") else nullcontext():
+            main(["evaluate", *options, "--overwrite", "--metrics", *metrics])
+        return "".join(capsys.readouterr())
+
+    other = rows_file(tmp_path / "other.h5", 1500, 2, dict.fromkeys(("mass", "pt", "eta.rel"), ""))
+    assert "has the features mass, pt, eta.rel and" in run(other)
+    units = rows_file(tmp_path / "units.h5", 1500, 2, {**names, "pt": "MeV"})
+    assert "has pt in MeV" in run(units)
+    failing = run(rows_file(tmp_path / "failing.h5", 1500, 2, names, nan=5))
+    assert "The generator failed 5 times" in " ".join(failing.split())
+    found = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert {"w1", "w1.mass", "ks.eta.rel", "moments.eta.rel.mean", "correlations"} <= found.keys()
+    monkeypatch.setattr(Tables, "figures", figures)
+    flat = [rows_file(tmp_path / f"flat{seed}.h5", 1500, seed, names, flat=True) for seed in (3, 4)]
+    assert "ndb" in run(flat[1], flat[0])  # 225 test rows
+    found = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert all(np.isfinite([v for v in entry.values() if v is not None]).all() for entry in found.values())
+    assert found["w1.mass"]["value"] == 0
+    assert found["ks.mass"]["p_value"] == 1

@@ -89,7 +89,7 @@ def test_augmentations_are_named_in_yaml(term: dict[str, object], message: str |
 def test_a_constrainer_learns_in_a_phase_of_its_own(tmp_path: Path) -> None:
     energy = torch.rand(2000, 1) * 2 - 1
     rows = torch.cat((energy, -energy), 1) + 0.1 * torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
-    write_samples(tmp_path / "e.h5", "rows", [Batch(rows, condition=energy)], {}, ["first", "second"])
+    write_samples(tmp_path / "e.h5", "rows", [Batch(rows, condition=energy)], {}, {"first": "GeV", "second": ""})
     overrides = {
         "system.terms": [{"class_path": "partigan.objectives.conditioning.Constraint"}],
         "system.constrainer": {

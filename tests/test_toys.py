@@ -316,7 +316,7 @@ def test_sweights_subtract_a_background_in_the_same_trainer(tmp_path: Path) -> N
     rows = mean[:, None] + 0.5 * generator.standard_normal((10_000, 1))
     order = generator.permutation(10_000)
     parts = (torch.tensor(values[order]).float() for values in (rows, weight))
-    write_samples(tmp_path / "s.h5", "rows", [Batch(next(parts), weight=next(parts))], {}, ["x"])
+    write_samples(tmp_path / "s.h5", "rows", [Batch(next(parts), weight=next(parts))], {}, {"x": ""})
     options = {
         **SHORT,
         "trainer.max_steps": 200,

@@ -15,7 +15,7 @@ from partigan import __version__
 from partigan.errors import PartiganError
 
 Run = Callable[[Namespace], object]
-Command = Callable[[ArgumentParser], Run]
+Command = Callable[[ArgumentParser, list[str]], Run]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,7 +66,10 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> tuple[Run | None, ArgumentParser]:
-    """Add subcommands; only the one that is called gets its options, so that nothing else is imported."""
+    """Add subcommands; only the one that is called gets its options, so that nothing else is imported.
+
+    A command is a function of its parser and of the arguments that follow, by which a few choose their defaults.
+    """
     run, chosen = None, parser
     subcommands = parser.add_subcommands(dest="command")
     for name, (description, command) in commands.items():
@@ -76,7 +79,7 @@ def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> t
             if isinstance(command, dict):
                 run, chosen = _add(child, command, arguments[1:])
             else:
-                run, chosen = command(child), child
+                run, chosen = command(child, arguments[1:]), child
     return run, chosen
 
 
@@ -97,7 +100,7 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
 
 
-def _simulate_jets(parser: ArgumentParser) -> Run:
+def _simulate_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.simulate.jets import simulate_jets
 
     _options(parser, simulate_jets, "set")
@@ -115,7 +118,7 @@ def _simulate_jets(parser: ArgumentParser) -> Run:
 def _plain(module: str, name: str, **positional: str) -> Command:
     """The command of a function whose options are its arguments; positional ones come with their help."""
 
-    def command(parser: ArgumentParser) -> Run:
+    def command(parser: ArgumentParser, _: list[str]) -> Run:
         function = getattr(import_module(f"partigan.{module}"), name)
         for argument, text in positional.items():
             parser.add_argument(argument, type=Path, help=text)
@@ -125,7 +128,7 @@ def _plain(module: str, name: str, **positional: str) -> Command:
     return command
 
 
-def _train(parser: ArgumentParser) -> Run:
+def _train(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.config import add_training_options, plain
     from partigan.training.train import run_training, train
 
@@ -139,25 +142,32 @@ def _train(parser: ArgumentParser) -> Run:
     return run
 
 
-def _fit_classifier(parser: ArgumentParser) -> Run:
+def _fit_classifier(parser: ArgumentParser, arguments: list[str]) -> Run:
     from partigan.config import add_training_options, plain
-    from partigan.kinds import kind_named
-    from partigan.training.classification import fit_classifier, run_fit
+    from partigan.training.classification import classifier_of, fit_classifier, run_fit
 
     _options(parser, fit_classifier, "data", "config", "kind", "overrides")
-    parser.add_argument("--data", nargs="+", required=True, metavar="CLASS=FILE", help="files of real samples")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        required=True,
+        metavar="CLASS=FILE",
+        help="files of real samples, one a class, or one FILE with classes",
+    )
     add_training_options(parser)
-    parser.set_defaults(kind_named("jets").classifier)
+    if not _given(arguments, "--config"):
+        parser.set_defaults(classifier_of(_given(arguments, "--kind") or "jets"))
 
     def run(options: Namespace) -> None:
-        data = _named(options.data, "--data", "g=g.h5")
+        alone = len(options.data) == 1 and Path(options.data[0]).exists()
+        data = {"": Path(options.data[0])} if alone else _named(options.data, "--data", "g=g.h5")
         own = {name: options[name] for name in ("out", "seed", "threads", "resume", "overwrite")}
         run_fit(plain(options), data, **own)
 
     return run
 
 
-def _evaluate(parser: ArgumentParser) -> Run:
+def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.evaluation import evaluate
     from partigan.suite import DEFAULT, SUITE
 
@@ -167,7 +177,7 @@ def _evaluate(parser: ArgumentParser) -> Run:
     return lambda options: print(f"report: {evaluate(**vars(options)).report}")
 
 
-def _compare(parser: ArgumentParser) -> Run:
+def _compare(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.comparison import compare
 
     parser.add_argument("reports", nargs="+", type=Path, help="folders made by 'partigan evaluate'")
@@ -175,7 +185,7 @@ def _compare(parser: ArgumentParser) -> Run:
     return lambda options: print(f"comparison: {compare(**vars(options))}")
 
 
-def _benchmark_jets(parser: ArgumentParser) -> Run:
+def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.benchmark import benchmark_jets
 
     _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
@@ -199,6 +209,15 @@ def _benchmark_jets(parser: ArgumentParser) -> Run:
     return run
 
 
+def _given(arguments: list[str], option: str) -> str:
+    """The value of an option among arguments that are not parsed yet; empty where it is not given."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.partition("=")
+        if name == option:
+            return value if equals else following
+    return ""
+
+
 def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
     """Paths by name, from texts NAME=PATH."""
     pairs = [entry.partition("=")[::2] for entry in entries]
@@ -208,7 +227,7 @@ def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
     return {name: Path(path) for name, path in pairs}
 
 
-def _list(parser: ArgumentParser) -> Run:
+def _list(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.training.train import list_presets
 
     return lambda options: list_presets()
@@ -229,7 +248,10 @@ _COMMANDS: _Commands = {
         },
     ),
     "train": ("train a system of the literature, or one of your own", _train),
-    "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
+    "fit-classifier": (
+        "train a classifier of real samples, with which 'evaluate' takes FID, KID, inception score and FPND",
+        _fit_classifier,
+    ),
     "generate": ("generate samples with a trained run", _plain("generation", "generate", run="run directory")),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "compare": ("put several reports of 'evaluate' side by side", _compare),

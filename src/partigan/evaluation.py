@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ from partigan.report.html import png, report
 from partigan.report.pictures import pictures
 from partigan.report.verdict import Judged
 from partigan.run import Run
-from partigan.suite import DEFAULT, Entry, Finding, Samples, chosen, run_suite
-from partigan.training.classification import load_reference
+from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
+from partigan.training.classification import judge, load_reference
 from partigan.training.monitors import read_log
 from partigan.training.train import load
 
@@ -109,8 +109,10 @@ def evaluate(
             by default the protocol's and whatever takes about a second.
         kind: kind of data in the files.
         fpnd: class of the published network and statistics that FPND is taken with: g, q or t of JetNet.
-        classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead.
-        label: class of the real samples among those of ``classifier``; None = as the real file says (``flavour``).
+        classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead, and FID, KID,
+            inception score and coverage of classes besides.
+        label: class of the real samples among those of ``classifier``; None = as the real file says (``flavour``), or
+            all where ``classifier`` was trained on one file with several classes.
         seed: of everything that is drawn at random.
         trust: follow class paths outside partigan and torch in ``run`` and ``classifier``.
         overwrite: replace an existing directory.
@@ -141,8 +143,9 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     sort, seed = kind_named(options.kind), options.seed
     protocol = options.protocol or next(iter(sort.protocols))
     terms = sort.protocol(protocol)
-    of_protocol = terms.get("metrics", [name for name in sort.labels if name != "fpnd"])
-    names = chosen(options.metrics, of_protocol)
+    of_protocol = terms["metrics"]
+    of_classifier = OF_CLASSIFIER if options.classifier is not None else ()
+    names = chosen((*options.metrics, *of_classifier), of_protocol)
     inputs = _read(sort, options)
     truth, generated, others = inputs.real, inputs.generated, inputs.others
     reference = _reference(sort, options, truth)
@@ -152,7 +155,16 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     in_sample = sort.observables(others) if others else None
     smallest = min(len(generated), len(others) if others else len(generated))
 
-    found = run_suite(names, *_tables(sort, seen, made, in_sample, inputs.trained_on, smallest), seed)
+    compared, beside_it = _tables(sort, seen, made, in_sample, inputs.trained_on, smallest)
+    if "network" in names and sort.judge is not None:
+        compared = replace(compared, judge=judge(sort, truth, generated[: len(compared.fake)], seed))
+    if reference is not None and any(name in OF_CLASSIFIER for name in names):
+        size = min(smallest, SAMPLES)
+        of_real, of_fake = (reference.seen(sample, size) for sample in (truth, generated))
+        compared = replace(compared, seen=Pair(of_real, of_fake, reference.many))
+        if beside_it is not None and inputs.held_out is not None:  # a classifier knows its training samples too well
+            beside_it = replace(beside_it, seen=Pair(of_real, reference.seen(inputs.held_out, size), reference.many))
+    found = run_suite(names, compared, beside_it, seed)
     entries: dict[str, Entry] = {}
     if wanted := [name for name in of_protocol if name in names]:
         reason = "the samples are too small"
@@ -168,14 +180,16 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
         f"after the protocol of {protocol}."
     )
     size = min(len(truth), len(generated), SAMPLES)
-    if reference is not None and size >= LEAST:
+    if reference is None or reference.many:  # of all classes FID says the same, without the bias of small samples
+        pass
+    elif size >= LEAST:
         pair = [reference.distance(sample, size, seed) for sample in (generated, truth)]
         entries["fpnd"] = _entry(sort, "fpnd", *pair)
         summary += (
             f" FPND is the distance from {reference.name}, of {size:,} generated samples and, in-sample, of as many "
             "real ones of this split."
         )
-    elif reference is not None:
+    else:
         found.skipped["fpnd"] = f"{size:,} samples; at least {LEAST:,} are needed"
     entries |= found.entries
     if not entries:
@@ -231,6 +245,7 @@ class _Inputs:
         real: what is compared with.
         generated: the generated sample.
         others: the other splits of the real file, the training split first; None where there are none.
+        held_out: the last of them, which is never the training split.
         training: the training split, where the real file has one apart from ``real``; None elsewhere.
         trained_on: number of samples of ``training`` if the generator may have been trained on them, else 0.
     """
@@ -238,6 +253,7 @@ class _Inputs:
     real: Batch
     generated: Batch
     others: Batch | None
+    held_out: Batch | None
     training: Batch | None
     trained_on: int
 
@@ -253,6 +269,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
         if (kind := str(attributes.get("kind", sort.name))) != sort.name:
             raise PartiganError(f"{path} holds {kind}, not {sort.name}; give --kind {kind} and files of one kind")
     if fake is not None:
+        _same_features({real: sort.features(real), fake: sort.features(fake)})
         generated = sort.read_generated(fake)
         data = said[fake].get("training_data_sha256")
     else:
@@ -261,6 +278,9 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
             raise PartiganError(
                 f"{run} generates {sampler.kind.name}, not {sort.name}; give --kind {sampler.kind.name}"
             )
+        if names := sampler.conditions.get("features"):
+            units = sampler.conditions.get("units", [""] * len(names))
+            _same_features({real: sort.features(real), Path(str(run)): dict(zip(names, units, strict=True))})
         generated = sampler.sample(10 * len(truth), options.seed)
         data = Run(str(run)).manifest["data"]["sha256"]
     if truth.x.shape[1:] != generated.x.shape[1:]:
@@ -269,11 +289,23 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
             "only samples of one shape can be compared"
         )
     if options.split == "all":
-        return _Inputs(truth, generated, None, None, 0)
+        return _Inputs(truth, generated, None, None, None, 0)
     splits = [sort.read(real, other) for other in ("train", "valid", "test") if other != options.split]
     training = splits[0] if options.split != "train" else None
     own = training is not None and data in (None, sha256(real))
-    return _Inputs(truth, generated, Batch.joined(splits), training, len(splits[0]) if own else 0)
+    return _Inputs(truth, generated, Batch.joined(splits), splits[1], training, len(splits[0]) if own else 0)
+
+
+def _same_features(features: dict[Path, dict[str, str]]) -> None:
+    """Refuse two samples whose features have different names or units; a unit that is not given is any."""
+    (real, a), (fake, b) = features.items()
+    if list(a) != list(b):
+        raise PartiganError(
+            f"{fake} has the features {', '.join(b)} and {real} {', '.join(a)}; compare samples of the same features"
+        )
+    for name in a:
+        if a[name] and b[name] and a[name] != b[name]:
+            raise PartiganError(f"{fake} has {name} in {b[name]}, {real} in {a[name]}; convert one of them")
 
 
 def _finite(sort: Kind, generated: Batch) -> tuple[Batch, Observables, int]:
@@ -292,16 +324,19 @@ def _finite(sort: Kind, generated: Batch) -> tuple[Batch, Observables, int]:
 
 def _tables(
     sort: Kind, seen: Observables, made: Observables, in_sample: Observables | None, trained_on: int, smallest: int
-) -> tuple[Samples, Floats | None]:
+) -> tuple[Samples, Samples | None]:
     """The observables that the suite looks at: what is compared, and other real samples in place of the generated."""
 
     def table(sample: Observables) -> Floats:
-        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).T
+        rows = len(next(iter(sample.values())))
+        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).reshape(-1, rows).T
 
-    other = None if in_sample is None else table(in_sample)
-    training = other[:trained_on] if other is not None and trained_on else None
-    samples = Samples(sort.scalars, table(seen), table(made)[:smallest], training)
-    return samples, None if other is None else other[-smallest:]
+    real, fake = table(seen), table(made)[:smallest]
+    if in_sample is None:
+        return Samples(sort.scalars, real, fake), None
+    other = table(in_sample)
+    samples = Samples(sort.scalars, real, fake, other[:trained_on] if trained_on else None)
+    return samples, Samples(sort.scalars, real, other[-smallest:])
 
 
 def _commands_before(options: _Options, generated: dict[str, Any]) -> list[str]:
@@ -323,9 +358,7 @@ def _reference(sort: Kind, options: _Options, truth: Batch) -> Reference | None:
         return sort.published_reference(options.fpnd, truth)
     if options.classifier is None:
         return None
-    if (label := options.label or sort.label(options.real)) is None:
-        raise PartiganError(f"{options.real} does not say of which class its samples are; say it with --label")
-    reference = load_reference(options.classifier, label, options.trust)
+    reference = load_reference(options.classifier, options.label or sort.label(options.real), options.trust)
     reference.check(truth)
     return reference
 

@@ -21,6 +21,16 @@ console = Console(stderr=True)
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing is shown of what goes on inside."""
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar with the number done, the time taken and the time left.
 

@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from partigan.errors import PartiganError
+from partigan.kinds.reference import Seen
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
-from partigan.metrics.classifier import Classification, Reliability, classify, reliability
+from partigan.metrics.classifier import Classification, FitPredict, Reliability, classify, reliability
 from partigan.metrics.critic import held_out_critic
+from partigan.metrics.frechet import fpd
+from partigan.metrics.inception import inception_score, kid
 from partigan.metrics.likelihood import kernel_density_likelihood
 from partigan.metrics.manifold import density_coverage, prd, precision_recall
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.memorisation import birthday, memorisation
-from partigan.metrics.modes import cluster_modes
+from partigan.metrics.modes import class_modes, cluster_modes
 from partigan.metrics.two_sample import (
     adjusted,
     chi2,
@@ -35,8 +38,23 @@ Rng = np.random.Generator
 
 LEVEL = 0.05  # p-values after Benjamini and Hochberg above it: the samples agree
 SURE = 1e-6  # p-values after Holm above it: a difference is not established
+_FOLDS = 2  # of a network, whose training takes long
 _CALIBRATION = 75  # events of either kind at least
 NEAR = 1.1  # ratio to the in-sample value up to which an established difference is small
+
+
+class Pair(NamedTuple):
+    """What a classifier of the domain sees in both samples.
+
+    Attributes:
+        real: in the real sample.
+        fake: in the generated one, or in other real ones.
+        many: whether it knows several classes in one sample; otherwise the samples are of a single one of its classes.
+    """
+
+    real: Seen
+    fake: Seen
+    many: bool
 
 
 @dataclass(frozen=True)
@@ -48,12 +66,16 @@ class Samples:
         real: ``(rows, observables)``.
         fake: the generated sample, or other real ones in its place, ``(others, observables)``.
         training: what the generator was trained on, where that is not part of ``real``.
+        seen: what a classifier of the domain sees, where there is one.
+        judge: fits a network to raw samples, given by their row numbers, those of ``fake`` upon those of ``real``.
     """
 
     names: dict[str, tuple[str, str]]
     real: Floats
     fake: Floats
     training: Floats | None = None
+    seen: Pair | None = None
+    judge: FitPredict | None = None
 
 
 class Finding(NamedTuple):
@@ -91,12 +113,15 @@ class Metric(NamedTuple):
         cheap: whether it runs unless others are asked for: a second or less for 20,000 rows.
         single: whether it has a finding for each observable.
         in_sample: whether other real samples can take the place of the generated one.
+        of: what it is taken of: the kind's observables, the samples themselves, or what a classifier of the domain
+            sees in them.
     """
 
     call: Callable[[Samples, Rng], Answer]
     cheap: bool = True
     single: bool = False
     in_sample: bool = True
+    of: Literal["observables", "samples", "classifier"] = "observables"
 
 
 def _with_unit(text: str, unit: str) -> str:
@@ -170,14 +195,25 @@ def calibration(found: Classification) -> Reliability | None:
 
 
 def _classifier(samples: Samples, rng: Rng) -> Answer:
-    found = classify(samples.real, samples.fake, rng=rng)
+    return _classified("Classifier AUC (boosted trees)", classify(samples.real, samples.fake, rng=rng))
+
+
+def _classified(label: str, found: Classification) -> Answer:
     note = ""
     if (error := calibration(found)) is not None:
         note = (
             f"calibration error {error.expected_calibration_error.value:.3f}, "
-            f"{error.if_calibrated:.3f} expected if calibrated (p = {error.p_value:.2g})"
+            f"{error.if_calibrated:.3f} expected if calibrated (p = {max(error.p_value, 1e-300):.2g})"
         )
-    return Answer({"": Finding("Classifier AUC (boosted trees)", *found.auc, found.p_value, False, note)}, found)
+    return Answer({"": Finding(label, *found.auc, found.p_value, False, note)}, found)
+
+
+def _network(samples: Samples, rng: Rng) -> Answer:
+    if samples.judge is None:
+        raise PartiganError("this kind of data names no network")
+    n, m = len(samples.real), len(samples.fake)
+    found = classify(np.arange(n), np.arange(n, n + m), rng=rng, fit_predict=samples.judge, folds=_FOLDS)
+    return _classified("Classifier AUC (network on raw samples)", found)
 
 
 def _precision_recall(samples: Samples, rng: Rng) -> Answer:
@@ -242,6 +278,38 @@ def _critic(samples: Samples, rng: Rng) -> Answer:
     return Answer({"": Finding("Held-out critic: W1 (standard deviations)", *found.distance, found.p_value, False)})
 
 
+def _seen(samples: Samples) -> Pair:
+    if samples.seen is None:
+        raise PartiganError("it needs a classifier of the domain: 'partigan fit-classifier', then --classifier RUN")
+    return samples.seen
+
+
+def _fid(samples: Samples, rng: Rng) -> Answer:
+    real, fake, _ = _seen(samples)
+    return Answer({"": Finding("FID", *fpd(real.activations, fake.activations, rng=rng, normalise=False))})
+
+
+def _kid(samples: Samples, rng: Rng) -> Answer:
+    real, fake, _ = _seen(samples)
+    return Answer({"": Finding("KID", *kid(real.activations, fake.activations, rng=rng))})
+
+
+def _inception_score(samples: Samples, _: Rng) -> Answer:
+    seen = _seen(samples)
+    if not seen.many:
+        raise PartiganError("the samples are of one class, among which there is nothing to score")
+    classes = seen.fake.probabilities.shape[1]
+    return Answer({"": Finding(f"Inception score (at most {classes})", *inception_score(seen.fake.probabilities))})
+
+
+def _class_modes(samples: Samples, _: Rng) -> Answer:
+    real, fake, _many = _seen(samples)
+    found = class_modes(*(sample.probabilities.argmax(1) for sample in (real, fake)))
+    note = f"missing: {', '.join(map(str, found.missing)) or 'none'}"
+    label = f"Different classes of {real.probabilities.shape[1]}"
+    return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)
+
+
 SUITE: dict[str, Metric] = {
     "classifier": Metric(_classifier),
     "critic": Metric(_critic),
@@ -253,6 +321,11 @@ SUITE: dict[str, Metric] = {
     "prd": Metric(_prd, cheap=False),
     "birthday": Metric(_birthday, cheap=False),
     "likelihood": Metric(_likelihood, cheap=False),
+    "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
+    "fid": Metric(_fid, cheap=False, of="classifier"),
+    "kid": Metric(_kid, cheap=False, of="classifier"),
+    "inception-score": Metric(_inception_score, cheap=False, of="classifier"),
+    "class-modes": Metric(_class_modes, cheap=False, of="classifier"),
     "w1": Metric(_w1, single=True),
     "ks": Metric(_ks, single=True),
     "chi2": Metric(_chi2, single=True),
@@ -261,6 +334,7 @@ SUITE: dict[str, Metric] = {
     "events": Metric(_events, single=True),
 }
 DEFAULT = ("protocol", *(name for name, metric in SUITE.items() if metric.cheap))
+OF_CLASSIFIER = tuple(name for name, metric in SUITE.items() if metric.of == "classifier")
 
 
 def chosen(names: Iterable[str], protocol: Iterable[str]) -> list[str]:
@@ -374,13 +448,13 @@ class Found:
     results: dict[str, Any]
 
 
-def run_suite(names: Iterable[str], samples: Samples, other: Floats | None, seed: int) -> Found:
+def run_suite(names: Iterable[str], samples: Samples, in_sample: Samples | None, seed: int) -> Found:
     """Take metrics of a generated sample and, in its place, of other real ones.
 
     Args:
         names: of metrics; those that are not in ``SUITE`` are passed over.
         samples: with the generated sample.
-        other: other real samples, ``(others, observables)``.
+        in_sample: the same with other real samples in its place.
         seed: of everything that is drawn at random, the same for both.
     """
     found = Found({}, {}, {})
@@ -388,15 +462,14 @@ def run_suite(names: Iterable[str], samples: Samples, other: Floats | None, seed
         if name not in SUITE:
             continue
         metric = SUITE[name]
-        if not samples.names:
+        if not samples.names and metric.of == "observables":
             found.skipped[name] = "this kind of data names no observables"
             continue
         try:
             answer = metric.call(samples, np.random.default_rng(seed))
             reference: dict[str, Finding] = {}
-            if metric.in_sample and other is not None:
-                real = Samples(samples.names, samples.real, other)
-                reference = metric.call(real, np.random.default_rng(seed)).findings
+            if metric.in_sample and in_sample is not None:
+                reference = metric.call(in_sample, np.random.default_rng(seed)).findings
         except PartiganError as error:
             found.skipped[name] = str(error)
             continue
@@ -407,6 +480,6 @@ def run_suite(names: Iterable[str], samples: Samples, other: Floats | None, seed
                 found.skipped[key] = "its value is not finite"
                 continue
             beside = reference.get(part)
-            single = part.split(".")[0] if metric.single else None
+            single = next(n for n in samples.names if f"{part}.".startswith(f"{n}.")) if metric.single else None
             found.entries[key] = Entry(finding, (beside.value, beside.error) if beside else None, single)
     return found

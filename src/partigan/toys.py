@@ -104,7 +104,7 @@ def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: boo
     refuse_existing(out, overwrite)
     rows = TOYS[name].draw(n, np.random.default_rng(seed)).astype(np.float32)
     attributes = {"simulated": f"toy {name}", "seed": seed, "n": n, "partigan_version": __version__}
-    write_samples(out, "rows", [Batch(torch.from_numpy(rows))], attributes, TOYS[name].features)
+    write_samples(out, "rows", [Batch(torch.from_numpy(rows))], attributes, dict.fromkeys(TOYS[name].features, ""))
     return Path(out)
 
 

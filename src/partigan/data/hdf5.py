@@ -54,6 +54,13 @@ def text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def features_of(found: h5py.Dataset) -> dict[str, str]:
+    """Names of the last axis of a dataset, with their units; numbers for names and empty units where it says none."""
+    names = [text(name) for name in np.atleast_1d(found.attrs.get("features", np.arange(found.shape[-1])))]
+    units = [text(unit) for unit in np.atleast_1d(found.attrs.get("units", np.full(len(names), "")))]
+    return dict(zip(names, units, strict=False))
+
+
 def split_rows(samples: int, split: str) -> tuple[int, int]:
     """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order."""
     if split not in SPLITS:
@@ -96,7 +103,7 @@ def write_chunks(
     path: str | Path,
     chunks: Iterable[Mapping[str, NDArray[Any]]],
     attributes: Mapping[str, Any],
-    features: Mapping[str, Iterable[str]],
+    features: Mapping[str, Mapping[str, str]],
     rows: int = 1000,
     **storage: Any,
 ) -> None:
@@ -106,7 +113,7 @@ def write_chunks(
         path: the file to make.
         chunks: rows of every dataset, by name.
         attributes: of the file.
-        features: names of the last axis of a dataset, written as its attribute.
+        features: names of the last axis of a dataset with their units, written as its attributes.
         rows: in a block of HDF5.
         storage: further options of datasets, such as ``compression``.
 
@@ -130,6 +137,7 @@ def write_chunks(
                     )
                     if name in features:
                         file[name].attrs["features"] = tuple(features[name])
+                        file[name].attrs["units"] = tuple(features[name].values())
                 before = len(file[name])
                 file[name].resize(before + len(part), axis=0)
                 file[name][before:] = part

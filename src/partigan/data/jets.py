@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import dataset, open_hdf5, stored_rows, text, write_chunks
+from partigan.data.hdf5 import dataset, features_of, open_hdf5, stored_rows, text, write_chunks
 from partigan.errors import PartiganError
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
 JET_FEATURES = ("pt", "eta", "mass", "num_particles")
+UNITS = {"pt": "GeV", "mass": "GeV"}
 LAYOUT = "jets are read from the JetNet layout"
 
 Floats = NDArray[np.float32]
@@ -151,13 +152,26 @@ def write_jets(path: str | Path, chunks: Iterable[tuple[Floats, Floats]], attrib
         PartiganError: the disk is full or the place cannot be written; nothing is left behind.
     """
     tables = ({"particle_features": particles, "jet_features": jets} for particles, jets in chunks)
-    write_chunks(path, tables, attributes, {"particle_features": PARTICLE_FEATURES, "jet_features": JET_FEATURES})
+    names = {"particle_features": PARTICLE_FEATURES, "jet_features": JET_FEATURES}
+    features = {part: {name: UNITS.get(name, "") for name in of_part} for part, of_part in names.items()}
+    write_chunks(path, tables, attributes, features)
 
 
 def attributes(path: str | Path) -> dict[str, Any]:
     """What a JetNet file says of itself."""
     with _open(Path(path)) as file:
         return dict(file.attrs)
+
+
+def units(path: str | Path) -> dict[str, str]:
+    """The features of particles and jets, and their units where the file says them."""
+    parts = {"particle": PARTICLE_FEATURES, "jet": JET_FEATURES}
+    with _open(Path(path)) as file:
+        return {
+            f"{part} {name}": unit
+            for part, names in parts.items()
+            for name, unit in zip(names, features_of(file[f"{part}_features"]).values(), strict=False)
+        }
 
 
 def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:

@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import dataset, open_hdf5, stored_rows, text, write_chunks
+from partigan.data.hdf5 import dataset, features_of, open_hdf5, stored_rows, write_chunks
 from partigan.errors import PartiganError
 
 CONDITIONS = 4096  # training conditions that a run keeps to draw from
 
 
-def read_samples(path: str | Path, split: str, name: str, dimensions: int) -> Batch:
+def read_samples(path: str | Path, split: str, name: str, dimensions: int, finite: bool = True) -> Batch:
     """Samples of a split, checked.
 
     Args:
@@ -33,6 +33,7 @@ def read_samples(path: str | Path, split: str, name: str, dimensions: int) -> Ba
         split: train, valid, test or all; see `partigan.data.hdf5.stored_rows`.
         name: of the dataset.
         dimensions: of the dataset, with that of the samples.
+        finite: refuse NaN and infinite values; False to count the failures of a generator.
 
     Raises:
         PartiganError: the file is missing or damaged, a dataset has not the shape of this layout, or a value is not
@@ -45,7 +46,7 @@ def read_samples(path: str | Path, split: str, name: str, dimensions: int) -> Ba
         if len(samples.shape) != dimensions or samples.dtype.kind not in "fiu" or 0 in samples.shape:
             raise PartiganError(f"{path}: {name} is {samples.dtype}{list(samples.shape)}; {layout}")
         first, last = stored_rows(file.attrs, len(samples), split, path, "samples")
-        parts = {name: _part(samples, path, name, first, last, dimensions, "f", len(samples))}
+        parts = {name: _part(samples, path, name, first, last, dimensions, "f", len(samples), finite)}
         for other, (ndim, kind) in {"labels": (1, "iu"), "conditions": (2, "f"), "weights": (1, "f")}.items():
             if other in file:
                 parts[other] = _part(file[other], path, other, first, last, ndim, kind, len(samples))
@@ -65,7 +66,15 @@ def read_samples(path: str | Path, split: str, name: str, dimensions: int) -> Ba
 
 
 def _part(
-    found: Any, path: Path, name: str, first: int, last: int, dimensions: int, kind: str, samples: int
+    found: Any,
+    path: Path,
+    name: str,
+    first: int,
+    last: int,
+    dimensions: int,
+    kind: str,
+    samples: int,
+    finite: bool = True,
 ) -> NDArray[Any]:
     """Rows of a dataset, floating point ones as float32."""
     if (
@@ -83,7 +92,7 @@ def _part(
     if kind == "f":
         rows = rows.astype(np.float32)
         fine = np.isfinite(rows).reshape(len(rows), -1).all(1)
-        if not fine.all():
+        if finite and not fine.all():
             raise PartiganError(
                 f"{path}: {name} row {first + int(np.argmin(fine))}: NaN or infinite values "
                 f"({int((~fine).sum())} such rows); remove these samples"
@@ -96,7 +105,7 @@ def write_samples(
     name: str,
     chunks: Iterable[Batch],
     attributes: Mapping[str, Any],
-    features: Iterable[str] | None = None,
+    features: Mapping[str, str] | None = None,
 ) -> None:
     """Write samples in this layout, chunk by chunk and atomically.
 
@@ -105,7 +114,7 @@ def write_samples(
         name: of the dataset.
         chunks: batches in physical units.
         attributes: provenance.
-        features: names of the last axis of the dataset.
+        features: names of the last axis of the dataset, with their units.
     """
 
     def datasets(batch: Batch) -> dict[str, NDArray[Any]]:
@@ -119,12 +128,21 @@ def write_samples(
     write_chunks(path, map(datasets, chunks), attributes, {} if features is None else {name: features})
 
 
-def feature_names(path: str | Path, name: str) -> list[str]:
-    """The names of the last axis of a dataset; numbers where the file gives none."""
+def feature_units(path: str | Path, name: str) -> dict[str, str]:
+    """The names of the last axis of a dataset, numbers where the file gives none, and their units.
+
+    Raises:
+        PartiganError: the file has no such dataset, or not a name of its own for each feature.
+    """
     with open_hdf5(Path(path), f"a dataset {name} is needed") as file:
         found = dataset(file, Path(path), name, "it is needed")
-        names = found.attrs.get("features", range(found.shape[-1]))
-        return [text(value) for value in np.atleast_1d(np.asarray(list(names)))]
+        features = features_of(found)
+        if len(features) != found.shape[-1]:
+            raise PartiganError(
+                f"{path}: {name} has {found.shape[-1]} features, but the attribute 'features' has {len(features)} "
+                "different names; give each its own"
+            )
+        return features
 
 
 def file_attributes(path: str | Path) -> dict[str, Any]:

@@ -252,25 +252,30 @@ class Rescale(Transform):
     """One range of all values, such as that of pixels, to [-1, 1]; the inverse cuts what lies outside.
 
     Args:
-        low: physical value that becomes -1.
-        high: physical value that becomes 1.
+        low: physical value that becomes -1; None = the lowest of the training sample.
+        high: physical value that becomes 1; None = the highest.
 
     Raises:
         PartiganError: ``high`` is not above ``low``.
     """
 
-    def __init__(self, low: float = 0.0, high: float = 1.0) -> None:
-        if high <= low:
+    def __init__(self, low: float | None = 0.0, high: float | None = 1.0) -> None:
+        if low is not None and high is not None and high <= low:
             raise PartiganError(f"the range {low} to {high} of Rescale is empty")
-        self.low, self.high = low, high
+        self._low, self._high = low, high
+        self.low, self.high = low or 0.0, high or 0.0
 
     def fit(self, sample: Batch) -> None:
-        """Nothing is fitted.
+        """The ends of the range that are not given.
 
         Raises:
-            PartiganError: the sample has values outside the range.
+            PartiganError: the sample has values outside the range, or all values are the same.
         """
         lowest, highest = sample.x.min().item(), sample.x.max().item()
+        self.low = lowest if self._low is None else self._low
+        self.high = highest if self._high is None else self._high
+        if self.high <= self.low:
+            raise PartiganError("the training sample does not vary; it cannot be normalised")
         if lowest < self.low or highest > self.high:
             raise PartiganError(
                 f"the training sample has values from {lowest:.4g} to {highest:.4g}, outside {self.low} to "
@@ -287,8 +292,9 @@ class Rescale(Transform):
         return replace(sample, x=x)
 
     def state(self) -> dict[str, Any]:
-        """Nothing: the range is in the configuration."""
-        return {}
+        """The ends of the range."""
+        return {"low": self.low, "high": self.high}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Nothing to take."""
+        """The ends of `state`; those of the configuration where there are none."""
+        self.low, self.high = state.get("low", self.low), state.get("high", self.high)

@@ -50,7 +50,6 @@ class PXD(Kind):
         "size_w1": ("W1 of the size of clusters (pixels)", 1.0),
         "charge_w1": ("W1 of the charge of clusters (ADU)", 1.0),
     }
-    protocols: ClassVar[dict[str, dict[str, Any]]] = {"pe-gan": {"paper": "PE-GAN, section 4.2"}}
 
     def read(self, path: Path, split: str) -> Batch:
         """All maps of the events of a split, sensor after sensor; float16, which holds charges exactly."""

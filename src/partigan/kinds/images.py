@@ -21,7 +21,7 @@ from partigan.data.samples import (
     write_samples,
 )
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.kind import Kind, Observables, classification
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.sliced import directions, sliced_w1
@@ -47,11 +47,34 @@ class Images(Kind):
         "occupancy": ("W1 of the occupancy (x 10^3)", 1e-3),
         "fpnd": ("Fréchet distance of a classifier", 1.0),
     }
-    protocols: ClassVar[dict[str, dict[str, Any]]] = {"images": {"paper": "all images"}}
+    scalars: ClassVar[dict[str, tuple[str, str]]] = {
+        "mean": ("mean intensity", ""),
+        "spread": ("standard deviation of the pixels", ""),
+        "largest": ("largest pixel", ""),
+        "bright": ("share of pixels above half of the largest", ""),
+        "row": ("row of the centre", "pixels"),
+        "column": ("column of the centre", "pixels"),
+    }
+    classifier: ClassVar[dict[str, Any]] = classification(
+        "images",
+        "Small convolutional network",
+        "arXiv:1412.6806",
+        "sizes are ours",
+        "partigan.data.transforms.Rescale",
+        "partigan.nets.images.classifier.ImageClassifier",
+        {"low": None, "high": None},
+        batch_size=64,
+        max_steps=1500,
+    )
+    judge: ClassVar[dict[str, Any]] = {**classifier, "trainer": {**classifier["trainer"], "validations": 10}}
 
     def read(self, path: Path, split: str) -> Batch:
         """Images of a split."""
         return read_samples(path, split, "images", 4)
+
+    def read_generated(self, path: Path) -> Batch:
+        """All images of a file; those with NaN or infinite values are kept."""
+        return read_samples(path, "all", "images", 4, finite=False)
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write images and their labels or conditions."""
@@ -77,8 +100,22 @@ class Images(Kind):
         return {"frechet": frechet_distance(*moments), "swd": sliced_w1(a, b, np.random.default_rng(0))}
 
     def observables(self, sample: Batch) -> Observables:
-        """Images, and their labels where there are any."""
-        found = {"images": sample.x.numpy()}
+        """Images, their labels where there are any, and ``scalars``, over all channels."""
+        x = sample.x.double()
+        largest, total = x.amax((1, 2, 3)), x.sum((1, 2, 3))
+        row, column = (
+            (x.sum(others) * torch.arange(x.shape[axis])).sum(1) / torch.where(total > 0, total, 1)
+            for axis, others in ((2, (1, 3)), (3, (1, 2)))
+        )
+        found = {
+            "images": sample.x.numpy(),
+            "mean": x.mean((1, 2, 3)).numpy(),
+            "spread": x.flatten(1).std(1, correction=0).numpy(),
+            "largest": largest.numpy(),
+            "bright": (x > largest[:, None, None, None] / 2).double().mean((1, 2, 3)).numpy(),
+            "row": row.numpy(),
+            "column": column.numpy(),
+        }
         if sample.condition is not None and not sample.condition.is_floating_point():
             found["labels"] = sample.condition.numpy()
         return found

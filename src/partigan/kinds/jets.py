@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.jets import Floats, attributes, jet_features, read_jets, write_jets
+from partigan.data.jets import Floats, attributes, jet_features, read_jets, units, write_jets
 from partigan.errors import PartiganError
 from partigan.kinds.jetnet import published
-from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.kind import Kind, Observables, classification
 from partigan.kinds.reference import Reference
 from partigan.metrics.coverage import cov_mmd
 from partigan.metrics.frechet import fpd, frechet_distance
@@ -54,20 +54,27 @@ class Jets(Kind):
         "multiplicity": ("multiplicity", ""),
         **{f"log_efp_{n}": (f"log10 EFP {n}", "") for n in range(1, len(W1_GRAPHS) + 1)},
     }
-    classifier: ClassVar[dict[str, Any]] = {
-        "about": {"title": "ParticleNet", "paper": "arXiv:1902.08570", "status": "as in arXiv:2106.11535"},
-        "kind": "jets",
-        "transform": {"class_path": "partigan.data.transforms.LogStandardise"},
-        "system": {
-            "class_path": "partigan.training.classification.Classification",
-            "init_args": {
-                "classifier": {"class_path": "partigan.nets.clouds.particlenet.ParticleNet"},
-                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
-                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
-            },
-        },
-        "trainer": {"batch_size": 128, "max_minutes": 20.0, "validations": 20, "ema_half_life": 0.0},
-    }
+    classifier: ClassVar[dict[str, Any]] = classification(
+        "jets",
+        "ParticleNet",
+        "arXiv:1902.08570",
+        "as in arXiv:2106.11535",
+        "partigan.data.transforms.LogStandardise",
+        "partigan.nets.clouds.particlenet.ParticleNet",
+        batch_size=128,
+        max_minutes=20.0,
+    )
+    judge: ClassVar[dict[str, Any]] = classification(
+        "jets",
+        "Particle flow network",
+        "arXiv:1810.05165",
+        "as in the paper, with other inputs",
+        "partigan.data.transforms.LogStandardise",
+        "partigan.nets.clouds.deepsets.ParticleFlow",
+        batch_size=128,
+        max_steps=1500,
+        validations=10,
+    )
 
     def read(self, path: Path, split: str) -> Batch:
         """Jets of a split; see `partigan.data.jets.read_jets`."""
@@ -88,6 +95,10 @@ class Jets(Kind):
         particles = torch.cat((batch.x, batch.mask[..., None].float()), dim=-1)
         order = particles[..., 2].argsort(dim=1, descending=True, stable=True)
         return particles.gather(1, order[..., None].expand_as(particles)).numpy(), features
+
+    def features(self, path: Path) -> dict[str, str]:
+        """The features that the file has units for."""
+        return units(path)
 
     def network_arguments(self, sample: Batch) -> dict[str, Any]:
         """Largest number of particles, and features of a particle."""

@@ -23,6 +23,46 @@ if TYPE_CHECKING:
 Observables = dict[str, NDArray[Any]]
 
 
+def classification(
+    kind: str,
+    title: str,
+    paper: str,
+    status: str,
+    transform: str,
+    network: str,
+    scale: dict[str, Any] | None = None,
+    arguments: dict[str, Any] | None = None,
+    **trainer: Any,
+) -> dict[str, Any]:
+    """Configuration of a classifier: a network trained with cross-entropy.
+
+    Args:
+        kind: name of the kind of data.
+        title: of the network.
+        paper: where it is described.
+        status: how far it follows the paper.
+        transform: class path of the normalisation.
+        network: class path.
+        scale: arguments of ``transform``.
+        arguments: of ``network``, but for those that the data decide.
+        **trainer: options of the trainer.
+    """
+    return {
+        "about": {"title": title, "paper": paper, "status": status},
+        "kind": kind,
+        "transform": {"class_path": transform, "init_args": scale or {}},
+        "system": {
+            "class_path": "partigan.training.classification.Classification",
+            "init_args": {
+                "classifier": {"class_path": network, "init_args": arguments or {}},
+                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
+            },
+        },
+        "trainer": {"ema_half_life": 0.0, "validations": 20, **trainer},
+    }
+
+
 class Kind(ABC):
     """A kind of data: its files, conditions, observables, metrics and figures.
 
@@ -32,9 +72,9 @@ class Kind(ABC):
         labels: for each metric the heading of the report and the unit it is shown in.
         chunk: samples that `generate` has in memory at a time.
         group: samples without mask that are given to a generator at a time.
-        scalars: the observables that are one number a sample, with label and unit; the evaluation suite looks at them
-            one by one and together.
         classifier: configuration of the classifier that `fit-classifier` trains where no other is given.
+        judge: configuration of the classifier that an evaluation trains to tell generated from real samples, as short
+            as will do, in steps and not in minutes; None where there is none.
     """
 
     name: ClassVar[str]
@@ -42,13 +82,21 @@ class Kind(ABC):
     group: ClassVar[int] = 1024
     selection: ClassVar[tuple[str, str]]
     labels: ClassVar[dict[str, tuple[str, float]]]
-    scalars: ClassVar[dict[str, tuple[str, str]]] = {}
     classifier: ClassVar[dict[str, Any]]
+    judge: ClassVar[dict[str, Any] | None] = None
 
     @property
     def protocols(self) -> dict[str, dict[str, Any]]:
         """For each protocol that comes with partigan, the arguments of metrics that differ from paper to paper."""
         return protocols(self.name)
+
+    @property
+    def scalars(self) -> dict[str, tuple[str, str]]:
+        """The observables that are one number a sample, with label and unit.
+
+        The evaluation suite looks at them one by one and together.
+        """
+        return {}
 
     def protocol(self, name: str) -> dict[str, Any]:
         """A protocol by name, or the user's own by the path of a YAML file.
@@ -76,6 +124,10 @@ class Kind(ABC):
     @abstractmethod
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write generated samples to a file, atomically; ``state`` is that of `conditions`."""
+
+    def features(self, path: Path) -> dict[str, str]:
+        """Features of a file whose names or units its layout leaves open, with their units; empty where unknown."""
+        return {}
 
     @abstractmethod
     def network_arguments(self, sample: Batch) -> dict[str, Any]:
@@ -128,8 +180,13 @@ class Kind(ABC):
         raise PartiganError(f"nobody published a classifier for {self.name}; train one with 'partigan fit-classifier'")
 
     def label(self, path: Path) -> str | None:
-        """Name of the class of the samples of a file, where the file says it."""
+        """Name of the class of the samples of a file, where all are of one class and the file says which."""
         return None
+
+    def classes(self, sample: Batch) -> Tensor | None:
+        """Class of each sample of a file with several classes, ``(samples,)`` integers; None where there are none."""
+        condition = sample.condition
+        return None if condition is None or condition.is_floating_point() else condition
 
     @abstractmethod
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:

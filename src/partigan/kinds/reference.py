@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import softmax
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
@@ -30,6 +32,7 @@ class Reference:
         prepare: from physical units to what the network was trained on.
         moments: of the activations of real samples.
         shape: of one sample, ``(particles, features)`` for clouds.
+        many: whether those samples are of all classes and not of one.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Reference:
     prepare: Callable[[Batch], Batch]
     moments: Moments
     shape: tuple[int, ...]
+    many: bool = False
 
     def check(self, sample: Batch) -> None:
         """Raise an error for samples of another shape than those of the reference."""
@@ -49,27 +53,47 @@ class Reference:
         Raises:
             PartiganError: the samples have another shape.
         """
+        return fpnd(self.moments, self.seen(sample, size).activations, rng=np.random.default_rng(seed))
+
+    def seen(self, sample: Batch, size: int = SAMPLES) -> Seen:
+        """What the classifier sees in the first ``size`` samples.
+
+        Raises:
+            PartiganError: the samples have another shape.
+        """
         self.check(sample)
-        rows = activations(self.classifier, self.prepare, sample[:size])
-        return fpnd(self.moments, rows, rng=np.random.default_rng(seed))
+        return seen(self.classifier, self.prepare, sample[:size])
+
+
+class Seen(NamedTuple):
+    """What a classifier sees in a sample.
+
+    Attributes:
+        activations: the features that it returns, ``(samples, features)``.
+        probabilities: of the classes, ``(samples, classes)``.
+    """
+
+    activations: Floats
+    probabilities: Floats
 
 
 @torch.inference_mode()
-def activations(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -> Floats:
-    """The features that a classifier returns, ``(samples, features)``.
+def seen(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -> Seen:
+    """What a classifier sees in a sample.
 
     Args:
         classifier: the network, in evaluation mode.
         prepare: from physical units to what the network was trained on.
         sample: in physical units.
     """
-    parts = []
+    activations, logits = [], []
     with progress_bar("activations", len(sample)) as advance:
         for first in range(0, len(sample), _GROUP):
             batch = prepare(sample[first : first + _GROUP])
-            features = classifier(batch.x, batch.condition, batch.mask).features
-            if features is None:
+            output = classifier(batch.x, None, batch.mask)
+            if output.features is None:
                 raise PartiganError(f"{type(classifier).__name__} returns no features, of which moments could be taken")
-            parts.append(features.double().numpy())
+            activations.append(output.features.double().numpy())
+            logits.append(output.score.double().numpy())
             advance(len(batch))
-    return np.concatenate(parts)
+    return Seen(np.concatenate(activations), softmax(np.concatenate(logits), axis=1))

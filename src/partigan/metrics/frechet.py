@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, comparable, largest, table
+from partigan.metrics.samples import combined_error
 
 _BLOCKS = 50  # into which the rows of a sample are cut; all subsamples are made of whole blocks
 _GROUPS = 25  # of blocks, for the jackknife
@@ -108,8 +109,10 @@ class _Blocks:
 def _jackknife(distance: Callable[[Floats], Floats]) -> float:
     """Variance of a distance that is a function of unions of blocks, ``(unions, blocks)``.
 
-    The jackknife's over groups of blocks, less the second-order term by which it overestimates (Efron & Stein 1981):
-    without this the error would be 1.4 times too large for samples of one distribution.
+    The jackknife's over groups of blocks, less the second-order term by which it overestimates (Efron & Stein 1981).
+    The difference of the two is right in the mean, but fluctuates where the distance is near its minimum; how far it
+    may fall is what `combined_error` says. (Not below the second-order term itself would make errors 1.4 times too
+    large for samples of one distribution, since their square is nearly that of a single normal number.)
     """
 
     def without(*groups: int) -> Floats:
@@ -117,11 +120,12 @@ def _jackknife(distance: Callable[[Floats], Floats]) -> float:
 
     pairs = list(itertools.combinations(range(_GROUPS), 2))
     unions = np.stack([without(), *map(without, range(_GROUPS)), *(without(*pair) for pair in pairs)])
-    whole, less_one, less_two = np.split(distance(unions), [1, 1 + _GROUPS])
+    parts = (unions[first : first + _UNIONS] for first in range(0, len(unions), _UNIONS))
+    whole, less_one, less_two = np.split(np.concatenate([distance(part) for part in parts]), [1, 1 + _GROUPS])
     first = (_GROUPS - 1) ** 2 / _GROUPS * less_one.var(ddof=1)
     mixed = whole - less_one[np.array(pairs)].sum(1) + less_two
     second = ((_GROUPS - 2) / _GROUPS) ** 2 * np.square(mixed - mixed.mean()).sum()
-    return float(max(first - second, second))
+    return combined_error(float(first), float(second)) ** 2
 
 
 def fpd(
@@ -210,7 +214,6 @@ def fpnd(reference: Moments, activations: ArrayLike, *, rng: np.random.Generator
     origin = np.zeros_like(reference.mean)
 
     def distance(unions: Floats) -> Floats:
-        parts = (unions[first : first + _UNIONS] for first in range(0, len(unions), _UNIONS))
-        return np.concatenate([_distance(origin, reference.cov, *blocks.moments(part)) for part in parts])
+        return _distance(origin, reference.cov, *blocks.moments(unions))
 
     return Measurement(float(distance(np.ones((1, _BLOCKS)))[0]), float(np.sqrt(_jackknife(distance))))

@@ -57,7 +57,8 @@ def _measured(
     """Values of some rows of both samples, with errors from disjoint blocks of them.
 
     The variance of a share s goes like s (1 - s) / rows, and s is another one in a block; that of a mean goes like
-    1 / rows.
+    1 / rows. Where all rows of all blocks are inside, or none, as happens for few rows, the error of a share is that of
+    as many independent ones, and one more of each kind.
     """
     if neighbours < 1:
         raise PartiganError(f"neighbours = {neighbours}; at least 1 is needed")
@@ -73,6 +74,10 @@ def _measured(
     of_blocks, of_all = mean * (1 - mean), values * (1 - values)
     binomial = np.divide(of_all, of_blocks, out=np.ones(2), where=of_blocks > 0)
     errors = np.sqrt(blocks.var(0, ddof=1) / _BLOCKS * np.where(is_share, binomial, 1))
+    unknown = np.array(is_share) & (errors == 0)
+    rows = np.array([len(b), len(a)])[unknown]
+    share = (rows * values[unknown] + 1) / (rows + 2)
+    errors[unknown] = np.sqrt(share * (1 - share) / rows)
     return FidelityDiversity(*(Measurement(float(v), float(e)) for v, e in zip(values, errors, strict=True)))
 
 

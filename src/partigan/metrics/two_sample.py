@@ -294,7 +294,7 @@ def _correlations(sample: Floats, replicas: int, rng: np.random.Generator) -> Fl
     for count in _bootstrap(sample, replicas, rng):
         mean = count @ sample / rows
         covariance = (sample * count[:, None]).T @ sample / rows - np.outer(mean, mean)
-        deviation = np.sqrt(covariance.diagonal())
+        deviation = np.sqrt(covariance.diagonal().clip(0))
         scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-9)
         found.append(covariance * np.outer(scale, scale))
     return np.array(found)

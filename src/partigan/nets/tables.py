@@ -149,6 +149,38 @@ class TableCritic(Critic):
         return CriticOutput(self.head(hidden), hidden)
 
 
+class TableClassifier(Critic):
+    """Logits of classes of rows; its features are the activations of the last layer but one.
+
+    Args:
+        features: numbers in a row.
+        classes: number of classes.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        activation: after each of them.
+        hidden: width of the layer whose outputs are the activations.
+    """
+
+    def __init__(
+        self,
+        features: int = 2,
+        classes: int = 2,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = "relu",
+        hidden: int = 32,
+    ) -> None:
+        super().__init__()
+        self.body = _Layers(features, 0, 0, width, depth, activation, False, nn.Linear)
+        self.hidden = nn.Linear(width, hidden)
+        self.out = nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        """Logits ``(batch, classes)`` and activations ``(batch, hidden)``, before their ReLU."""
+        activations = self.hidden(self.body(x, None))
+        return CriticOutput(self.out(activations.relu()), activations)
+
+
 class _Spectral(nn.Module):
     """A linear layer of given largest singular value."""
 

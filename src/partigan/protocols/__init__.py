@@ -14,7 +14,13 @@ FOLDER = Path(__file__).parent
 def protocols(kind: str) -> dict[str, dict[str, Any]]:
     """The protocols that come with partigan for a kind of data, by name."""
     found = {path.stem: read_yaml(path) for path in sorted(FOLDER.glob("*.yaml"))}
-    return {name: terms for name, terms in found.items() if terms["kind"] == kind}
+    return {name: terms for name, terms in found.items() if kind in _kinds(terms)}
+
+
+def _kinds(terms: dict[str, Any]) -> list[Any]:
+    """The kinds of data that a protocol is for."""
+    kind = terms.get("kind")
+    return kind if isinstance(kind, list) else [kind]
 
 
 def read_protocol(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +35,7 @@ def read_protocol(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]
         PartiganError: it is missing, not YAML, for another kind, or has other entries.
     """
     terms = read_yaml(path)
-    if terms.get("kind") != kind:
+    if kind not in _kinds(terms):
         raise PartiganError(f"{path} is a protocol for {terms.get('kind')!r}, not for {kind}; write 'kind: {kind}'")
     if different := sorted(terms.keys() ^ like.keys()):
         raise PartiganError(f"{path}: a protocol for {kind} has the entries {', '.join(like)}; check {different[0]!r}")

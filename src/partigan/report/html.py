@@ -20,9 +20,9 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin-top: 2rem; border-botto
 .verdict { border-left: .5rem solid; padding: .6rem 1rem; font-size: 1.1rem; } .verdict b { display: block; }
 .agrees { color: #00563f; background: #e3f4ee; } .near { color: #6b4e00; background: #fdf3d6; }
 .differs { color: #8f2d00; background: #fde9e0; } td.sign { font-weight: 600; }
-td.short { white-space: nowrap; } td.long { text-align: left; }
 table { border-collapse: collapse; width: 100%; } td, th { padding: .25rem .6rem; text-align: right;
-  border-bottom: 1px solid #ddd; } td:first-child, th:first-child { text-align: left; }
+  border-bottom: 1px solid #ddd; } td:first-child, th:first-child, .long { text-align: left; }
+td.short { white-space: nowrap; }
 tr { break-inside: avoid; } summary { cursor: pointer; margin: .5rem 0; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 26rem), 1fr)); gap: 1rem; }
 figure { margin: 0; break-inside: avoid; } figure.wide { grid-column: 1 / -1; } img { width: 100%; height: auto; }
@@ -126,7 +126,8 @@ def page(title: str, parts: Sequence[str]) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table; on narrow screens each row becomes a block. Cells that are a verdict have its colour."""
-    head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+    long = [any(len(cell) >= _SHORT for cell in column) for column in zip(*rows, strict=True)] or [False] * len(header)
+    head = "".join(f"<th{' class=long' * far}>{html.escape(name)}</th>" for name, far in zip(header, long, strict=True))
     body = "".join(
         f"<tr>{''.join(_cell(name, cell) for name, cell in zip(header, row, strict=True))}</tr>" for row in rows
     )

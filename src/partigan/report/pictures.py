@@ -11,9 +11,18 @@ from matplotlib.figure import Figure
 
 from partigan.data.batch import Batch
 from partigan.metrics.classifier import Classification
+from partigan.metrics.manifold import PRD
 from partigan.metrics.memorisation import Memorisation
 from partigan.report.html import png
-from partigan.report.plots import compare, metric_correlations, mosaic, reliability_diagram, training_curves
+from partigan.report.plots import (
+    compare,
+    distance_ratios,
+    metric_correlations,
+    mosaic,
+    prd_curve,
+    reliability_diagram,
+    training_curves,
+)
 from partigan.suite import calibration
 
 _COLUMNS = 4  # samples in a row of a mosaic
@@ -54,8 +63,11 @@ def pictures(
         f"{name} samples": mosaic(_rows(sample, _draw(sample, 2 * _COLUMNS, rng)), [""] * 2 * _COLUMNS)
         for name, sample in (("Real", real), ("Generated", fake))
     }
-    if isinstance(found := results.get("classifier"), Classification):
-        figures["Where the classifier sees the difference"] = _classifier(found, fake)
+    for name, title in (("classifier", "boosted trees see"), ("network", "the network sees")):
+        if isinstance(found := results.get(name), Classification):
+            figures[f"Where {title} the difference"] = _classifier(found, fake, title.rsplit(" ", 1)[0])
+    if isinstance(curve := results.get("prd"), PRD):
+        figures["Precision and recall of distributions"] = {"PRD curve": prd_curve(curve)}
     if isinstance(copies := results.get("memorisation"), Memorisation) and training is not None:
         figures["Nearest training samples"] = _neighbours(copies, fake, training)
     if log:
@@ -86,20 +98,22 @@ def _rows(sample: Batch, rows: Any) -> Batch:
     return Batch(sample.x[index], None if sample.mask is None else sample.mask[index])
 
 
-def _classifier(found: Classification, fake: Batch) -> dict[str, Figure]:
+def _classifier(found: Classification, fake: Batch, whose: str) -> dict[str, Figure]:
     real, generated = (np.log(p) - np.log1p(-p) for p in (found.real, found.fake))
     figures = {
-        "Log-likelihood ratio": compare((real, generated), "log p / (1 - p), p = probability of being real", log=True)
+        f"Log-likelihood ratio of {whose}": compare(
+            (real, generated), "log p / (1 - p), p = probability of being real", log=True
+        )
     }
     if (reliability := calibration(found)) is not None:
-        figures["Reliability of its probabilities"] = reliability_diagram(reliability)
+        figures[f"Reliability of the probabilities of {whose}"] = reliability_diagram(reliability)
     ratios = np.sort(found.log_weights())
     for name, rows, values in (
         ("Least like real ones", found.worst(_COLUMNS), ratios),
         ("Most like real ones", found.best(_COLUMNS), ratios[::-1]),
     ):
         titles = [f"log p / (1 - p) = {value:.1f}" for value in values[: len(rows)]]
-        figures[f"{name} of the generated samples"] = mosaic(_rows(fake, rows), titles)
+        figures[f"{name} of the generated samples, say {whose}"] = mosaic(_rows(fake, rows), titles)
     return figures
 
 
@@ -108,4 +122,7 @@ def _neighbours(found: Memorisation, fake: Batch, training: Batch) -> dict[str, 
     first = np.argsort(found.ratio, kind="stable")[:_COLUMNS]
     pair = Batch.joined([_rows(fake, first), _rows(training, found.training_rows[first])])
     titles = [f"generated, ratio {found.ratio[row]:.2f}" for row in first] + ["training"] * len(first)
-    return {"Smallest ratios of the distances to training and held-out samples": mosaic(pair, titles)}
+    return {
+        "Smallest ratios of the distances to training and held-out samples": mosaic(pair, titles),
+        "Ratios of the distances to training and held-out samples": distance_ratios(found.ratio),
+    }

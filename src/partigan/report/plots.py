@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from partigan.data.batch import Batch
 from partigan.metrics.classifier import Reliability
+from partigan.metrics.manifold import PRD
 
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
 _EITHER = "#555577"  # single samples, which may be either
@@ -73,7 +74,7 @@ def _edges(real: Values, bins: int, integer: bool) -> Values:
     if integer:
         return np.arange(real.min() - 1.5, real.max() + 2.5)
     low, high = np.quantile(real, (0.0005, 0.9995))
-    margin = 0.05 * (high - low) or 0.5
+    margin = 0.05 * (high - low) if high - low > 1e-9 * abs(high) else 0.5
     return np.linspace(max(low - margin, 0.0) if real.min() >= 0 else low - margin, high + margin, bins + 1)
 
 
@@ -128,9 +129,9 @@ def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(8.6, 4.6), layout="constrained")
         for axis, sample, title in zip(figure.subplots(1, 2), (real, fake), ("real", "generated"), strict=True):
-            height, width = sample.shape[1:]
-            shown = np.zeros((columns**2, height, width))
-            shown[: len(sample)] = sample[: columns**2]
+            height, width = np.add(sample.shape[1:], 1)  # a line of half grey between images
+            shown = np.full((columns**2, height, width), high / 2)
+            shown[: len(sample), :-1, :-1] = sample[: columns**2]
             mosaic = shown.reshape(columns, columns, height, width).swapaxes(1, 2)
             axis.imshow(mosaic.reshape(columns * height, columns * width), cmap="Greys", vmin=0, vmax=high)
             axis.set(title=title, xticks=[], yticks=[])
@@ -266,6 +267,45 @@ def reliability_diagram(found: Reliability) -> Figure:
         axis.plot((0, 1), (0, 1), color="#777", lw=1, ls="--", label="calibrated")
         axis.errorbar(found.predicted, found.observed, found.error, fmt=".", color=FAKE, label="found")
         axis.set(xlabel="predicted probability of being real", ylabel="share of real events", xlim=(0, 1), ylim=(0, 1))
+        axis.legend()
+    return figure
+
+
+def prd_curve(found: PRD) -> Figure:
+    """Precision against recall of distributions (arXiv:1806.00035, figure 1).
+
+    Args:
+        found: the curve.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        axis = figure.subplots()
+        axis.plot(np.append(found.recall, 0), np.append(found.precision, found.precision.max()), color=FAKE)
+        axis.plot((0, 1, 1), (1, 1, 0), color="#777", lw=1, ls="--", label="of one distribution")
+        axis.set(xlabel="recall", ylabel="precision", xlim=(0, 1.03), ylim=(0, 1.03))
+        axis.legend(loc="lower left")
+    return figure
+
+
+def distance_ratios(ratio: Values) -> Figure:
+    """Distances of generated samples to training over those to held-out samples, on a logarithmic axis.
+
+    Without memorisation a ratio is as frequent as its inverse: the distribution is drawn reflected, too.
+
+    Args:
+        ratio: ``(rows,)``; see `partigan.metrics.memorisation.Memorisation`.
+    """
+    value = np.log10(ratio.clip(1e-3, 1e3))
+    reach = max(float(np.quantile(np.abs(value), 0.999)), 0.1)
+    edges = np.linspace(-reach, reach, 42)
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        axis = figure.subplots()
+        for sign, colour, label in ((-1, REAL, "reflected"), (1, FAKE, "generated samples")):
+            counts = np.histogram((sign * value).clip(-reach, reach), edges)[0]
+            mplhep.histplot(counts, edges, yerr=np.sqrt(counts), ax=axis, color=colour, label=label)
+        axis.axvline(0, color="#777", lw=1, ls="--")
+        axis.set(xlabel="log10 of the distance to training over that to held-out samples", ylabel="samples")
         axis.legend()
     return figure
 
