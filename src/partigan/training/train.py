@@ -28,6 +28,7 @@ from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder, sha256
 from partigan.kinds import kind_named
 from partigan.nets.contracts import Generator
+from partigan.objectives.terms import Term
 from partigan.progress import console
 from partigan.randomness import check_seed
 from partigan.run import Run
@@ -265,12 +266,12 @@ def list_presets() -> None:
 
 
 def _fill(value: Any, arguments: dict[str, Any]) -> None:
-    """Give every network the arguments that the data decide, such as the number of particles."""
+    """Give every network and term the arguments that the data decide, such as the number of particles."""
     if isinstance(value, list):
         for entry in value:
             _fill(entry, arguments)
     elif isinstance(value, dict):
-        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module):
+        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module | Term):
             accepted = inspect.signature(found).parameters
             value.setdefault("init_args", {}).update({k: v for k, v in arguments.items() if k in accepted})
         for entry in value.values():
