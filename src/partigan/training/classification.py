@@ -125,7 +125,7 @@ def run_fit(
     }
     arguments = {**kind.network_arguments(real), "classes": len(labels)}
     conditions = {"classes": labels, "shape": list(real.x.shape[1:])}
-    system, transform, trainer, normalised = prepare(run, config, source, real, arguments, going_on, seed)
+    system, transform, trainer, held = prepare(run, config, source, real, arguments, going_on, seed)
     begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
     network = system.networks[system.product]
     prepared = transform.forward(valid)
@@ -133,7 +133,8 @@ def run_fit(
     def validate(classifier: nn.Module, step: int) -> dict[str, float]:
         return _quality(classifier.eval(), prepared)  # the copy that minutes are measured with trains
 
-    loader = Loader(normalised, trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size)
+    fabric = trainer.fabric
+    loader = Loader(held, trainer.batch_size, seed, fabric.global_rank, fabric.world_size, transform)
     trainer.fit(run, system, loader, validate, Selection("loss", "loss"), seed)
     if trainer.fabric.is_global_zero:
         unpack_module(system.product, network, load_tensors(run.weights)[0])
