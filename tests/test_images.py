@@ -16,7 +16,14 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.images.biggan import BigGANCritic, BigGANDeepCritic, BigGANDeepGenerator, BigGANGenerator
+from partigan.nets.images.biggan import (
+    BigGANCritic,
+    BigGANDeepCritic,
+    BigGANDeepGenerator,
+    BigGANGenerator,
+    DeepDownBlock,
+    DeepUpBlock,
+)
 from partigan.nets.images.dcgan import DCGANCritic, DCGANGenerator
 from partigan.nets.images.heads import Head
 from partigan.nets.images.layers import (
@@ -32,6 +39,7 @@ from partigan.nets.images.layers import (
     maker,
     reduced,
 )
+from partigan.nets.images.pegan import PEGANCritic, PEGANGenerator
 from partigan.nets.images.progressive import ProgressiveCritic, ProgressiveGenerator
 from partigan.nets.images.residual import ResidualCritic, ResidualGenerator
 from partigan.nets.images.sagan import SAGANCritic, SAGANGenerator
@@ -53,6 +61,8 @@ class Case:
 
 IMAGENET = {"classes": 1000}
 CIFAR = {"height": 32, "width": 32, "multipliers": [1, 1, 1, 1]}
+PXD = {"classes": 40}
+PRIOR = {"prior": [0.01, 0.03, 0.02]}
 CASES = {
     # the figures of DCGAN are those of PyTorch's example, whose networks have 64 filters
     "dcgan generator": Case(DCGANGenerator, {"latent": 5, "filters": 4}, {"filters": 64}, 3_576_707, 3_576_704),
@@ -77,12 +87,21 @@ CASES = {
     # arXiv:1812.04948, section 2
     "stylegan generator": Case(StyleGANGenerator, {"style": 6, "depth": 2, "filters": 4}, {}, 26_219_627, 26.2e6),
     "stylegan critic": Case(ProgressiveCritic, {"filters": 4, "blur": True}, {"blur": True}, 23_087_249),
+    # PE-GAN's section 3.1 and Table 1
+    "pe-gan generator": Case(
+        PEGANGenerator, {"latent": 5, "shared": 4, "filters": 4, "attention": 1, **PRIOR}, PXD, 11_630_242, 11.6e6
+    ),
+    "pe-gan critic": Case(PEGANCritic, {"filters": 4, "dimension": 8, **PRIOR}, PXD, 3_308_737),
 }
 SIZES = [(1, 8, 8), (3, 32, 32), (1, 64, 96), (2, 9, 9), (1, 3, 96)]
 CONDITIONS: dict[str, tuple[dict[str, int], Tensor | None]] = {
     "unconditional": ({}, None),
     "classes": ({"classes": 3}, torch.tensor([0, 2, 1, 2])),
     "features": ({"conditions": 2}, torch.linspace(-1, 1, 8).view(4, 2)),
+    "both": (
+        {"classes": 3, "conditions": 2},
+        torch.cat((torch.eye(3)[[0, 2, 1, 2]], torch.linspace(-1, 1, 8).view(4, 2)), dim=1),
+    ),
 }
 GROWING = [name for name in CASES if "progressive" in name or "stylegan" in name]
 every = pytest.mark.parametrize("name", CASES)
@@ -128,16 +147,89 @@ def test_parameters_are_counted_and_as_published(name: str, monkeypatch: pytest.
         assert case.parameters == pytest.approx(case.figure, rel=0.004)
 
 
-def test_biggan_deep_makes_the_generator_of_pe_gan(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Table 1 of its paper: 4 x 12 to 256 x 768, 11.6 million parameters."""
+def test_pe_gan_has_the_shapes_of_table_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feature maps and sizes from 4 x 12 to 256 x 768 and back, layer by layer."""
     monkeypatch.setattr(parametrizations._SpectralNorm, "_power_method", lambda *_: None)
+    seen: list[tuple[int, ...]] = []
     with torch.device("meta"):
-        generator = BigGANDeepGenerator(
-            1, 256, 768, classes=40, filters=32, multipliers=[16, 16, 8, 8, 4, 2, 1], attention=2
-        )
+        generator, critic = PEGANGenerator(**PXD), PEGANCritic(**PXD)
+        for network, blocks in ((generator, DeepUpBlock), (critic, DeepDownBlock)):
+            for block in network.modules():
+                if isinstance(block, blocks | SelfAttention):
+                    block.register_forward_hook(lambda _, __, output: seen.append(tuple(output.shape[1:])))
+        assert generator.start.parametrizations.weight.original.shape == (512 * 4 * 12, 128 + 128)
         images = generator(torch.randn(40, 128), torch.arange(40))
+        made, seen = seen[:], []
+        output = critic(images, torch.arange(40))
     assert images.shape == (40, 1, 256, 768)
-    assert sum(p.numel() for p in generator.parameters()) == 11_597_090
+    up = [16, 16, 16, 8, 8, 8, 8, 4, 4, 4, 2, 2, 1]  # the non-local block is the first of 64 x 192
+    height = [4, 8, 8, 16, 16, 32, 32, 64, 64, 64, 128, 128, 256]
+    assert made == [(32 * n, h, 3 * h) for n, h in zip(up, height, strict=True)]
+    down = [2, 2, 4, 4, 8, 8, 8, 8, 16, 16, 16, 16]
+    height = [128, 128, 64, 64, 32, 32, 16, 16, 8, 8, 4, 4]
+    assert seen == [(32 * n, h, 3 * h) for n, h in zip(down, height, strict=True)]
+    assert output.score.shape == (40, 1)
+    assert output.features.shape == (40, 512)
+    assert output.embedding.shape == output.proxy.shape == (40, 1024)
+
+
+def test_pe_gan_relates_classes_by_their_prior() -> None:
+    """A is section 3.1's; proxies differ, move with the prior and with the place of a crop, and the score does not."""
+    torch.manual_seed(1)
+    prior = torch.linspace(0.5, 2, 40).tolist()
+    one, other = (PEGANCritic(1, 8, 8, 40, prior=p, filters=4, dimension=256).eval() for p in (prior, prior[::-1]))
+    other.load_state_dict(one.state_dict())
+    described = one.head.describe
+    scaled = (torch.tensor(prior) - 1.25) / torch.tensor(prior).std(unbiased=False)
+    query = one.head.token(torch.cat((described.embed.weight.T, described.project(scaled[:, None])), dim=1))
+    attended = functional.softmax(query @ query.T / 256**0.5, dim=1) @ query
+    x, sensors = torch.randn(40, 1, 8, 8), torch.arange(40)
+    output = one(x, sensors)
+    torch.testing.assert_close(output.proxy, functional.normalize(attended))
+    assert (output.proxy @ output.proxy.T).detach().fill_diagonal_(0).max() < 0.98
+    normalised = copy.deepcopy(one.head)  # what spectral normalisation of the embeddings would do
+    for layer in (normalised.describe.embed, normalised.describe.project):
+        layer.weight.data /= torch.linalg.matrix_norm(layer.weight.data, 2)
+    proxies = functional.normalize(normalised.proxies())
+    assert (proxies @ proxies.T).min() > 0.99
+    torch.testing.assert_close(output.embedding.norm(dim=1), torch.ones(40))
+    assert not torch.allclose(other(x, sensors).proxy, output.proxy, atol=1e-3)
+    torch.testing.assert_close(other(x, sensors).score, output.score)
+
+    crops = PEGANCritic(1, 8, 8, 40, 2, prior, filters=4, dimension=256).eval()
+    condition = torch.cat((torch.eye(40), torch.zeros(40, 2)), dim=1)
+    moved = torch.cat((torch.eye(40), torch.ones(40, 2)), dim=1)
+    torch.testing.assert_close(crops(x, condition).proxy, functional.normalize(crops.head.proxies()))
+    assert not torch.allclose(crops(x, moved).proxy, crops(x, condition).proxy, atol=1e-3)
+
+    generators = [PEGANGenerator(1, 8, 8, 40, prior=p, filters=4, attention=1).eval() for p in (prior, prior[::-1])]
+    generators[1].load_state_dict(generators[0].state_dict())
+    noise = torch.randn(40, 128)
+    assert not torch.allclose(generators[0](noise, sensors), generators[1](noise, sensors), atol=1e-3)
+
+
+@pytest.mark.parametrize("network", [PEGANGenerator, PEGANCritic])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prior": [0.01] * 2}, "prior has 2 values; 3 classes"),
+        ({"prior": [0.01, 0.02, float("nan")]}, "negative or not finite"),
+        ({"height": 250, "width": 768}, "do not factor.* or 256 x 768"),
+        ({"multipliers": [4, 2]}, "need 3 multipliers, not 2"),
+        ({"attention": 7}, "attention = 7; there are 2 stages"),
+    ],
+    ids=str,
+)
+def test_bad_arguments_of_pe_gan_are_refused(network: Any, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(PartiganError, match=message):
+        network(**{"height": 16, "width": 16, "classes": 3, "filters": 2, **arguments})
+
+
+def test_classes_that_there_are_not_are_refused() -> None:
+    critic = PEGANCritic(1, 8, 8, classes=3, filters=4, dimension=8)
+    for label in (-1, 3):
+        with pytest.raises(PartiganError, match="classes from 0 to 2"):
+            critic(torch.randn(2, 1, 8, 8), torch.tensor([0, label]))
 
 
 @every
@@ -164,7 +256,7 @@ def test_contract(name: str, condition: str) -> None:
         if name in GROWING:
             network.set_progress(done)
         output = _values(network(x, given))
-        output.square().sum().backward()
+        (output - 1).square().sum().backward()
     idle = {n for n, p in network.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12}
     assert not idle
     assert x.grad is not None
@@ -178,7 +270,7 @@ def test_contract(name: str, condition: str) -> None:
     other.load_state_dict(network.state_dict())
     torch.testing.assert_close(_values(other(x, given)), output, rtol=0, atol=0)
     single = _values(
-        copy.deepcopy(network).float()(x.float(), given.float() if condition == "features" else given)  # type: ignore[union-attr]
+        copy.deepcopy(network).float()(x.float(), given.float() if condition in ("features", "both") else given)  # type: ignore[union-attr]
     )
     torch.testing.assert_close(single.double(), output, rtol=1e-3, atol=1e-3)
     if given is not None:
@@ -392,7 +484,6 @@ def test_sizes() -> None:
         ({"height": 250, "width": 768}, " or 256 x 768"),
         ({"height": 8, "width": 8, "factors": [(3, 3)]}, "not a multiple of the factors"),
         ({"height": 8, "width": 8, "multipliers": [4, 2]}, "need 1 multipliers, not 2"),
-        ({"height": 8, "width": 8, "classes": 3, "conditions": 2}, "classes or conditions"),
         ({"height": 8, "width": 8, "norm": "spectral"}, "norm = 'spectral'"),
     ],
     ids=str,

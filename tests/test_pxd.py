@@ -15,9 +15,12 @@ from PIL import Image
 from scipy import ndimage
 from scipy.stats import ks_2samp, wasserstein_distance
 
+from partigan import presets
+from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
 from partigan.data.hitmaps import Hitmaps, LogIntensity, crops
+from partigan.data.loader import Loader
 from partigan.data.pxd import LAYERS, NAMES, PIXELS, SENSORS, sensor_index, sensor_indices
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named
@@ -27,6 +30,7 @@ from partigan.physics.tracking import Reconstruction, compare, reconstruct, sign
 from partigan.sampling import Sampler
 from partigan.simulate import pxd as simulator
 from partigan.simulate.pxd import Deposits, Parameters, Rates, Tracks, simulate_event, simulate_pxd
+from partigan.training.train import _fill
 
 COLUMNS = ("counts", "u", "v", "charge")
 
@@ -244,6 +248,33 @@ def test_log_intensity_is_undone_exactly_and_cuts_below_threshold(height: int) -
     clean.fit(sample)
     assert clean.forward(sample).x.amax() == pytest.approx(1)
     assert clean.forward(sample).x[0, 0, 40, 7] == pytest.approx(2 * np.log(8) / np.log(256) - 1)
+
+
+def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> None:
+    """A training holds charges; every epoch dequantises them differently, a resumed one as it would have been."""
+    charges = torch.arange(8.0).half()[:, None, None, None].expand(8, 1, 2, 3)
+    transform = LogIntensity()
+    sample = Batch(charges, condition=torch.arange(8))
+    transform.fit(sample)
+    held = transform.held(sample)
+    assert held.x.dtype == torch.float16
+    assert held.x.data_ptr() == charges.data_ptr()
+    loader = Loader(held, 4, 1, transform=transform)
+    batches = [loader.batch(number) for number in range(6)]
+    maps: dict[int, list[torch.Tensor]] = {row: [] for row in range(8)}
+    for batch in batches:
+        assert batch.x.dtype == torch.float32
+        physical = transform.inverse(batch).x
+        for row, x, q in zip(batch.condition.tolist(), batch.x, physical, strict=True):  # type: ignore[union-attr]
+            assert (q == (row if row >= 7 else 0)).all()
+            maps[row].append(x)
+    for epochs in maps.values():
+        assert len(epochs) == 3
+        assert not torch.equal(epochs[0], epochs[1])
+        torch.testing.assert_close(epochs[0].mean(), epochs[1].mean(), atol=0.3, rtol=0)
+    again = Loader(held, 4, 1, transform=transform)
+    for number in (5, 2):
+        assert torch.equal(again.batch(number).x, batches[number].x)
 
 
 def test_crops_are_parts_of_the_maps() -> None:
@@ -522,3 +553,28 @@ def test_errors_of_comparisons_are_the_spread_of_replicas() -> None:
     for name in ("ghost_hits", "fake_rate"):
         spread = np.sqrt(np.mean([pair[name].value ** 2 for pair in pairs]))
         assert np.mean([pair[name].error for pair in pairs]) == pytest.approx(spread, rel=0.6)
+
+
+PRESETS = [name for name in presets.names() if parse_training(name)["kind"] in ("pxd", "pxd-crop")]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_fit_their_data(tmp_path: Path, name: str) -> None:
+    """Losses of both players and their gradients, with few feature maps; what the data decide is filled in."""
+    small = {"filters": 2, "attention": 0}
+    roles = ("generator", "critic")
+    config = parse_training(name, {f"system.{role}.{key}": small[key] for role in roles for key in small})
+    kind = kind_named(config["kind"])
+    write_hitmaps(tmp_path / "a.h5", [toy_hits(1, busy=(0,))], {})
+    sample = kind.read(tmp_path / "a.h5", "all")[:40]
+    arguments = kind.network_arguments(sample)
+    _fill(config["system"], arguments)
+    made = config["system"]["init_args"]
+    assert all(made[role]["init_args"]["classes"] == 40 for role in roles)
+    for term in made["terms"]:
+        assert term["init_args"].get("classes", 40) == 40
+    if name.startswith("pe-gan"):
+        assert made["generator"]["init_args"]["prior"] == made["critic"]["init_args"]["prior"] == arguments["prior"]
+    system, transform, _ = build(config)
+    transform.fit(sample)
+    system.rehearse(transform.forward(sample[:2]))

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,6 +19,9 @@ from conftest import JetFile
 from partigan import load, presets, train
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
+from partigan.data.hitmap_files import write_hitmaps
+from partigan.data.hitmaps import Hitmaps
+from partigan.data.pxd import SENSORS
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.nets.clouds.mdma import MDMAGenerator
@@ -67,6 +71,8 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "ProgressiveCritic": {"filters": 8},
     "StyleGANGenerator": {"filters": 8, "depth": 2},
     "TableCritic": {"width": 16},
+    "PEGANGenerator": {"latent": 8, "shared": 8},
+    "PEGANCritic": {"dimension": 16},
 }
 SHORT: dict[str, Any] = {
     "system.generator.blocks": 1,
@@ -86,6 +92,16 @@ def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> b
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+def toy_hitmaps(path: Path, events: int = 4) -> Path:
+    """Hits at random, one event of which is for validation."""
+    rng = np.random.default_rng(0)
+    limits, hits = (events, len(SENSORS), 250, 768), 10_000 * events
+    columns = [rng.integers(0, limit, hits) for limit in limits]
+    made = Hitmaps.of(events, *columns, rng.integers(7, 256, hits))
+    write_hitmaps(path, [made], {"split_train": [0, events - 1], "split_valid": [events - 1, events]})
+    return path
+
+
 def _small(preset: str) -> dict[str, Any]:
     """Options that make a preset's networks small."""
     networks = parse_training(preset)["system"]["init_args"]
@@ -93,17 +109,25 @@ def _small(preset: str) -> dict[str, Any]:
     return {f"system.{role}.{name}": value for role, found in classes.items() for name, value in SMALL[found].items()}
 
 
-@pytest.mark.parametrize("preset", presets.names())
+def _large(preset: str) -> bool:
+    """Presets that would take long here; they are rehearsed in test_pxd.py."""
+    return parse_training(preset)["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
+
+
+@pytest.mark.parametrize("preset", [name for name in presets.names() if not _large(name)])
 def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_path: Path, preset: str) -> None:
     kind = kind_named(parse_training(preset)["kind"])
     files = {
         "jets": jet_file,
         "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5"),
         "images": lambda: simulate_digits(tmp_path / "digits.h5"),
+        "pxd-crop": lambda: toy_hitmaps(tmp_path / "pxd.h5"),
     }
     data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)
     short |= {"trainer.max_steps": 6, "trainer.batch_size": 16}
+    if kind.name == "pxd-crop":
+        short |= {"system.generator.filters": 2, "system.critic.filters": 2, "trainer.batch_size": 4}
     runs = [train(preset, data, tmp_path / name, threads=1, overrides=short) for name in "ab"]
     assert _equal(_weights(runs[0].path), _weights(runs[1].path))
     for name in ("config.yaml", "transform.json", "manifest.json", "metrics.jsonl", "generator.safetensors"):
@@ -487,6 +511,11 @@ def test_average_has_its_half_life() -> None:
     for _ in range(10):
         ema.update(network)
     assert ema.network.weight.item() == pytest.approx(0.5)
+    torch.nn.init.zeros_(network.weight)
+    exact = EMA(network, half_life=10, decay=0.9)
+    torch.nn.init.ones_(network.weight)
+    exact.update(network)
+    assert exact.network.weight.item() == pytest.approx(0.1)
     off = EMA(network, half_life=0)
     torch.nn.init.zeros_(network.weight)
     off.update(network)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from partigan.data.batch import Batch
+from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
@@ -19,15 +20,24 @@ class Loader:
     the whole sample (arXiv:2305.15254, section 3).
 
     Args:
-        sample: the whole sample, normalised.
+        sample: the whole sample, as `Transform.held` gives it.
         batch_size: samples in a batch; what is left at the end of an epoch is dropped.
-        seed: makes the order reproducible.
+        seed: makes the order, and the noise of `Transform.batch`, reproducible.
         rank: number of this process among ``world``; each takes every ``world``-th batch.
         world: number of processes.
+        transform: finishes batches; None = they are taken as they are.
     """
 
-    def __init__(self, sample: Batch, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        self.sample, self.batch_size, self.seed = sample, batch_size, seed
+    def __init__(
+        self,
+        sample: Batch,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        transform: Transform | None = None,
+    ) -> None:
+        self.sample, self.batch_size, self.seed, self.transform = sample, batch_size, seed, transform
         self.rank, self.world = rank, world
         self.per_epoch = len(sample) // (batch_size * world)
         if self.per_epoch == 0:
@@ -38,11 +48,14 @@ class Loader:
         self._epoch, self._order = -1, torch.zeros(0, dtype=torch.long)
 
     def batch(self, number: int) -> Batch:
-        """The batch of a running number, counted from the start of training."""
+        """The normalised batch of a running number, counted from the start of training."""
         epoch, position = divmod(number, self.per_epoch)
         if epoch != self._epoch:
             self._epoch, self._order = epoch, self._shuffled(epoch)
-        return self.sample[self._order[position * self.world + self.rank]].trimmed()
+        batch = self.sample[self._order[position * self.world + self.rank]].trimmed()
+        if self.transform is None:
+            return batch
+        return self.transform.batch(batch, rng_for("batch", self.seed, number, self.rank))
 
     def _shuffled(self, epoch: int) -> torch.Tensor:
         """Rows of each batch of an epoch, ``(batches, batch_size)``."""

@@ -36,6 +36,14 @@ class Transform(ABC):
     def inverse(self, sample: Batch) -> Batch:
         """Normalised space to physical units."""
 
+    def held(self, sample: Batch) -> Batch:
+        """What a training keeps in memory of its sample: it is normalised, once."""
+        return self.forward(sample)
+
+    def batch(self, held: Batch, rng: torch.Generator) -> Batch:
+        """The normalised batch that is made of what is `held`, anew in every epoch where there is noise in it."""
+        return held
+
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """The fitted constants, as JSON values."""

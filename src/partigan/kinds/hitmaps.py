@@ -263,7 +263,7 @@ class PXDCrops(PXD):
 
     @staticmethod
     def _conditioning(sample: Batch) -> dict[str, int]:
-        return {"classes": 0, "conditions": len(SENSORS) + 2}
+        return {"classes": len(SENSORS), "conditions": 2}
 
     @staticmethod
     def _sensors(sample: Batch) -> NDArray[np.int64]:

@@ -28,12 +28,14 @@ class AuxiliaryClassifier(Term):
 
     def critic(self, turn: Turn) -> Tensor:
         """Cross-entropy of the classes of real samples."""
-        losses = functional.cross_entropy(self.output(turn, "logits", "real"), self.labels(turn.real), reduction="none")
+        logits = self.output(turn, "logits", "real")
+        losses = functional.cross_entropy(logits, self.labels(turn.real, logits.shape[1]), reduction="none")
         return weighted_mean(losses[:, None], turn.real.weight)
 
     def generator(self, turn: Turn) -> Tensor:
         """Cross-entropy of the classes that were asked of generated samples."""
-        return functional.cross_entropy(self.output(turn, "logits"), self.labels(turn.fake))
+        logits = self.output(turn, "logits")
+        return functional.cross_entropy(logits, self.labels(turn.fake, logits.shape[1]))
 
 
 class Contrastive(Term):
@@ -49,17 +51,20 @@ class Contrastive(Term):
         weight: factor of the term.
         temperature: t.
         until: step after which it is switched off; None = never.
+        classes: number of classes, for conditions that begin with the class as 0 or 1; filled in from the data.
 
     References:
         M. Kang, J. Park, ContraGAN: Contrastive Learning for Conditional Image Generation,
         arXiv:2006.12681; the PE-GAN paper prints it without k != i.
     """
 
-    def __init__(self, weight: float = 1.0, temperature: float = 1.0, until: int | None = None) -> None:
+    def __init__(
+        self, weight: float = 1.0, temperature: float = 1.0, until: int | None = None, classes: int = 0
+    ) -> None:
         super().__init__(weight, until)
         if temperature <= 0:
             raise PartiganError(f"temperature = {temperature} of Contrastive; it must be above 0")
-        self.temperature = temperature
+        self.temperature, self.classes = temperature, classes
 
     def critic(self, turn: Turn) -> Tensor:
         """The loss of real samples."""
@@ -70,7 +75,7 @@ class Contrastive(Term):
         return self._loss(turn, "fake", turn.fake)
 
     def _loss(self, turn: Turn, side: str, sample: Batch) -> Tensor:
-        labels = self.labels(sample)
+        labels = self.labels(sample, self.classes)
         h, a = self.output(turn, "embedding", side), self.output(turn, "proxy", side)
         proxy = (h * a).sum(1, keepdim=True) / self.temperature
         others = h @ h.T / self.temperature

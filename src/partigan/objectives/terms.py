@@ -115,13 +115,19 @@ class Term:
             )
         return value
 
-    def labels(self, sample: Batch) -> Tensor:
+    def labels(self, sample: Batch, classes: int = 0) -> Tensor:
         """The class indices ``(batch,)`` of a sample.
+
+        Args:
+            sample: with class indices as condition, or floats that begin with the class as 0 or 1.
+            classes: number of classes; 0 = there are no classes among floats.
 
         Raises:
             PartiganError: it has none.
         """
         labels = sample.condition
+        if classes and labels is not None and labels.is_floating_point() and labels.shape[1] >= classes:
+            return labels[:, :classes].argmax(1)
         if labels is None or labels.dim() != 1 or labels.is_floating_point():
             found = "none" if labels is None else f"conditions of shape {list(labels.shape[1:])}"
             raise PartiganError(

@@ -178,14 +178,15 @@ def _fit(
     seed: int,
 ) -> tuple[System, Transform, Trainer]:
     """Train a classifier on samples whose condition is their class; see `prepare` and `begin` for the arguments."""
-    system, transform, trainer, normalised = prepare(run, config, source, real, arguments, going_on, seed)
+    system, transform, trainer, held = prepare(run, config, source, real, arguments, going_on, seed)
     begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
     prepared = transform.forward(valid)
 
     def validate(classifier: nn.Module, step: int) -> dict[str, float]:
         return _quality(classifier.eval(), prepared)  # the copy that minutes are measured with trains
 
-    loader = Loader(normalised, trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size)
+    fabric = trainer.fabric
+    loader = Loader(held, trainer.batch_size, seed, fabric.global_rank, fabric.world_size, transform)
     trainer.fit(run, system, loader, validate, Selection("loss", "loss"), seed)
     return system, transform, trainer
 

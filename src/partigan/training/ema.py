@@ -14,14 +14,15 @@ class EMA:
     Args:
         network: the network to follow.
         half_life: in updates; 0 = the copy is always equal to the original.
+        decay: what the copy keeps of itself in an update, in place of a half-life; None = from the half-life.
 
     References:
         Y. Yazici et al., The Unusual Effectiveness of Averaging in GAN Training, arXiv:1806.04498.
     """
 
-    def __init__(self, network: nn.Module, half_life: float) -> None:
+    def __init__(self, network: nn.Module, half_life: float, decay: float | None = None) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.decay = 0.5 ** (1 / half_life) if half_life > 0 else 0.0
+        self.decay = (0.5 ** (1 / half_life) if half_life > 0 else 0.0) if decay is None else decay
 
     @torch.no_grad()
     def update(self, network: nn.Module) -> None:

@@ -28,8 +28,9 @@ from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder, sha256
 from partigan.kinds import kind_named
 from partigan.nets.contracts import Generator
+from partigan.objectives.terms import Term
 from partigan.progress import console
-from partigan.randomness import check_seed
+from partigan.randomness import check_seed, rng_for
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
@@ -91,7 +92,7 @@ def run_training(
     real, valid = kind.read(data, "train"), kind.read(data, "valid")
     source = {"path": str(data.resolve()), "sha256": sha256(data)}
     arguments = kind.network_arguments(real)
-    system, transform, trainer, normalised = prepare(run, config, source, real, arguments, going_on, seed)
+    system, transform, trainer, held = prepare(run, config, source, real, arguments, going_on, seed)
     conditions = run.transform["conditions"] if going_on else kind.conditions(data)
     seen = transform.forward(valid[:DIVERSITY_SAMPLES])
 
@@ -106,7 +107,8 @@ def run_training(
     if trainer.rules.metric or trainer.rules.veto:  # are there such metrics?
         copy.copy(selection).take(0, validate(copy.deepcopy(system.networks[system.product]).eval(), 0))
     begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
-    loader = Loader(normalised, trainer.batch_size, seed, trainer.fabric.global_rank, trainer.fabric.world_size)
+    fabric = trainer.fabric
+    loader = Loader(held, trainer.batch_size, seed, fabric.global_rank, fabric.world_size, transform)
     trainer.fit(run, system, loader, validate, selection, seed)
     if trainer.fabric.is_global_zero:
         console.print(f"the best generator is in {run.weights}", soft_wrap=True)
@@ -157,7 +159,7 @@ def prepare(
         seed: of the run.
 
     Returns:
-        System, fitted transform, trainer, and the normalised training sample.
+        System, fitted transform, trainer, and the training sample as `Transform.held` gives it.
     """
     _fill(config["system"], arguments)
     _fill(config["system"].get("init_args", {}).get("constrainer"), {"classes": 0, "conditions": 0})  # it reads them
@@ -176,9 +178,9 @@ def prepare(
     for phase in system.phases:
         for term in getattr(phase, "terms", ()):
             term.physical = transform.inverse
-    normalised = transform.forward(real)
-    system.rehearse(normalised[:REHEARSED].trimmed())
-    return system, transform, trainer, normalised
+    held = transform.held(real)
+    system.rehearse(transform.batch(held[:REHEARSED].trimmed(), rng_for("rehearsal", seed)))
+    return system, transform, trainer, held
 
 
 def begin(
@@ -265,12 +267,12 @@ def list_presets() -> None:
 
 
 def _fill(value: Any, arguments: dict[str, Any]) -> None:
-    """Give every network the arguments that the data decide, such as the number of particles."""
+    """Give every network and term the arguments that the data decide, such as the number of particles."""
     if isinstance(value, list):
         for entry in value:
             _fill(entry, arguments)
     elif isinstance(value, dict):
-        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module):
+        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module | Term):
             accepted = inspect.signature(found).parameters
             value.setdefault("init_args", {}).update({k: v for k, v in arguments.items() if k in accepted})
         for entry in value.values():

@@ -48,6 +48,7 @@ class Trainer:
         validations: how often the run is validated, evenly over its steps.
         snapshots: generated samples that are kept at every validation, as ``samples/<step>.h5`` in the run directory.
         ema_half_life: half-life of the averaged generator as a fraction of the run; 0 = no averaging.
+        ema_decay: what the average keeps of itself in a step, as papers give it (0.9999), in place of a half-life.
         gradient_clip: largest norm of a phase's gradient; None = not clipped.
         rules: which checkpoint is kept, and what ends a run early.
         checkpoint_seconds: time between two checkpoints; it has no influence on the result.
@@ -65,6 +66,7 @@ class Trainer:
         validations: int = 50,
         snapshots: int = 0,
         ema_half_life: float = 0.02,
+        ema_decay: float | None = None,
         gradient_clip: float | None = None,
         rules: Rules | None = None,
         checkpoint_seconds: float = 60.0,
@@ -90,7 +92,9 @@ class Trainer:
             raise PartiganError(f"trainer.ema_half_life = {ema_half_life}; it must not be below 0")
         self.max_steps, self.max_minutes, self.batch_size = max_steps, max_minutes, batch_size
         self.snapshots = snapshots
-        self.validations, self.ema_half_life = validations, ema_half_life
+        if ema_decay is not None and not 0 <= ema_decay < 1:
+            raise PartiganError(f"trainer.ema_decay = {ema_decay}; it must be at least 0 and below 1")
+        self.validations, self.ema_half_life, self.ema_decay = validations, ema_half_life, ema_decay
         self.rules = rules or Rules()
         self.gradient_clip, self.checkpoint_seconds = gradient_clip, checkpoint_seconds
         self.fabric = Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)  # type: ignore[arg-type]
@@ -121,7 +125,7 @@ class Trainer:
             run.update_manifest(plan=plan)
 
         players = _Players(fabric, system)
-        ema = EMA(system.networks[system.product], self.ema_half_life * total)
+        ema = EMA(system.networks[system.product], self.ema_half_life * total, self.ema_decay)
         start, spent, stopped = 0, 0.0, ""
         if found:
             tensors, state = found

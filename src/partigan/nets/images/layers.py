@@ -106,36 +106,40 @@ def normalisation(kind: Norm, features: int) -> nn.Module:
 class Condition(nn.Module):
     """Class index or features as a vector: one-hot for classes, so that a linear layer of it is an embedding.
 
+    Images with both have one float condition: the class as 0 or 1 in each of the first ``classes`` features, then the
+    others.
+
     Args:
         classes: number of classes; 0 = none.
-        conditions: number of float features; 0 = none.
+        conditions: number of float features, the class left out; 0 = none.
 
     Attributes:
         size: length of the vector; 0 = unconditional.
-
-    Raises:
-        PartiganError: both are given.
     """
 
     def __init__(self, classes: int = 0, conditions: int = 0) -> None:
         super().__init__()
-        if classes and conditions:
-            raise PartiganError(f"an image has classes or conditions, not {classes} and {conditions} of them")
-        self.classes, self.size = classes, classes or conditions
+        self.classes, self.conditions, self.size = classes, conditions, classes + conditions
 
     def forward(self, condition: Tensor | None, like: Tensor) -> Tensor:
         """``(batch, size)``, of the type and on the device of ``like``.
 
         Raises:
-            PartiganError: a conditional network was called without condition, or with one of another shape.
+            PartiganError: a conditional network was called without condition, or with one of another shape, or with
+                a class that there is not.
         """
         if self.size == 0:
             return like.new_zeros(len(like), 0)
-        wanted = (len(like),) if self.classes else (len(like), self.size)
+        wanted = (len(like), self.size) if self.conditions else (len(like),)
         if condition is None or condition.shape != wanted:
             given = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
             raise PartiganError(f"the network needs a condition of shape {wanted} and was given {given}")
-        return (functional.one_hot(condition, self.size) if self.classes else condition).to(like)
+        if self.conditions:
+            return condition.to(like)
+        try:
+            return functional.one_hot(condition, self.size).to(like)
+        except RuntimeError as error:
+            raise PartiganError(f"the network knows classes from 0 to {self.size - 1}: {error}") from error
 
 
 class ImageGenerator(Generator):

@@ -174,6 +174,10 @@ class ResidualCriticStack(Critic):
         condition: makes the vector that samples are conditioned on.
         conditioning: how it is used.
 
+    Attributes:
+        features: number of the features that the head is given.
+        head: score, and the critic's side of the conditioning.
+
     Raises:
         PartiganError: there are fewer stages than ``attention`` asks for.
     """
@@ -200,7 +204,8 @@ class ResidualCriticStack(Critic):
             if _attends(attention, sizes) and done == attention:
                 body.append(SelfAttention(outputs, make))
         self.body = nn.Sequential(*body, nn.ReLU())
-        self.head = Head(widths[-1], condition, conditioning, make)
+        self.features = widths[-1]
+        self.head: nn.Module = Head(self.features, condition, conditioning, make)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)``, features summed over pixels, and what the conditioning adds."""
