@@ -183,14 +183,18 @@ class LogIntensity(Transform):
         dequantisation: upper end of the noise in units of the full scale of 255 ADU; 0 = none.
         threshold: least charge in ADU of a generated hit.
         seed: of the noise.
+        gap: only hits get noise, and pixels without hit are -1: for generators that make the gap below the threshold
+            themselves.
 
     References:
         PE-GAN, section 4.2; the map and its noise are those of the authors' published configuration.
     """
 
-    def __init__(self, dequantisation: float = 0.004, threshold: int = THRESHOLD, seed: int = 1) -> None:
+    def __init__(
+        self, dequantisation: float = 0.004, threshold: int = THRESHOLD, seed: int = 1, gap: bool = False
+    ) -> None:
         self.noise = min(dequantisation * MAXIMUM, 0.99)
-        self.threshold, self.seed = threshold, seed
+        self.threshold, self.seed, self.gap = threshold, seed, gap
         self.height = 0
 
     def fit(self, sample: Batch) -> None:
@@ -209,6 +213,8 @@ class LogIntensity(Transform):
         """ADU to the log intensity, padded."""
         charge = padded(sample.x.float())
         noise = torch.rand(charge.shape, generator=rng_for("dequantisation", self.seed)).mul_(self.noise)
+        if self.gap:
+            noise.mul_(charge > 0)
         return replace(sample, x=noise.add_(charge).log1p_().mul_(2 / log(MAXIMUM + 1)).sub_(1))
 
     def inverse(self, sample: Batch) -> Batch:
@@ -228,6 +234,8 @@ def padded(x: Tensor) -> Tensor:
 
 
 def unpadded(x: Tensor, height: int) -> Tensor:
-    """The inverse of `padded`, for images of ``height``."""
-    before = (x.shape[-2] - height) // 2
+    """The inverse of `padded`, for images of ``height``; those that were not padded as they are."""
+    if x.shape[-2] != PADDED:
+        return x
+    before = (PADDED - height) // 2
     return x[..., before : before + height, :]
