@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.images.biggan import BigGANCritic, BigGANDeepCritic, BigGANDeepGenerator, BigGANGenerator
 from partigan.nets.images.dcgan import DCGANCritic, DCGANGenerator
 from partigan.nets.images.heads import Head
+from partigan.nets.images.hitmap import HitmapCritic, HitmapGenerator, hit
 from partigan.nets.images.layers import (
     Blur,
     Condition,
@@ -77,6 +79,14 @@ CASES = {
     # arXiv:1812.04948, section 2
     "stylegan generator": Case(StyleGANGenerator, {"style": 6, "depth": 2, "filters": 4}, {}, 26_219_627, 26.2e6),
     "stylegan critic": Case(ProgressiveCritic, {"filters": 4, "blur": True}, {"blur": True}, 23_087_249),
+    # ours
+    "hitmap generator": Case(
+        HitmapGenerator,
+        {"widths": (6, 5, 4, 3), "noises": (3, 2, 2), "rate": 200.0},
+        {"conditions": 43, "whole": (250, 768)},
+        59_970,
+    ),
+    "hitmap critic": Case(HitmapCritic, {"widths": (3, 4, 5, 6), "hidden": 4}, {"conditions": 43}, 140_849),
 }
 SIZES = [(1, 8, 8), (3, 32, 32), (1, 64, 96), (2, 9, 9), (1, 3, 96)]
 CONDITIONS: dict[str, tuple[dict[str, int], Tensor | None]] = {
@@ -407,3 +417,90 @@ def test_stages_without_attention_or_time_to_grow_are_refused() -> None:
         SAGANGenerator(height=8, width=8, filters=2)
     with pytest.raises(PartiganError, match="grown = 0"):
         ProgressiveCritic(height=8, width=8, grown=0.0)
+
+
+def _hitmaps(**more: Any) -> HitmapGenerator:
+    torch.manual_seed(1)
+    options = {"height": 16, "width": 24, "conditions": 5, "whole": (50, 72), "widths": (6, 5, 4, 3)} | more
+    generator = HitmapGenerator(1, **options).double()
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return generator
+
+
+def _placed(size: int, rate: float) -> Tensor:
+    """Conditions of two classes, the first place, and a number of clusters in 1000 pixels."""
+    given = torch.tensor([1.0, 0.0, -1.0, -1.0, math.log(rate)]).double().repeat(size, 1)
+    given[1::2, :2] = torch.tensor([0.0, 1.0]).double()
+    return given
+
+
+def test_hitmaps_of_one_pass_are_those_of_overlapping_windows() -> None:
+    generator, (height, width) = _hitmaps().eval(), (16, 24)
+    given = _placed(2, 30.0)
+    noise = generator.noise(2, None, torch.Generator().manual_seed(3)).double()
+    whole = generator(noise, given)
+    assert whole.shape == (2, 1, 50, 72)
+    assert 0.01 < (whole > -1).double().mean() < 0.9
+    fixed = torch.cat((given[:, :2], torch.ones(2, 1).double()), dim=1)
+    corner = torch.zeros(2, 2).double()
+    levels = generator.split(noise)
+    seeds = generator.seeds(levels[2][:, :4], fixed, corner, given[:, -1])
+    generator.train()  # images have the size of a crop
+    for u, v in ((0, 0), (8, 16), (16, 24), (32, 48), (34, 48)):
+
+        def window(x: Tensor, shape: tuple[int, ...], cell: int, u: int = u, v: int = v) -> Tensor:
+            return x[:, :, u // cell : u // cell + shape[-2], v // cell : v // cell + shape[-1]]
+
+        if u % 8 == 0:
+            shapes = generator.shapes()
+            parts = [window(x, shape, cell) for x, shape, cell in zip(levels, shapes, (8, 4, 2, 2), strict=True)]
+            place = corner + torch.tensor([u, v])
+            part = generator.render(parts, window(seeds, shapes[2], 2), fixed, place)
+            torch.testing.assert_close(part, whole[:, :, u : u + height, v : v + width])
+        else:  # a window at another place than its noise is not the same
+            assert not torch.allclose(part, whole[:, :, u : u + height, v : v + width])
+
+
+def test_whole_hitmaps_have_as_many_seeds_as_expected_inside() -> None:
+    generator = _hitmaps().eval()
+    given = _placed(6, 20.0)
+    noise = generator.split(generator.noise(6, None, torch.Generator().manual_seed(3)).double())[2][:, :4]
+    fixed = torch.cat((given[:, :2], torch.ones(6, 1).double()), dim=1)
+    scores = generator.seeds(noise, fixed, torch.zeros(6, 2).double(), given[:, -1])
+    coefficients = generator.density(fixed)[:, None]
+    pixels = functional.pixel_shuffle(scores, 2)[:, 0, 6:-6, 6:-6]
+    field = generator._field(coefficients, 2, torch.zeros(6, 2).double(), noise)[:, 0, 3:-3, 3:-3]
+    expected = 4 * 20 / 1000 * field.exp().sum((1, 2))
+    assert torch.equal((pixels > 0).sum((1, 2)).double(), expected.round())
+    assert (scores > 0).sum() == (pixels > 0).sum()  # none outside
+    generator.train()
+    many = generator.noise(4000, None, torch.Generator().manual_seed(4)).double()
+    given, fixed = given[:1].repeat(4000, 1), fixed[:1].repeat(4000, 1)
+    scores = generator.seeds(generator.split(many)[2][:, :4], fixed, torch.full((4000, 2), 20.0).double(), given[:, -1])
+    field = generator._field(generator.density(fixed[:1])[:, None], 2, torch.full((1, 2), 20.0).double(), scores)
+    assert (scores > 0).double().sum().item() == pytest.approx((4000 * 4 * 0.02 * field.exp()).sum().item(), rel=0.02)
+
+
+def test_gate_is_hard_forwards_and_soft_backwards() -> None:
+    logit = torch.tensor([-3.0, -0.1, 0.1, 3.0], requires_grad=True)
+    gate = hit(logit)
+    assert gate.tolist() == [0, 0, 1, 1]
+    gate.sum().backward()
+    soft = logit.detach().sigmoid()
+    torch.testing.assert_close(logit.grad, soft * (1 - soft))
+    x = _hitmaps().eval()(_hitmaps().eval().noise(2, None, torch.Generator().manual_seed(3)).double(), _placed(2, 30.0))
+    assert not ((x > -1) & (x < -0.25)).any()  # the gap below the threshold
+    assert (x == -1).any()
+    assert (x >= -0.25).any()
+    plain = _hitmaps(gate=False).eval()
+    x = plain(plain.noise(2, None, torch.Generator().manual_seed(3)).double(), _placed(2, 30.0))
+    assert ((x > -1) & (x < -0.25)).any()
+    assert x.min() >= -1
+    assert x.max() <= 1
+
+
+def test_hitmaps_larger_than_the_map_are_refused() -> None:
+    with pytest.raises(PartiganError, match=r"whole = \(10, 72\) with crops of 16 x 24"):
+        _hitmaps(whole=(10, 72))

@@ -313,8 +313,8 @@ class PXDParts(PXDCrops):
         return Batch(torch.from_numpy(x).half()[:, None], condition=torch.cat((condition, rate[:, None]), dim=1))
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
-        """Write whole maps as events."""
-        PXD.write(self, path, chunks, attributes, state)
+        """Write whole maps as events, a file of `PXD`."""
+        PXD.write(self, path, chunks, {**attributes, "kind": PXD.name}, state)
 
     @staticmethod
     def _rate(clusters: Tensor) -> Tensor:

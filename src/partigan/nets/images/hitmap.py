@@ -113,9 +113,8 @@ class HitmapGenerator(Generator):
         self.enlarge = _make(nn.ConvTranspose2d(widths[2] + 4, last, 2, 2))
         self.body = nn.ModuleList(_make(nn.Conv2d(last, last, 3)) for _ in range(LAST - 1))
         self.head = _make(nn.Conv2d(last, channels * (2 if gate else 1), 3))
-        with torch.no_grad():  # few hits, wherever they are
-            self.head.weight.mul_(0.3)
-            self.head.bias[:channels] = -0.5
+        nn.init.orthogonal_(self.head.weight, 0.3)
+        self.own = nn.Parameter(torch.tensor(3.0))  # a training begins with a hit at every seed and no others
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -221,7 +220,9 @@ class HitmapGenerator(Generator):
         x = x[:, :, : height + 2 * LAST, : width + 2 * LAST]
         for convolution in self.body:
             x = functional.leaky_relu_(convolution(x), 0.2)
-        return self._intensity(self.head(x))
+        margin = 2 * MARGINS[2]
+        own = functional.pixel_shuffle(there, 2)[:, :, margin : margin + height, margin : margin + width]
+        return self._intensity(self.head(x), self.own * (2 * own - 1))
 
     def _below(self, x: Tensor, level: int) -> Tensor:
         """The maps of the level before, on the cells of this one and its margin."""
@@ -230,11 +231,12 @@ class HitmapGenerator(Generator):
         height, width = (side + 2 * margin for side in self._cells()[level])
         return functional.interpolate(x, scale_factor=2)[:, :, first : first + height, first : first + width]
 
-    def _intensity(self, out: Tensor) -> Tensor:
-        """Log intensity of what the last layer gives."""
+    def _intensity(self, out: Tensor, own: Tensor) -> Tensor:
+        """Log intensity of what the last layer gives, to which the pixel's own seed is added."""
         if not self.gate:
-            return torch.tanh(out)
+            return torch.tanh(out + own)
         logit, charge = out.split(self.channels, dim=1)
+        logit = logit + own
         charge = (THRESHOLD + charge.abs()).clamp_max(1.0)
         return NOTHING + hit(logit) * (charge - NOTHING)
 
@@ -245,7 +247,7 @@ def hit(logit: Tensor) -> Tensor:
     if not logit.requires_grad:
         return hard
     soft = torch.sigmoid(logit)
-    return hard + soft - soft.detach()
+    return hard + (soft - soft.detach())
 
 
 def _last(x: Tensor) -> Tensor:
