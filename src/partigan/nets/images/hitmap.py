@@ -12,7 +12,7 @@ number comes from the condition, as that of particles in a jet does.
 
 *Gate.* The last layer gives two numbers for a pixel: the logit of a hit and its charge. A pixel is hit where the logit is
 positive; backwards the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al., arXiv:1308.3432).
-Charges begin at the threshold, so that the gap below it is a part of the model.
+Charges are between 0 and 1, so that the gap below the threshold is a part of the model.
 
 **Critic.** Strided convolutions without normalisation; sums of the features of all scales, single pixels included, over the
 square root of the number of places make the features. The condition joins them by a small network.
@@ -36,7 +36,7 @@ REACH = (3, 2, 2)  # convolutions of 3 x 3 on each of these levels
 LAST = 2  # and on pixels, the one that makes the image included
 POLYNOMIALS = 7  # T0 to T4 along the width, T1 and T2 along the height
 SHARPNESS = 0.1  # of seeds, standard deviations of their noise
-NOTHING, THRESHOLD = -1.0, -0.25  # no hit and the charge of 7 ADU in `partigan.data.hitmaps.LogIntensity`
+NOTHING = -1.0  # no hit, in `partigan.data.hitmaps.EqualisedCharge`; charges are between 0 and 1
 
 
 
@@ -69,7 +69,7 @@ class HitmapGenerator(Generator):
         widths: feature maps of the levels of 8, 4, 2 and 1 pixels.
         noises: noise in a cell of the levels of 8 and 4 pixels, and marks.
         rate: clusters in 1000 pixels that a learned rate begins with.
-        gate: hits and charges apart; False gives one intensity, whose values below the threshold are to be cut.
+        gate: hits and charges apart; False gives one intensity, whose values below 0 are to be cut.
 
     Raises:
         PartiganError: a map smaller than its crops, or places without features for them.
@@ -113,8 +113,8 @@ class HitmapGenerator(Generator):
         self.enlarge = _make(nn.ConvTranspose2d(widths[2] + 4, last, 2, 2))
         self.body = nn.ModuleList(_make(nn.Conv2d(last, last, 3)) for _ in range(LAST - 1))
         self.head = _make(nn.Conv2d(last, channels * (2 if gate else 1), 3))
-        nn.init.orthogonal_(self.head.weight, 0.3)
-        self.own = nn.Parameter(torch.tensor(3.0))  # a training begins with a hit at every seed and no others
+        nn.init.orthogonal_(self.head.weight)
+        self.own = nn.Parameter(torch.tensor(1.5))  # a training begins with a hit at every seed and no others
         self.to(memory_format=torch.channels_last)
 
     @property
@@ -237,8 +237,7 @@ class HitmapGenerator(Generator):
             return torch.tanh(out + own)
         logit, charge = out.split(self.channels, dim=1)
         logit = logit + own
-        charge = (THRESHOLD + charge.abs()).clamp_max(1.0)
-        return NOTHING + hit(logit) * (charge - NOTHING)
+        return NOTHING + hit(logit) * (torch.sigmoid(charge) - NOTHING)
 
 
 def hit(logit: Tensor) -> Tensor:
