@@ -2,13 +2,14 @@
 
 **Generator.** Convolutional throughout, over noise that has a value in every place: no layer pads, so that every level is
 made with as much margin as the next one needs and a pixel does not know whether it lies in a crop or in a map. Levels
-have cells of 8, 4, 2 and 1 pixels, each with noise of its own: the coarse ones make tracks that are tens of pixels long.
+have cells of 8, 4, 2 and 1 pixels.
 
-*Seeds.* Clusters are few and independent. On the level of 2 x 2 pixels the noise of a pixel counts as a seed where it
-exceeds a quantile: with probability p a cluster begins there. ln p is the logarithm of the rate that the condition
-gives and a learned polynomial of the place for every sensor. Further noise of the cell, the marks, is let through
-where there is a seed. A whole map at generation has as many seeds as p expects, no more and no less: the fluctuation of their
-number comes from the condition, as that of particles in a jet does.
+*Seeds.* Clusters are few and independent. A pixel is a seed where its noise exceeds a quantile, with probability p; so
+is a cell of 8 x 8 pixels for long tracks. ln p is the logarithm of the rate that the condition gives and a learned
+polynomial of the place for every sensor. Further noise, the marks, whose mean may depend on sensor and place, is let
+through where there is a seed. A whole map at generation has as many seeds of pixels as p expects, no more and no less:
+the fluctuation of their number comes from the condition, as that of particles in a jet does. Those of long tracks
+fluctuate freely.
 
 *Gate.* The last layer gives two numbers for a pixel: the logit of a hit and its charge. A pixel is hit where the logit is
 positive; backwards the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al., arXiv:1308.3432).
@@ -36,6 +37,7 @@ REACH = (3, 2, 2)  # convolutions of 3 x 3 on each of these levels
 LAST = 2  # and on pixels, the one that makes the image included
 POLYNOMIALS = 7  # T0 to T4 along the width, T1 and T2 along the height
 SHARPNESS = 0.1  # of seeds, standard deviations of their noise
+MODULATION = 0.7  # largest logarithm of what the place does to the density of seeds
 NOTHING = -1.0  # no hit, in `partigan.data.hitmaps.EqualisedCharge`; charges are between 0 and 1
 
 
@@ -67,7 +69,8 @@ class HitmapGenerator(Generator):
             crop's first row and column between -1 and 1 and the logarithm of the clusters in 1000 pixels. None: there
             are no places, and the rate is learned.
         widths: feature maps of the levels of 8, 4, 2 and 1 pixels.
-        noises: noise in a cell of the levels of 8 and 4 pixels, and marks.
+        marks: noise of a seed of a long track, and of one of a pixel.
+        long: share of the clusters that begin as long tracks.
         rate: clusters in 1000 pixels that a learned rate begins with.
         gate: hits and charges apart; False gives one intensity, whose values below 0 are to be cut.
 
@@ -84,7 +87,8 @@ class HitmapGenerator(Generator):
         conditions: int = 0,
         whole: tuple[int, int] | None = None,
         widths: tuple[int, int, int, int] = (32, 24, 16, 8),
-        noises: tuple[int, int, int] = (16, 8, 8),
+        marks: tuple[int, int] = (8, 8),
+        long: float = 0.05,
         rate: float = 4.0,
         gate: bool = True,
     ) -> None:
@@ -96,12 +100,14 @@ class HitmapGenerator(Generator):
             )
         self.condition = Condition(classes, conditions)
         self.crop, self.whole, self.gate, self.channels = (height, width), whole, gate, channels
-        self.noises = (noises[0], noises[1], 4 + noises[2], 4)
+        self.noises = (1 + marks[0], 0, 4 + marks[1], 4)
+        self.shares = {0: long * CELLS[0] ** 2, 2: 1 - long}
         fixed = self.condition.size - (0 if whole is None else 3)
         self.log_rate = None if whole is not None else nn.Parameter(torch.tensor(rate).log())
-        self.density = nn.Linear(fixed + 1, POLYNOMIALS, bias=False)
-        self.shifts = nn.ModuleList(nn.Linear(fixed + 1, POLYNOMIALS * w, bias=False) for w in (widths[0], widths[2]))
-        for linear in (self.density, *self.shifts):
+        self.fields = nn.ModuleDict()
+        for level, number in zip(self.shares, marks, strict=True):
+            self.fields[str(level)] = nn.Linear(fixed + 1, POLYNOMIALS * (1 + number), bias=False)
+        for linear in self.fields.values():
             nn.init.zeros_(linear.weight)
         self.levels = nn.ModuleList()
         before = 0
@@ -152,8 +158,8 @@ class HitmapGenerator(Generator):
         else:
             fixed, corner, log_rate = given[:, :-3], self._corner(given[:, -3:-1]), given[:, -1]
         fixed = torch.cat((fixed, torch.ones_like(noise[:, :1])), dim=1)
-        seeds = self.seeds(levels[2][:, :4], fixed, corner, log_rate)
-        return self.render(levels, seeds, fixed, corner)
+        inputs = {level: self.seeded(levels[level], level, fixed, corner, log_rate) for level in self.shares}
+        return self.render(inputs, levels[3])
 
     def _corner(self, places: Tensor) -> Tensor:
         """Row and column ``(batch, 2)`` of the first pixel in the map."""
@@ -183,45 +189,50 @@ class HitmapGenerator(Generator):
         across = torch.stack((u, 2 * u**2 - 1), dim=1)
         return (coefficients[:, :, :5] @ along)[:, :, None] + (coefficients[:, :, 5:] @ across)[..., None]
 
-    def seeds(self, noise: Tensor, fixed: Tensor, corner: Tensor | None, log_rate: Tensor) -> Tensor:
-        """By how much the noise exceeds the quantile of a seed, ``(batch, 4, rows, columns)`` of cells of 2 x 2."""
-        field = self._field(self.density(fixed)[:, None], 2, corner, noise)
-        p = (log_rate[:, None, None, None] + field).exp() / 1000
+    def seeded(
+        self, noise: Tensor, level: int, fixed: Tensor, corner: Tensor | None, log_rate: Tensor
+    ) -> Tensor:
+        """Seeds, between 0 and 1, and their marks: what a level begins with.
+
+        Args:
+            noise: of the level, ``(batch, seeds + marks, rows, columns)``.
+            level: 0 for long tracks, with a seed in a cell; 2 with four, one for each pixel.
+            fixed: condition of the map, ``(batch, k)``.
+            corner: first row and column in the map, ``(batch, 2)``; None where there are no places.
+            log_rate: logarithm of the clusters in 1000 pixels, ``(batch,)``.
+
+        Returns:
+            The same shape as the noise.
+        """
+        number = 1 if level == 0 else 4
+        field = self._field(0.3 * self.fields[str(level)](fixed).unflatten(1, (-1, POLYNOMIALS)), level, corner, noise)
+        p = (log_rate[:, None, None, None] + MODULATION * torch.tanh(field[:, :1])).exp() * (self.shares[level] / 1000)
         p = p.clamp(1e-9, 0.5).expand(-1, 1, *noise.shape[2:])
         if self.whole is not None:  # nothing begins outside of the map
-            u, v = self._places(2, corner, noise)
-            inside = (u.abs() < 1)[:, None, :, None] & (v.abs() < 1)[:, None, None, :]
-            p = torch.where(inside, p, 1e-9)
-        score = noise + torch.special.ndtri(p)
-        if self.whole is not None and self.size == self.whole:
-            number = (4 * p.flatten(1).sum(1)).round().long().clamp_min(1)
-            ranked = score.flatten(1).topk(int(number.max()) + 1).values
-            last = ranked.gather(1, torch.stack((number - 1, number), dim=1)).mean(1)
-            score = score - last[:, None, None, None]
-        return score
+            u, v = self._places(level, corner, noise)
+            p = torch.where((u.abs() < 1)[:, None, :, None] & (v.abs() < 1)[:, None, None, :], p, 1e-9)
+        score = noise[:, :number] + torch.special.ndtri(p)
+        if level == 2 and self.whole is not None and self.size == self.whole:
+            score = score - _last_of(score, (number * p.flatten(1).sum(1)).round().long())
+        there = torch.sigmoid(score / SHARPNESS)
+        return torch.cat((there, (noise[:, number:] + field[:, 1:]) * there.amax(1, keepdim=True)), dim=1)
 
-    def render(self, levels: list[Tensor], seeds: Tensor, fixed: Tensor, corner: Tensor | None) -> Tensor:
-        """Images from the noise of all levels and the scores of seeds."""
-        there = torch.sigmoid(seeds / SHARPNESS)
-        marks = levels[2][:, 4:] * there.amax(1, keepdim=True)
-        inputs = [levels[0], levels[1], torch.cat((there, marks), dim=1)]
-        shifts = {0: self.shifts[0], 2: self.shifts[1]}
-        x = levels[0].new_zeros(0)
+    def render(self, inputs: dict[int, Tensor], pixels: Tensor) -> Tensor:
+        """Images from the seeds and marks of levels, and the noise of pixels."""
+        x = _last(inputs[0])
         for level, convolutions in enumerate(self.levels):
-            x = _last(inputs[level]) if level == 0 else torch.cat((self._below(x, level), _last(inputs[level])), dim=1)
-            for number, convolution in enumerate(convolutions):  # type: ignore[arg-type]
-                x = convolution(x)
-                if number == 0 and level in shifts:
-                    coefficients = shifts[level](fixed).unflatten(1, (-1, POLYNOMIALS))
-                    x += _trimmed(self._field(coefficients, level, corner, inputs[level]), 1)
-                functional.leaky_relu_(x, 0.2)
-        x = functional.leaky_relu_(self.enlarge(torch.cat((x, _last(levels[3])), dim=1)), 0.2)
+            if level > 0:
+                x = self._below(x, level)
+                x = torch.cat((x, _last(inputs[level])), dim=1) if level in inputs else x
+            for convolution in convolutions:  # type: ignore[union-attr]
+                x = functional.leaky_relu_(convolution(x), 0.2)
+        x = functional.leaky_relu_(self.enlarge(torch.cat((x, _last(pixels)), dim=1)), 0.2)
         height, width = self.size
         x = x[:, :, : height + 2 * LAST, : width + 2 * LAST]
         for convolution in self.body:
             x = functional.leaky_relu_(convolution(x), 0.2)
         margin = 2 * MARGINS[2]
-        own = functional.pixel_shuffle(there, 2)[:, :, margin : margin + height, margin : margin + width]
+        own = functional.pixel_shuffle(inputs[2][:, :4], 2)[:, :, margin : margin + height, margin : margin + width]
         return self._intensity(self.head(x), self.own * (2 * own - 1))
 
     def _below(self, x: Tensor, level: int) -> Tensor:
@@ -254,9 +265,11 @@ def _last(x: Tensor) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def _trimmed(field: Tensor, border: int) -> Tensor:
-    """A map without its border; what is the same everywhere is left as it is."""
-    return field if field.shape[-1] == 1 else field[..., border:-border, border:-border]
+def _last_of(score: Tensor, number: Tensor) -> Tensor:
+    """Between the ``number``-th largest score of an image and the next, ``(batch, 1, 1, 1)``."""
+    number = number.clamp_min(1)
+    ranked = score.flatten(1).topk(int(number.max()) + 1).values
+    return ranked.gather(1, torch.stack((number - 1, number), dim=1)).mean(1)[:, None, None, None]
 
 
 class HitmapCritic(Critic):
