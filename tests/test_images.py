@@ -82,9 +82,9 @@ CASES = {
     # ours
     "hitmap generator": Case(
         HitmapGenerator,
-        {"widths": (6, 5, 4, 3), "noises": (3, 2, 2), "rate": 200.0},
+        {"widths": (6, 5, 4, 3), "marks": (2, 2), "rate": 100.0},
         {"conditions": 43, "whole": (250, 768)},
-        59_970,
+        47_329,
     ),
     "hitmap critic": Case(HitmapCritic, {"widths": (3, 4, 5, 6), "hidden": 4}, {"conditions": 43}, 140_849),
 }
@@ -436,51 +436,54 @@ def _placed(size: int, rate: float) -> Tensor:
     return given
 
 
+def _inputs(generator: HitmapGenerator, noise: Tensor, given: Tensor, corner: Tensor) -> list[Tensor]:
+    """What the levels of 8 and 2 pixels begin with, and the noise of pixels."""
+    fixed = torch.cat((given[:, :2], torch.ones_like(given[:, :1])), dim=1)
+    levels = generator.split(noise)
+    return [*(generator.seeded(levels[n], n, fixed, corner, given[:, -1]) for n in (0, 2)), levels[3]]
+
+
 def test_hitmaps_of_one_pass_are_those_of_overlapping_windows() -> None:
     generator, (height, width) = _hitmaps().eval(), (16, 24)
-    given = _placed(2, 30.0)
+    given = _placed(2, 60.0)
     noise = generator.noise(2, None, torch.Generator().manual_seed(3)).double()
     whole = generator(noise, given)
     assert whole.shape == (2, 1, 50, 72)
     assert 0.01 < (whole > -1).double().mean() < 0.9
-    fixed = torch.cat((given[:, :2], torch.ones(2, 1).double()), dim=1)
-    corner = torch.zeros(2, 2).double()
-    levels = generator.split(noise)
-    seeds = generator.seeds(levels[2][:, :4], fixed, corner, given[:, -1])
+    inputs = _inputs(generator, noise, given, torch.zeros(2, 2).double())
     generator.train()  # images have the size of a crop
-    for u, v in ((0, 0), (8, 16), (16, 24), (32, 48), (34, 48)):
-
-        def window(x: Tensor, shape: tuple[int, ...], cell: int, u: int = u, v: int = v) -> Tensor:
-            return x[:, :, u // cell : u // cell + shape[-2], v // cell : v // cell + shape[-1]]
-
-        if u % 8 == 0:
-            shapes = generator.shapes()
-            parts = [window(x, shape, cell) for x, shape, cell in zip(levels, shapes, (8, 4, 2, 2), strict=True)]
-            place = corner + torch.tensor([u, v])
-            part = generator.render(parts, window(seeds, shapes[2], 2), fixed, place)
-            torch.testing.assert_close(part, whole[:, :, u : u + height, v : v + width])
-        else:  # a window at another place than its noise is not the same
-            assert not torch.allclose(part, whole[:, :, u : u + height, v : v + width])
+    shapes = [shape[1:] for shape in generator.shapes() if shape[0]]
+    for u, v in ((0, 0), (8, 16), (16, 24), (32, 48), (24, 40)):
+        parts = [
+            x[:, :, u // cell : u // cell + rows, v // cell : v // cell + columns]
+            for x, cell, (rows, columns) in zip(inputs, (8, 2, 2), shapes, strict=True)
+        ]
+        part = generator.render({0: parts[0], 2: parts[1]}, parts[2])
+        torch.testing.assert_close(part, whole[:, :, u : u + height, v : v + width])
+    assert not torch.allclose(part, whole[:, :, 16 : 16 + height, 40 : 40 + width])
 
 
 def test_whole_hitmaps_have_as_many_seeds_as_expected_inside() -> None:
-    generator = _hitmaps().eval()
+    generator = _hitmaps(long=0.2).eval()
+    for linear in generator.fields.values():
+        linear.weight.data.zero_()
     given = _placed(6, 20.0)
-    noise = generator.split(generator.noise(6, None, torch.Generator().manual_seed(3)).double())[2][:, :4]
-    fixed = torch.cat((given[:, :2], torch.ones(6, 1).double()), dim=1)
-    scores = generator.seeds(noise, fixed, torch.zeros(6, 2).double(), given[:, -1])
-    coefficients = generator.density(fixed)[:, None]
-    pixels = functional.pixel_shuffle(scores, 2)[:, 0, 6:-6, 6:-6]
-    field = generator._field(coefficients, 2, torch.zeros(6, 2).double(), noise)[:, 0, 3:-3, 3:-3]
-    expected = 4 * 20 / 1000 * field.exp().sum((1, 2))
-    assert torch.equal((pixels > 0).sum((1, 2)).double(), expected.round())
-    assert (scores > 0).sum() == (pixels > 0).sum()  # none outside
+    noise = generator.noise(6, None, torch.Generator().manual_seed(3)).double()
+    long, single, _ = _inputs(generator, noise, given, torch.zeros(6, 2).double())
+    pixels = functional.pixel_shuffle(single[:, :4], 2)[:, 0]
+    assert (pixels[:, 6:-6, 6:-6] > 0.5).sum((1, 2)).tolist() == [round(50 * 72 * 0.8 * 20 / 1000)] * 6
+    assert (pixels > 0.5).sum() == (pixels[:, 6:-6, 6:-6] > 0.5).sum()  # none outside
+    assert (single[:, 4:].abs().amax(1) > 0.1).sum() <= 4 * (pixels > 0.5).sum()  # marks are those of seeds
+    assert (long[:, 0, :5] > 0.5).sum() == 0
+
     generator.train()
-    many = generator.noise(4000, None, torch.Generator().manual_seed(4)).double()
-    given, fixed = given[:1].repeat(4000, 1), fixed[:1].repeat(4000, 1)
-    scores = generator.seeds(generator.split(many)[2][:, :4], fixed, torch.full((4000, 2), 20.0).double(), given[:, -1])
-    field = generator._field(generator.density(fixed[:1])[:, None], 2, torch.full((1, 2), 20.0).double(), scores)
-    assert (scores > 0).double().sum().item() == pytest.approx((4000 * 4 * 0.02 * field.exp()).sum().item(), rel=0.02)
+    given = _placed(3000, 20.0)
+    given[:, 2:4] = 0.0
+    noise = generator.noise(3000, None, torch.Generator().manual_seed(4)).double()
+    long, single, _ = _inputs(generator, noise, given, torch.full((3000, 2), 20.0).double())
+    assert (single[:, :4] > 0.5).double().mean().item() == pytest.approx(0.8 * 0.02, rel=0.02)
+    inside = long[:, 0, 5:-5, 5:-5]
+    assert (inside > 0.5).double().mean().item() == pytest.approx(0.2 * 64 * 0.02, rel=0.05)
 
 
 def test_gate_is_hard_forwards_and_soft_backwards() -> None:
