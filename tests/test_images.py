@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from partigan.nets.images.biggan import (
 )
 from partigan.nets.images.dcgan import DCGANCritic, DCGANGenerator
 from partigan.nets.images.heads import Head
+from partigan.nets.images.hitmap import HitmapCritic, HitmapGenerator, hit
 from partigan.nets.images.layers import (
     Blur,
     Condition,
@@ -92,6 +94,14 @@ CASES = {
         PEGANGenerator, {"latent": 5, "shared": 4, "filters": 4, "attention": 1, **PRIOR}, PXD, 11_630_242, 11.6e6
     ),
     "pe-gan critic": Case(PEGANCritic, {"filters": 4, "dimension": 8, **PRIOR}, PXD, 3_308_737),
+    # ours
+    "hitmap generator": Case(
+        HitmapGenerator,
+        {"widths": (6, 5, 4, 3), "marks": (2, 2), "rate": 100.0},
+        {"conditions": 43, "whole": (250, 768)},
+        47_329,
+    ),
+    "hitmap critic": Case(HitmapCritic, {"widths": (3, 4, 5, 6), "hidden": 4}, {"conditions": 43}, 140_849),
 }
 SIZES = [(1, 8, 8), (3, 32, 32), (1, 64, 96), (2, 9, 9), (1, 3, 96)]
 CONDITIONS: dict[str, tuple[dict[str, int], Tensor | None]] = {
@@ -498,3 +508,93 @@ def test_stages_without_attention_or_time_to_grow_are_refused() -> None:
         SAGANGenerator(height=8, width=8, filters=2)
     with pytest.raises(PartiganError, match="grown = 0"):
         ProgressiveCritic(height=8, width=8, grown=0.0)
+
+
+def _hitmaps(**more: Any) -> HitmapGenerator:
+    torch.manual_seed(1)
+    options = {"height": 16, "width": 24, "conditions": 5, "whole": (50, 72), "widths": (6, 5, 4, 3)} | more
+    generator = HitmapGenerator(1, **options).double()
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return generator
+
+
+def _placed(size: int, rate: float) -> Tensor:
+    """Conditions of two classes, the first place, and a number of clusters in 1000 pixels."""
+    given = torch.tensor([1.0, 0.0, -1.0, -1.0, math.log(rate)]).double().repeat(size, 1)
+    given[1::2, :2] = torch.tensor([0.0, 1.0]).double()
+    return given
+
+
+def _inputs(generator: HitmapGenerator, noise: Tensor, given: Tensor, corner: Tensor) -> list[Tensor]:
+    """What the levels of 8 and 2 pixels begin with, and the noise of pixels."""
+    fixed = torch.cat((given[:, :2], torch.ones_like(given[:, :1])), dim=1)
+    levels = generator.split(noise)
+    return [*(generator.seeded(levels[n], n, fixed, corner, given[:, -1]) for n in (0, 2)), levels[3]]
+
+
+def test_hitmaps_of_one_pass_are_those_of_overlapping_windows() -> None:
+    generator, (height, width) = _hitmaps().eval(), (16, 24)
+    given = _placed(2, 60.0)
+    noise = generator.noise(2, None, torch.Generator().manual_seed(3)).double()
+    whole = generator(noise, given)
+    assert whole.shape == (2, 1, 50, 72)
+    assert 0.01 < (whole > -1).double().mean() < 0.9
+    inputs = _inputs(generator, noise, given, torch.zeros(2, 2).double())
+    generator.train()  # images have the size of a crop
+    shapes = [shape[1:] for shape in generator.shapes() if shape[0]]
+    for u, v in ((0, 0), (8, 16), (16, 24), (32, 48), (24, 40)):
+        parts = [
+            x[:, :, u // cell : u // cell + rows, v // cell : v // cell + columns]
+            for x, cell, (rows, columns) in zip(inputs, (8, 2, 2), shapes, strict=True)
+        ]
+        part = generator.render({0: parts[0], 2: parts[1]}, parts[2])
+        torch.testing.assert_close(part, whole[:, :, u : u + height, v : v + width])
+    assert not torch.allclose(part, whole[:, :, 16 : 16 + height, 40 : 40 + width])
+
+
+def test_whole_hitmaps_have_as_many_seeds_as_expected_inside() -> None:
+    generator = _hitmaps(long=0.2).eval()
+    for linear in generator.fields.values():
+        linear.weight.data.zero_()
+    given = _placed(6, 20.0)
+    noise = generator.noise(6, None, torch.Generator().manual_seed(3)).double()
+    long, single, _ = _inputs(generator, noise, given, torch.zeros(6, 2).double())
+    pixels = functional.pixel_shuffle(single[:, :4], 2)[:, 0]
+    assert (pixels[:, 6:-6, 6:-6] > 0.5).sum((1, 2)).tolist() == [round(50 * 72 * 0.8 * 20 / 1000)] * 6
+    assert (pixels > 0.5).sum() == (pixels[:, 6:-6, 6:-6] > 0.5).sum()  # none outside
+    assert (single[:, 4:].abs().amax(1) > 0.1).sum() <= 4 * (pixels > 0.5).sum()  # marks are those of seeds
+    assert (long[:, 0, :5] > 0.5).sum() == 0
+
+    generator.train()
+    given = _placed(3000, 20.0)
+    given[:, 2:4] = 0.0
+    noise = generator.noise(3000, None, torch.Generator().manual_seed(4)).double()
+    long, single, _ = _inputs(generator, noise, given, torch.full((3000, 2), 20.0).double())
+    assert (single[:, :4] > 0.5).double().mean().item() == pytest.approx(0.8 * 0.02, rel=0.02)
+    inside = long[:, 0, 5:-5, 5:-5]
+    assert (inside > 0.5).double().mean().item() == pytest.approx(0.2 * 64 * 0.02, rel=0.05)
+
+
+def test_gate_is_hard_forwards_and_soft_backwards() -> None:
+    logit = torch.tensor([-3.0, -0.1, 0.1, 3.0], requires_grad=True)
+    gate = hit(logit)
+    assert gate.tolist() == [0, 0, 1, 1]
+    gate.sum().backward()
+    soft = logit.detach().sigmoid()
+    torch.testing.assert_close(logit.grad, soft * (1 - soft))
+    x = _hitmaps().eval()(_hitmaps().eval().noise(2, None, torch.Generator().manual_seed(3)).double(), _placed(2, 30.0))
+    assert not ((x > -1) & (x < 0)).any()  # the gap below the threshold
+    assert (x == -1).any()
+    assert (x >= 0).any()
+    plain = _hitmaps(gate=False).eval()
+    x = plain(plain.noise(2, None, torch.Generator().manual_seed(3)).double(), _placed(2, 30.0))
+    assert ((x > -1) & (x < 0)).any()
+    assert x.min() >= -1
+    assert x.max() <= 1
+
+
+def test_hitmaps_larger_than_the_map_are_refused() -> None:
+    with pytest.raises(PartiganError, match=r"whole = \(10, 72\) with crops of 16 x 24"):
+        _hitmaps(whole=(10, 72))

@@ -13,13 +13,13 @@ import torch
 import uproot
 from PIL import Image
 from scipy import ndimage
-from scipy.stats import ks_2samp, wasserstein_distance
+from scipy.stats import ks_2samp, kstest, wasserstein_distance
 
 from partigan import presets
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
-from partigan.data.hitmaps import Hitmaps, LogIntensity, crops
+from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity, crops
 from partigan.data.loader import Loader
 from partigan.data.pxd import LAYERS, NAMES, PIXELS, SENSORS, sensor_index, sensor_indices
 from partigan.errors import PartiganError
@@ -277,6 +277,26 @@ def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> Non
         assert torch.equal(again.batch(number).x, batches[number].x)
 
 
+def test_equalised_charges_are_uniform_and_undone_exactly(events: Hitmaps) -> None:
+    x = torch.from_numpy(events.dense(range(40)))[:, None].float()
+    x[0, 0, 0] = torch.arange(768) % 249 + 7.0
+    transform = EqualisedCharge()
+    transform.fit(Batch(x))
+    normalised = transform.forward(Batch(x)).x
+    assert torch.equal(normalised == -1, x == 0)
+    hits = normalised[x > 0].numpy()
+    assert hits.min() >= 0
+    assert hits.max() < 1
+    assert kstest(hits, "uniform").statistic < 0.01
+    restored = EqualisedCharge()
+    restored.load_state(transform.state())
+    assert torch.equal(restored.inverse(Batch(normalised)).x, x)
+    ends = torch.tensor([[[[-1.0, -0.1, 0.0, 1.0]]]])
+    assert restored.inverse(Batch(ends)).x.flatten().tolist() == [0, 0, 7, 255]
+    with pytest.raises(PartiganError, match="no hits"):
+        transform.fit(Batch(torch.zeros(1, 1, 4, 4)))
+
+
 def test_crops_are_parts_of_the_maps() -> None:
     sample = toy_hits()
     dense = sample.dense(range(160))
@@ -442,7 +462,7 @@ def test_values_out_of_range(tmp_path: Path, options: dict[str, Any], message: s
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96))])
+@pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96)), ("pxd-parts", (256, 768))])
 def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tuple[int, int]) -> None:
     """Read, compare, defects, draw, write and read again."""
     kind = kind_named(name)
@@ -474,6 +494,40 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     assert torch.equal(again.x.half(), sample.x[:80])
     assert torch.equal(again.condition, sample.condition[:80])  # type: ignore[index, arg-type]
     assert kind.provenance(tmp_path / "b.h5")["generated_by"] == "partigan"
+
+
+def test_parts_are_crops_to_train_on_and_whole_maps_elsewhere(tmp_path: Path, events: Hitmaps) -> None:
+    kind = kind_named("pxd-parts")
+    write_hitmaps(tmp_path / "a.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3), "split_test": (2, 3)})
+    write_hitmaps(tmp_path / "b.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3)})
+    with pytest.raises(PartiganError, match="share events"):
+        kind.read(tmp_path / "a.h5", "train")
+    path = tmp_path / "b.h5"
+    sample = kind.read(path, "train")
+    assert sample.x.shape == (2 * 40 * 4, 1, 64, 96)
+    assert sample.condition is not None
+    arguments = kind.network_arguments(sample)
+    assert arguments["whole"] == [250, 768]
+    assert (arguments["height"], arguments["width"], arguments["conditions"]) == (64, 96, 43)
+    found = clusters(events.map, events.u, events.v, events.charge)
+    numbers = np.bincount(found.image, minlength=120).reshape(3, 40)
+    for row in (0, 41, 200, 319):
+        sensor, (u, v) = row % 40, (sample.condition[row, 40:42] + 1) / 2 * torch.tensor([186, 672])
+        corner = round(u.item()), round(v.item())
+        np.testing.assert_array_equal(sample.x[row, 0], crops(events, [row % 80], [corner], 64, 96)[0])
+        assert sample.condition[row, :40].nonzero().item() == sensor
+        assert sample.condition[row, 42].item() == pytest.approx(
+            np.log(numbers[row % 80 // 40, sensor] / 192), abs=1e-5
+        )
+    whole = kind.read(path, "valid")
+    assert torch.equal(whole.x, kind_named("pxd").read(path, "valid").x)
+    state = kind.conditions(path)
+    assert state["clusters"] == numbers[:2].tolist()
+    drawn, _ = kind.draw(state, 70, torch.Generator().manual_seed(1))
+    assert drawn is not None
+    assert any(np.allclose(drawn[:40, 42], np.log(row / 192), atol=1e-5) for row in numbers[:2])
+    assert (drawn[:, 40:42] == -1).all()
+    assert torch.equal(drawn[40:, :40], drawn[:30, :40])
 
 
 def test_generation_gives_few_maps_to_a_network_at_a_time() -> None:

@@ -252,7 +252,10 @@ _COMMANDS: _Commands = {
         "train a classifier of real samples, with which 'evaluate' takes FID, KID, inception score and FPND",
         _fit_classifier,
     ),
-    "generate": ("generate samples with a trained run", _plain("generation", "generate", run="run directory")),
+    "generate": (
+        "generate samples with a trained run",
+        _plain("generation", "generate", run="run directory, or a run that comes with partigan: pxd-fast"),
+    ),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "compare": ("put several reports of 'evaluate' side by side", _compare),
     "benchmark": (

@@ -26,7 +26,7 @@ from partigan.randomness import check_seed
 from partigan.report.html import png, report
 from partigan.report.pictures import pictures
 from partigan.report.verdict import Judged
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
 from partigan.training.classification import judge, load_reference
 from partigan.training.monitors import read_log
@@ -101,7 +101,7 @@ def evaluate(
         real: file of real samples.
         out: directory to make: ``metrics.json``, ``verdict.json``, ``report.html`` and the figures as PNG.
         fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
-        run: run directory, for its training curves and provenance, and for samples where there is no ``fake``.
+        run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and for samples where there is no ``fake``.
         split: split of the real file to compare with; the others give the in-sample values.
         protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
             ``partigan/protocols``; None = the kind's first.
@@ -132,6 +132,7 @@ def evaluate(
         raise PartiganError("give --fpnd for the published network or --classifier for your own, not both")
     if label is not None and classifier is None:
         raise PartiganError(f"--label {label} is a class of a classifier: give --classifier too, or --fpnd {label}")
+    run = None if run is None else known_run(run)
     metrics = [metrics] if isinstance(metrics, str) else metrics
     options = _Options(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     with atomic_folder(out, "metrics.json") as folder:

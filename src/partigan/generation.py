@@ -12,7 +12,7 @@ from partigan.errors import PartiganError
 from partigan.files import Parts, sha256
 from partigan.progress import progress_bar
 from partigan.randomness import check_seed
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.training.train import load, set_threads
 
 
@@ -34,7 +34,7 @@ def generate(
     own, so that an interrupted generation can be resumed and ends with the same file.
 
     Args:
-        run: run directory.
+        run: run directory, or the name of a run that comes with partigan, such as ``pxd-fast``.
         n: number of samples.
         out: file to make.
         seed: makes the file reproducible.
@@ -57,6 +57,7 @@ def generate(
         raise PartiganError(f"n = {n}; at least one sample is needed")
     check_seed(seed)
     set_threads(threads)
+    run = known_run(run)
     sampler = load(run, trust)
     if truncation is not None:
         if sampler.generator.truncation is None:

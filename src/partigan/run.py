@@ -22,7 +22,14 @@ from typing import Any
 from partigan.errors import PartiganError
 from partigan.files import atomic, read_json, read_yaml, write_json
 
+SHIPPED = Path(__file__).parent / "weights"  # trained runs that come with partigan, by name
 TRUSTED = ("partigan.", "torch.optim.", "torch.nn.")
+
+
+def known_run(path: str | Path) -> Path:
+    """The path of a run, or of the run of that name that comes with partigan where nothing stands at the path."""
+    shipped = SHIPPED / Path(path).name
+    return shipped if len(Path(path).parts) == 1 and not Path(path).exists() and shipped.is_dir() else Path(path)
 
 
 class Run:
@@ -57,7 +64,11 @@ class Run:
             PartiganError: there is none, or it names classes outside partigan and torch and is not trusted.
         """
         if not self.exists:
-            raise PartiganError(f"{self.path} is not a run directory (no config.yaml); train one or check the path")
+            known = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+            raise PartiganError(
+                f"{self.path} is not a run directory (no config.yaml); train one, check the path, or name one that "
+                f"comes with partigan: {known}"
+            )
         config = read_yaml(self.config_file)
         if not trust:
             for name in _import_paths({key: value for key, value in config.items() if key != "about"}):

@@ -26,6 +26,7 @@ from partigan.randomness import rng_for
 
 THRESHOLD = 7  # ADU, below which pixels are not read out
 MAXIMUM = 255  # ADU
+LEAST_SHARE = 2e-5  # of the hits, that a charge takes where hits are equalised; well above float32's resolution
 PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 Ints = NDArray[np.int64]
@@ -227,6 +228,60 @@ class LogIntensity(Transform):
         return replace(sample, x=unpadded(charge, self.height))
 
 
+class EqualisedCharge(Transform):
+    """Charges as shares of the training sample's hits that have less, between 0 and 1; pixels without hit are -1.
+
+    The charges of hits are uniform, so that a network sees every part of their steep spectrum equally well, and there is
+    a gap between 0 and -1: for generators that decide which pixels are hit. Within a charge in ADU the share is uniform,
+    so that the inverse, which gives back whole ADU, is exact. What is below 0 is no hit; whole maps may be taken back
+    where crops were fitted.
+
+    Args:
+        seed: of the uniform shares.
+    """
+
+    def __init__(self, seed: int = 1) -> None:
+        self.seed = seed
+        self.edges = torch.zeros(0)
+
+    def fit(self, sample: Batch) -> None:
+        """Count the charges of hits; every charge from the least to 255 ADU gets a little more, so that it has a share.
+
+        Raises:
+            PartiganError: there are no hits.
+        """
+        counts = torch.bincount(sample.x[sample.x > 0].long(), minlength=MAXIMUM + 1).double()
+        if not counts.any():
+            raise PartiganError("the training sample has no hits; their charges cannot be normalised")
+        counts[int(counts.nonzero()[0]) :] += LEAST_SHARE * counts.sum()
+        self.edges = (counts.cumsum(0) / counts.sum()).float()  # upper edge of each charge
+
+    def state(self) -> dict[str, Any]:
+        """Share of the hits of at most each charge."""
+        return {"edges": self.edges.tolist()}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """The shares of `state`."""
+        self.edges = torch.tensor(state["edges"])
+
+    def forward(self, sample: Batch) -> Batch:
+        """ADU to shares."""
+        hit = sample.x > 0
+        charge = sample.x[hit].long()
+        inside = torch.rand(charge.shape, generator=rng_for("dequantisation", self.seed)).clamp(0.01, 0.99)
+        x = torch.full(sample.x.shape, -1.0)
+        x[hit] = torch.lerp(self.edges[charge - 1], self.edges[charge], inside)
+        return replace(sample, x=x)
+
+    def inverse(self, sample: Batch) -> Batch:
+        """Shares to whole ADU."""
+        hit = sample.x >= 0
+        charge = torch.zeros_like(sample.x)
+        shares = torch.bucketize(sample.x[hit], self.edges.to(sample.x.device), right=True)
+        charge[hit] = shares.clamp_max(MAXIMUM).to(charge)
+        return replace(sample, x=charge)
+
+
 def padded(x: Tensor) -> Tensor:
     """Images ``(..., 250, width)`` with zeros around the middle, ``(..., 256, width)``; others as they are."""
     if x.shape[-2] != COLUMNS:
@@ -236,6 +291,8 @@ def padded(x: Tensor) -> Tensor:
 
 
 def unpadded(x: Tensor, height: int) -> Tensor:
-    """The inverse of `padded`, for images of ``height``."""
-    before = (x.shape[-2] - height) // 2
+    """The inverse of `padded`, for images of ``height``; those that were not padded as they are."""
+    if x.shape[-2] != PADDED:
+        return x
+    before = (PADDED - height) // 2
     return x[..., before : before + height, :]

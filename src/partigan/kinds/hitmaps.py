@@ -15,7 +15,7 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops, padded
-from partigan.data.pxd import COLUMNS, LAYER_OF, ROWS, SENSORS
+from partigan.data.pxd import COLUMNS, LAYER_OF, PIXELS, ROWS, SENSORS
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind, Observables
@@ -32,6 +32,8 @@ _SIZES = 64  # pixels; larger clusters count as this large
 _CLUSTER_CHARGES = 1024  # ADU; clusters of more charge count as of this
 _SHOWN = 400  # maps whose pair correlation is shown
 _PART = 40  # maps that become sparse at a time
+_PARTS_OF_MAP = 4  # crops of a map in the training sample of `PXDParts`
+_VALIDATED = 3  # events that it is validated with
 
 
 class PXD(Kind):
@@ -276,3 +278,72 @@ class PXDCrops(PXD):
 
 
 _SPANS = ((COLUMNS, CROP[0]), (ROWS, CROP[1]))
+
+
+class PXDParts(PXDCrops):
+    """Crops to train on, whole maps for everything else: for generators that are convolutional.
+
+    The training split gives several crops ``(1, 64, 96)`` of each map at random places, all others whole maps
+    ``(1, 250, 768)``; of the validation split the first events only. The condition has 43 features: those of
+    `PXDCrops`, where a whole map begins at (-1, -1), and the logarithm of the number of clusters in 1000 pixels of the
+    whole map. Generation draws these numbers from the training sample, event by event. Generated files are whole
+    hitmaps in the layout of `PXD`.
+    """
+
+    name: ClassVar[str] = "pxd-parts"
+    chunk: ClassVar[int] = 200
+    group: ClassVar[int] = 1
+
+    def read(self, path: Path, split: str) -> Batch:
+        """Crops of the training split, whole maps of the others."""
+        hitmaps = read_hitmaps(path, split)
+        if split == "valid":
+            hitmaps = hitmaps.events(0, min(len(hitmaps), _VALIDATED))
+        maps = torch.arange(hitmaps.counts.size)
+        rate = self._rate(torch.from_numpy(cluster_numbers(hitmaps)).flatten())
+        if split != "train":
+            condition = self._condition(maps, torch.zeros(len(maps), 2))
+            x = hitmaps.dense(maps.numpy())
+        else:
+            maps, rate = maps.repeat(_PARTS_OF_MAP), rate.repeat(_PARTS_OF_MAP)
+            corners = self._corners(len(maps), rng_for("crops", len(maps)))
+            condition = self._condition(maps, corners)
+            x = crops(hitmaps, maps.numpy(), corners.numpy(), *CROP)
+        return Batch(torch.from_numpy(x).half()[:, None], condition=torch.cat((condition, rate[:, None]), dim=1))
+
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write whole maps as events, a file of `PXD`."""
+        PXD.write(self, path, chunks, {**attributes, "kind": PXD.name}, state)
+
+    @staticmethod
+    def _rate(clusters: Tensor) -> Tensor:
+        """Logarithm of the clusters in 1000 pixels; none at all counts as half of one."""
+        return (clusters.clamp_min(0.5) * (1000 / PIXELS)).log().float()
+
+    def network_arguments(self, sample: Batch) -> dict[str, Any]:
+        """Those of crops, and the size of the whole map."""
+        return {**super().network_arguments(sample), "whole": [COLUMNS, ROWS]}
+
+    @staticmethod
+    def _conditioning(sample: Batch) -> dict[str, int]:
+        return {"classes": 0, "conditions": len(SENSORS) + 3}
+
+    def conditions(self, path: Path) -> dict[str, Any]:
+        """Numbers of clusters of the 40 maps of each training event."""
+        return {"clusters": cluster_numbers(read_hitmaps(path, "train")).tolist()}
+
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Whole events, each with the numbers of clusters of a training event."""
+        known = torch.tensor(state["clusters"])
+        rows = torch.randint(len(known), (-(-size // len(SENSORS)),), generator=rng)
+        condition = self._condition(torch.arange(size), torch.zeros(size, 2))
+        return torch.cat((condition, self._rate(known[rows].flatten()[:size])[:, None]), dim=1), None
+
+
+def cluster_numbers(hitmaps: Hitmaps) -> NDArray[np.int64]:
+    """``(events, 40)``: numbers of clusters."""
+    numbers = [
+        np.bincount(clusters(one.map, one.u, one.v, one.charge).image, minlength=len(SENSORS))
+        for one in (hitmaps.events(event, event + 1) for event in range(len(hitmaps)))
+    ]
+    return np.stack(numbers)

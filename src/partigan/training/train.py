@@ -31,7 +31,7 @@ from partigan.nets.contracts import Generator
 from partigan.objectives.terms import Term
 from partigan.progress import console
 from partigan.randomness import check_seed, rng_for
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.sampling import Sampler
 from partigan.training.checkpoint import load_tensors, unpack_module
 from partigan.training.monitors import DIVERSITY_SAMPLES, diversity
@@ -221,7 +221,7 @@ def load(path: str | Path, trust: bool = False) -> Sampler:
     """The best generator of a run, ready to sample.
 
     Args:
-        path: a run directory.
+        path: a run directory, or the name of a run that comes with partigan, such as ``pxd-fast``.
         trust: follow class paths outside partigan and torch.
 
     Raises:
@@ -230,7 +230,7 @@ def load(path: str | Path, trust: bool = False) -> Sampler:
     Example:
         >>> jets = load("runs/top").sample(1000, 1)  # doctest: +SKIP
     """
-    run = Run(path)
+    run = Run(known_run(path))
     config = run.config(trust)
     if not run.weights.exists():
         raise PartiganError(f"{run.path} has no generator yet; train on with --resume until the first validation")

@@ -1,0 +1,333 @@
+"""The project's own networks for sparse hitmaps: trained on crops, and maps of any size in one pass without seams.
+
+**Generator.** Convolutional throughout, over noise that has a value in every place: no layer pads, so that every level is
+made with as much margin as the next one needs and a pixel does not know whether it lies in a crop or in a map. Levels
+have cells of 8, 4, 2 and 1 pixels.
+
+*Seeds.* Clusters are few and independent. A pixel is a seed where its noise exceeds a quantile, with probability p; so
+is a cell of 8 x 8 pixels for long tracks. ln p is the logarithm of the rate that the condition gives and a learned
+polynomial of the place for every sensor. Further noise, the marks, whose mean may depend on sensor and place, is let
+through where there is a seed. A whole map at generation has as many seeds of pixels as p expects, no more and no less:
+the fluctuation of their number comes from the condition, as that of particles in a jet does. Those of long tracks
+fluctuate freely.
+
+*Gate.* The last layer gives two numbers for a pixel: the logit of a hit and its charge. A pixel is hit where the logit is
+positive; backwards the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al., arXiv:1308.3432).
+Charges are between 0 and 1, so that the gap below the threshold is a part of the model.
+
+**Critic.** Strided convolutions without normalisation; sums of the features of all scales, single pixels included, over the
+square root of the number of places make the features. The condition joins them by a small network.
+"""
+
+from __future__ import annotations
+
+from math import ceil, prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from partigan.errors import PartiganError
+from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.images.heads import Conditioning, Head
+from partigan.nets.images.layers import Condition, maker
+
+CELLS = (8, 4, 2)  # pixels along a side of a cell, level by level
+REACH = (3, 2, 2)  # convolutions of 3 x 3 on each of these levels
+LAST = 2  # and on pixels, the one that makes the image included
+POLYNOMIALS = 7  # T0 to T4 along the width, T1 and T2 along the height
+SHARPNESS = 0.1  # of seeds, standard deviations of their noise
+MODULATION = 0.7  # largest logarithm of what the place does to the density of seeds
+NOTHING = -1.0  # no hit, in `partigan.data.hitmaps.EqualisedCharge`; charges are between 0 and 1
+
+
+def _margins() -> tuple[int, ...]:
+    """Cells around the image that the noise of each level needs, from coarse to fine."""
+    margins = [ceil(LAST / 2)]
+    for reach in REACH[::-1]:
+        margins.append(ceil(margins[-1] / (2 if len(margins) > 1 else 1)) + reach)
+    return tuple(margins[::-1])
+
+
+MARGINS = _margins()
+_make = maker(lambda weight: nn.init.kaiming_normal_(weight, a=0.2))
+
+
+class HitmapGenerator(Generator):
+    """Hitmaps from noise in every place.
+
+    In training images have the size of the crops; in evaluation mode that of the whole map, where it is given.
+
+    Args:
+        channels: of an image.
+        height: pixels u of a crop.
+        width: pixels v of a crop.
+        classes: number of classes; 0 = none.
+        conditions: number of features of the condition; 0 = none.
+        whole: height and width of the whole map; then the last three features of the condition are the places of the
+            crop's first row and column between -1 and 1 and the logarithm of the clusters in 1000 pixels. None: there
+            are no places, and the rate is learned.
+        widths: feature maps of the levels of 8, 4, 2 and 1 pixels.
+        marks: noise of a seed of a long track, and of one of a pixel.
+        long: share of the clusters that begin as long tracks.
+        rate: clusters in 1000 pixels that a learned rate begins with.
+        gate: hits and charges apart; False gives one intensity, whose values below 0 are to be cut.
+
+    Raises:
+        PartiganError: a map smaller than its crops, or places without features for them.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        height: int = 64,
+        width: int = 96,
+        classes: int = 0,
+        conditions: int = 0,
+        whole: tuple[int, int] | None = None,
+        widths: tuple[int, int, int, int] = (32, 24, 16, 8),
+        marks: tuple[int, int] = (8, 8),
+        long: float = 0.05,
+        rate: float = 4.0,
+        gate: bool = True,
+    ) -> None:
+        super().__init__()
+        if whole is not None and (whole[0] < height or whole[1] < width or conditions < 4):
+            raise PartiganError(
+                f"whole = {whole} with crops of {height} x {width} and {conditions} conditions; the map must not be "
+                "smaller than a crop, and the condition ends with two places and a rate"
+            )
+        self.condition = Condition(classes, conditions)
+        self.crop, self.whole, self.gate, self.channels = (height, width), whole, gate, channels
+        self.noises = (1 + marks[0], 0, 4 + marks[1], 4)
+        self.shares = {0: long * CELLS[0] ** 2, 2: 1 - long}
+        fixed = self.condition.size - (0 if whole is None else 3)
+        self.log_rate = None if whole is not None else nn.Parameter(torch.tensor(rate).log())
+        self.fields = nn.ModuleDict()
+        for level, number in zip(self.shares, marks, strict=True):
+            self.fields[str(level)] = nn.Linear(fixed + 1, POLYNOMIALS * (1 + number), bias=False)
+        for linear in self.fields.values():
+            nn.init.zeros_(linear.weight)
+        self.levels = nn.ModuleList()
+        before = 0
+        for size, number, noise in zip(widths, REACH, self.noises, strict=False):
+            ins = [before + noise, *[size] * (number - 1)]
+            self.levels.append(nn.ModuleList(_make(nn.Conv2d(i, size, 3)) for i in ins))
+            before = size
+        last = widths[3]
+        self.enlarge = _make(nn.ConvTranspose2d(widths[2] + 4, last, 2, 2))
+        self.body = nn.ModuleList(_make(nn.Conv2d(last, last, 3)) for _ in range(LAST - 1))
+        self.head = _make(nn.Conv2d(last, channels * (2 if gate else 1), 3))
+        nn.init.orthogonal_(self.head.weight)
+        self.own = nn.Parameter(torch.tensor(1.5))  # a training begins with a hit at every seed and no others
+        self.to(memory_format=torch.channels_last)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the images that the next call makes."""
+        return self.crop if self.training or self.whole is None else self.whole
+
+    def shapes(self) -> list[tuple[int, int, int]]:
+        """Channels, height and width of the noise of each level, margins included."""
+        cells = self._cells()
+        places = zip(self.noises, [*cells, cells[-1]], MARGINS, strict=True)
+        return [(noise, rows + 2 * margin, columns + 2 * margin) for noise, (rows, columns), margin in places]
+
+    def _cells(self) -> list[tuple[int, int]]:
+        """Cells of each level that cover an image, from coarse to fine."""
+        height, width = self.size
+        return [(ceil(height / cell), ceil(width / cell)) for cell in CELLS]
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Standard normal, ``(size, values)``: one level after the other."""
+        return torch.randn(size, sum(prod(shape) for shape in self.shapes()), generator=rng, device=rng.device)
+
+    def split(self, noise: Tensor) -> list[Tensor]:
+        """The noise of each level, ``(batch, channels, height, width)``."""
+        shapes = self.shapes()
+        parts = noise.split([prod(shape) for shape in shapes], dim=1)
+        return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Images ``(batch, channels, height, width)``."""
+        given = self.condition(condition, noise)
+        levels = self.split(noise)
+        if self.whole is None:
+            fixed, corner, log_rate = given, None, self.log_rate.expand(len(given))  # type: ignore[union-attr]
+        else:
+            fixed, corner, log_rate = given[:, :-3], self._corner(given[:, -3:-1]), given[:, -1]
+        fixed = torch.cat((fixed, torch.ones_like(noise[:, :1])), dim=1)
+        inputs = {level: self.seeded(levels[level], level, fixed, corner, log_rate) for level in self.shares}
+        return self.render(inputs, levels[3])
+
+    def _corner(self, places: Tensor) -> Tensor:
+        """Row and column ``(batch, 2)`` of the first pixel in the map."""
+        assert self.whole is not None
+        room = [whole - part for whole, part in zip(self.whole, self.size, strict=True)]
+        return (places + 1) / 2 * places.new_tensor(room)
+
+    def _places(self, level: int, corner: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Centres of a level's cells between -1 and 1 across the map, ``(batch or 1, rows)`` and of columns."""
+        cell, margin = CELLS[level], MARGINS[level]
+        if corner is None:
+            corner = like.new_zeros(1, 2)
+        ends = self.size if self.whole is None else self.whole
+        found = []
+        for axis in (0, 1):
+            index = torch.arange(like.shape[2 + axis], device=like.device, dtype=like.dtype) - margin
+            centre = corner[:, axis, None] + (index + 0.5) * cell
+            found.append(2 * centre / ends[axis] - 1)
+        return found[0], found[1]
+
+    def _field(self, coefficients: Tensor, level: int, corner: Tensor | None, like: Tensor) -> Tensor:
+        """Polynomials of the place, ``(batch, k, rows, columns)`` for coefficients ``(batch, k, 7)``."""
+        if self.whole is None:
+            return coefficients[:, :, 0, None, None]
+        u, v = (x.clamp(-1, 1) for x in self._places(level, corner, like))
+        along = torch.stack((torch.ones_like(v), v, 2 * v**2 - 1, 4 * v**3 - 3 * v, 8 * v**4 - 8 * v**2 + 1), dim=1)
+        across = torch.stack((u, 2 * u**2 - 1), dim=1)
+        return (coefficients[:, :, :5] @ along)[:, :, None] + (coefficients[:, :, 5:] @ across)[..., None]
+
+    def seeded(self, noise: Tensor, level: int, fixed: Tensor, corner: Tensor | None, log_rate: Tensor) -> Tensor:
+        """Seeds, between 0 and 1, and their marks: what a level begins with.
+
+        Args:
+            noise: of the level, ``(batch, seeds + marks, rows, columns)``.
+            level: 0 for long tracks, with a seed in a cell; 2 with four, one for each pixel.
+            fixed: condition of the map, ``(batch, k)``.
+            corner: first row and column in the map, ``(batch, 2)``; None where there are no places.
+            log_rate: logarithm of the clusters in 1000 pixels, ``(batch,)``.
+
+        Returns:
+            The same shape as the noise.
+        """
+        number = 1 if level == 0 else 4
+        field = self._field(0.3 * self.fields[str(level)](fixed).unflatten(1, (-1, POLYNOMIALS)), level, corner, noise)
+        p = (log_rate[:, None, None, None] + MODULATION * torch.tanh(field[:, :1])).exp() * (self.shares[level] / 1000)
+        p = p.clamp(1e-9, 0.5).expand(-1, 1, *noise.shape[2:])
+        if self.whole is not None:  # nothing begins outside of the map
+            u, v = self._places(level, corner, noise)
+            p = torch.where((u.abs() < 1)[:, None, :, None] & (v.abs() < 1)[:, None, None, :], p, 1e-9)
+        score = noise[:, :number] + torch.special.ndtri(p)
+        if level == 2 and self.whole is not None and self.size == self.whole:
+            score = score - _last_of(score, (number * p.flatten(1).sum(1)).round().long())
+        there = torch.sigmoid(score / SHARPNESS)
+        return torch.cat((there, (noise[:, number:] + field[:, 1:]) * there.amax(1, keepdim=True)), dim=1)
+
+    def render(self, inputs: dict[int, Tensor], pixels: Tensor) -> Tensor:
+        """Images from the seeds and marks of levels, and the noise of pixels."""
+        x = _last(inputs[0])
+        for level, convolutions in enumerate(self.levels):
+            if level > 0:
+                x = self._below(x, level)
+                x = torch.cat((x, _last(inputs[level])), dim=1) if level in inputs else x
+            for convolution in convolutions:  # type: ignore[union-attr]
+                x = functional.leaky_relu_(convolution(x), 0.2)
+        x = functional.leaky_relu_(self.enlarge(torch.cat((x, _last(pixels)), dim=1)), 0.2)
+        height, width = self.size
+        x = x[:, :, : height + 2 * LAST, : width + 2 * LAST]
+        for convolution in self.body:
+            x = functional.leaky_relu_(convolution(x), 0.2)
+        margin = 2 * MARGINS[2]
+        own = functional.pixel_shuffle(inputs[2][:, :4], 2)[:, :, margin : margin + height, margin : margin + width]
+        return self._intensity(self.head(x), self.own * (2 * own - 1))
+
+    def _below(self, x: Tensor, level: int) -> Tensor:
+        """The maps of the level before, on the cells of this one and its margin."""
+        margin = MARGINS[level]
+        first = margin % 2  # the level before covers whole cells
+        height, width = (side + 2 * margin for side in self._cells()[level])
+        return functional.interpolate(x, scale_factor=2)[:, :, first : first + height, first : first + width]
+
+    def _intensity(self, out: Tensor, own: Tensor) -> Tensor:
+        """Log intensity of what the last layer gives, to which the pixel's own seed is added."""
+        if not self.gate:
+            return torch.tanh(out + own)
+        logit, charge = out.split(self.channels, dim=1)
+        logit = logit + own
+        return NOTHING + hit(logit) * (torch.sigmoid(charge) - NOTHING)
+
+
+def hit(logit: Tensor) -> Tensor:
+    """1 where the logit is positive and 0 elsewhere; its gradient is that of the sigmoid (straight-through)."""
+    hard = (logit > 0).to(logit)
+    if not logit.requires_grad:
+        return hard
+    soft = torch.sigmoid(logit)
+    return hard + (soft - soft.detach())
+
+
+def _last(x: Tensor) -> Tensor:
+    """The same with channels last in memory, which convolutions of few channels want."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def _last_of(score: Tensor, number: Tensor) -> Tensor:
+    """Between the ``number``-th largest score of an image and the next, ``(batch, 1, 1, 1)``."""
+    number = number.clamp_min(1)
+    ranked = score.flatten(1).topk(int(number.max()) + 1).values
+    return ranked.gather(1, torch.stack((number - 1, number), dim=1)).mean(1)[:, None, None, None]
+
+
+class HitmapCritic(Critic):
+    """Sums of local features of several scales, and the condition.
+
+    Args:
+        channels: of an image.
+        height: not used: any size does.
+        width: the same.
+        classes: number of classes; 0 = none.
+        conditions: number of features of the condition; 0 = none.
+        widths: feature maps at distances of 1, 2, 4 and 8 pixels.
+        hidden: features of single pixels, of the condition and of the last layer.
+        conditioning: how the condition enters the score, see `partigan.nets.images.heads.Head`.
+    """
+
+    def __init__(
+        self,
+        channels: int = 1,
+        height: int = 64,
+        width: int = 96,
+        classes: int = 0,
+        conditions: int = 0,
+        widths: tuple[int, int, int, int] = (16, 32, 48, 64),
+        hidden: int = 32,
+        conditioning: Conditioning = "projection",
+    ) -> None:
+        super().__init__()
+        condition = Condition(classes, conditions)
+        self.condition = condition
+        self.scales = nn.ModuleList([_make(nn.Conv2d(channels, widths[0], 3, padding=1))])
+        for before, after in zip(widths, widths[1:], strict=False):
+            self.scales.append(_make(nn.Conv2d(before, after, 4, 2, padding=2)))
+        self.last = _make(nn.Conv2d(widths[3], widths[3], 3, padding=1))
+        features = sum(widths) + widths[3]
+        self.join = _make(nn.Linear(features, 2 * hidden))
+        if condition.size:
+            self.embed = nn.Sequential(_make(nn.Linear(condition.size, hidden)), nn.LeakyReLU(0.2))
+            self.local = _make(nn.Linear(hidden, widths[1], bias=False))
+            self.whole = _make(nn.Linear(hidden, 2 * hidden, bias=False))
+        self.head = Head(2 * hidden, condition, conditioning, _make)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        """Scores ``(batch, 1)`` and features."""
+        h = _last(x - NOTHING)
+        sums = []
+        embedded = self.embed(self.condition(condition, x)) if self.condition.size else None
+        for number, convolution in enumerate(self.scales):
+            h = convolution(h)
+            if number == 1 and embedded is not None:
+                h = h + self.local(embedded)[..., None, None]
+            h = functional.leaky_relu_(h, 0.2)
+            sums.append(_sum(h))
+        sums.append(_sum(functional.leaky_relu(self.last(h), 0.2)))
+        features = self.join(torch.cat(sums, dim=1))
+        if embedded is not None:
+            features = features + self.whole(embedded)
+        return self.head(functional.leaky_relu(features, 0.2), condition)  # type: ignore[no-any-return]
+
+
+def _sum(x: Tensor) -> Tensor:
+    """Sums over all places by the square root of their number: their fluctuations do not depend on the size."""
+    return x.flatten(2).sum(2) / (x.shape[2] * x.shape[3]) ** 0.5
