@@ -6,8 +6,8 @@
 
 A preset (or YAML file) gets as many steps as fit into the minutes at the CPU time that its own step takes, measured
 first, on one thread and in turns with the other presets; warm-up, cosine and averages follow the number of steps. The
-steps are the same for all seeds, and stand in the JSON. Validation and evaluation are not counted. The curves are of the
-averaged generator against the validation split; the table is of the best checkpoint (by W1-M, vetoed by FPD, on the
+steps are the same for all seeds, and stand in the JSON. Validation and evaluation are not counted. The curves are of
+the averaged generator against the validation split; the table is of the best checkpoint (by W1-M, vetoed by FPD, on the
 validation split) against the test split, which neither training nor choice has seen. In-sample is the same metric with
 jets of the other splits in the place of the generated ones. The AUC of observables is that of the evaluation suite, the
 AUC of particles is boosted trees on the features of all particles, sorted by pt.

@@ -117,12 +117,10 @@ class JetMorph(Transform):
         return _masked(replace(sample, x=torch.cat((angle, sample.x[..., 2:] * pt_factor[:, None, None]), dim=-1)))
 
     def _quantiles(self, values: Tensor) -> Tensor:
-        """Quantiles at the levels of each column, strictly rising, ``(columns, knots)``."""
+        """Quantiles at the levels of each column, ``(columns, knots)``."""
         share = 0.5 * (1 + torch.erf(self.levels.double() / 2**0.5))
         share[0], share[-1] = 0.0, 1.0
-        table = torch.quantile(values.double(), share, dim=0).T
-        step = 1e-6 * (table[:, -1:] - table[:, :1]).clamp_min(TINY)
-        return (table + step * torch.arange(self.knots)).float()
+        return torch.quantile(values.double(), share, dim=0).T.float()
 
     def _rank_quantiles(self, sample: Batch) -> Tensor:
         """Quantiles of each rank, ``(particles, 3, knots)``."""
@@ -142,7 +140,7 @@ def interpolated(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
 
     Args:
         x: where, ``(functions, n)``.
-        knots: strictly rising, ``(functions, k)``.
+        knots: rising, ``(functions, k)``; where several are equal, the function jumps.
         values: at the knots, ``(functions, k)``.
 
     Returns:
@@ -152,7 +150,8 @@ def interpolated(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
     above = torch.searchsorted(knots.contiguous(), x.detach()).clamp(1, knots.shape[1] - 1)
     x0, x1 = knots.gather(1, above - 1), knots.gather(1, above)
     y0, y1 = values.gather(1, above - 1), values.gather(1, above)
-    return y0 + (x - x0) * ((y1 - y0) / (x1 - x0))
+    width = x1 - x0
+    return y0 + (x - x0) / torch.where(width > 0, width, 1.0) * (y1 - y0)
 
 
 def _jet(sample: Batch) -> Tensor:
