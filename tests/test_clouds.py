@@ -17,6 +17,7 @@ from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
+from partigan.nets.clouds.mdma_fast import CorrectingGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator, MPLFCGenerator
 from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.nets.clouds.pointnet import PointNetMixCritic
@@ -42,6 +43,7 @@ CASES = {
     # the bias of the keys cancels in the softmax; the particles of the critic's last block are not looked at
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
+    "correcting generator": Case(CorrectingGenerator, 49_235, None, True, True, ("key.bias",)),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
     # published: the authors' weights have as many

@@ -29,6 +29,7 @@ class Turn:
         rng: randomness of this turn.
         objective: the objective that the terms are added to.
         networks: all networks of the system, by name.
+        unchanged: real and generated samples before terms changed what the critic is shown; None = they did not.
     """
 
     critic: Critic
@@ -39,6 +40,12 @@ class Turn:
     rng: torch.Generator
     objective: Objective = field(default_factory=Wasserstein)
     networks: Mapping[str, Any] = field(default_factory=dict)
+    unchanged: tuple[Batch, Batch] | None = None
+
+    @property
+    def samples(self) -> tuple[Batch, Batch]:
+        """Real and generated samples in the space of the transform, whatever the critic is shown."""
+        return self.unchanged or (self.real, self.fake)
 
 
 class Term:

@@ -50,7 +50,7 @@ class EnergyMoversDistance(Term):
         """Mean over jets of the distance between generated and real."""
         if self.physical is None:
             raise PartiganError("EnergyMoversDistance needs the way back to physical units: set its `physical`")
-        real, fake = (self.physical(batch[: self.jets]) for batch in (turn.real, turn.fake))
+        real, fake = (self.physical(batch[: self.jets]) for batch in turn.samples)
         if self.assign:
             size = len(real)
             with torch.no_grad():

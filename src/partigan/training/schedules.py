@@ -42,3 +42,19 @@ class WarmupCosine(Schedule):
             return done / self.warmup
         turn = (done - self.warmup) / max(1 - self.warmup, 1e-12)
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * min(turn, 1.0)))
+
+
+class Linear(Schedule):
+    """A straight line.
+
+    Args:
+        first: factor at the start of the run.
+        final: factor at its end.
+    """
+
+    def __init__(self, first: float = 1.0, final: float = 0.0) -> None:
+        self.first, self.final = first, final
+
+    def __call__(self, done: float) -> float:
+        """From ``first`` to ``final``."""
+        return self.first + (self.final - self.first) * done

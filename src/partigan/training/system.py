@@ -203,14 +203,15 @@ class CriticPhase(_Adversarial):
         """The critic's loss."""
         critic = networks["critic"]
         with torch.no_grad():
-            fake = self.shown(self.fake(networks["generator"], batch, tick.rng), tick)
+            made = self.fake(networks["generator"], batch, tick.rng)
+            fake = self.shown(made, tick)
         real = self.shown(batch, tick)
         real_output: CriticOutput = critic(real.x, real.condition, real.mask)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
         tick.notes["score/real"] = real_output.score.detach().mean()
         tick.notes["score/fake"] = fake_output.score.detach().mean()
         losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight)}
-        turn = Turn(critic, real, fake, real_output, fake_output, tick.rng, self.objective, networks)
+        turn = Turn(critic, real, fake, real_output, fake_output, tick.rng, self.objective, networks, (batch, made))
         return self.with_terms(losses, turn, tick)
 
     def after_step(self, networks: Mapping[str, Any]) -> None:
@@ -227,7 +228,8 @@ class GeneratorPhase(_Adversarial):
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
         """The generator's loss."""
         critic = networks["critic"]
-        fake = self.shown(self.fake(networks["generator"], batch, tick.rng), tick)
+        made = self.fake(networks["generator"], batch, tick.rng)
+        fake = self.shown(made, tick)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
         real_output: CriticOutput | None = None
         real = batch
@@ -237,7 +239,7 @@ class GeneratorPhase(_Adversarial):
                 real_output = critic(real.x, real.condition, real.mask)
         real_score = None if real_output is None else real_output.score
         losses = {"objective": self.objective.generator(real_score, fake_output.score, batch.weight)}
-        turn = Turn(critic, real, fake, real_output, fake_output, tick.rng, self.objective, networks)
+        turn = Turn(critic, real, fake, real_output, fake_output, tick.rng, self.objective, networks, (batch, made))
         return self.with_terms(losses, turn, tick)
 
 

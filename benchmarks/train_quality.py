@@ -1,0 +1,260 @@
+"""Quality of short trainings: presets and seeds at equal CPU time, every metric against CPU time.
+
+    partigan simulate jets --flavour t --n 70000 --particles 30 --seed 1 --workers 2 --out top.h5
+    python benchmarks/train_quality.py --data top.h5 [--presets mdma mdma-fast benchmarks/fast/x.yaml]
+        [--seeds 1 2 3] [--minutes 10] [--out results/train_quality] [--runs train_quality]
+
+A preset (or YAML file) gets as many steps as fit into the minutes at the CPU time that its own step takes, measured
+first, on one thread and in turns with the other presets; warm-up, cosine and averages follow the number of steps. The
+steps are the same for all seeds, and stand in the JSON. Validation and evaluation are not counted. The curves are of
+the averaged generator against the validation split; the table is of the best checkpoint (by W1-M, vetoed by FPD, on the
+validation split) against the test split, which neither training nor choice has seen. In-sample is the same metric with
+jets of the other splits in the place of the generated ones. The AUC of observables is that of the evaluation suite, the
+AUC of particles is boosted trees on the features of all particles, sorted by pt.
+
+Finished trainings are not repeated and interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from the
+JSON after each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+import partigan
+from partigan.config import parse_training
+from partigan.data.batch import Batch
+from partigan.data.loader import Loader
+from partigan.files import read_json, write_json
+from partigan.kinds.jets import _W1_COLUMNS, Jets
+from partigan.kinds.kind import Observables
+from partigan.metrics.classifier import classify
+from partigan.metrics.frechet import fpd
+from partigan.metrics.mmd import kpd
+from partigan.metrics.wasserstein import w1, wasserstein_1d
+from partigan.run import Run
+from partigan.training.train import prepare
+from partigan.training.trainer import _Players
+
+ROOT = Path(__file__).parents[1]
+KIND = Jets()
+GENERATED = 42_000  # jets of a final evaluation
+SMALLEST_BIN = 200  # real jets in a bin of multiplicity
+UNITS = {
+    "w1m": ("W1-M (x 10^3)", 1e3),
+    "w1p": ("W1-P, plain (x 10^3)", 1e3),
+    "w1p_weighted": ("W1-P, weighted (x 10^3)", 1e3),
+    "w1efp": ("W1-EFP (x 10^5)", 1e5),
+    "conditional": ("W1-M at given multiplicity (x 10^3)", 1e3),
+    "fpd": ("FPD (x 10^4)", 1e4),
+    "kpd": ("KPD (x 10^4)", 1e4),
+    "auc": ("AUC, observables", 1.0),
+    "auc_particles": ("AUC, particles", 1.0),
+}
+CURVES = ("w1m", "w1p", "w1p_weighted", "w1efp", "conditional", "fpd")
+Curve = list[dict[str, float]]
+
+
+def conditional_mass(real: Observables, fake: Observables) -> float:
+    """W1 of the relative mass in bins of multiplicity, the mean by the share of real jets."""
+    numbers, counts = np.unique(real["multiplicity"], return_counts=True)
+    least = max(SMALLEST_BIN, len(real["mass"]) // 40)
+    total, weight, first, filled = 0.0, 0, 0, 0
+    for number, count in zip(numbers, counts, strict=True):
+        filled += int(count)
+        if filled >= least:
+            chosen = [
+                sample["mass"][(sample["multiplicity"] >= first) & (sample["multiplicity"] <= number)]
+                for sample in (real, fake)
+            ]
+            if len(chosen[1]):
+                total, weight = total + filled * wasserstein_1d(*chosen), weight + filled
+            first, filled = number + 1, 0
+    return total / weight
+
+
+def quality(real: Observables, fake: Observables, final: bool) -> dict[str, list[float]]:
+    """Value and error of every metric; ``final``: with those that take long."""
+    rng = np.random.default_rng(1)
+    batches = max(1, len(fake["mass"]) // len(real["mass"]))
+    masks = {"real_mask": real["mask"], "fake_mask": fake["mask"]}
+    columns = [sample["efps"][:, _W1_COLUMNS] for sample in (real, fake)]
+    found: dict[str, Any] = {
+        "w1m": w1(real["mass"], fake["mass"], batches=batches, rng=rng),
+        "w1p": w1(real["particles"], fake["particles"], batches=batches, rng=rng, **masks),
+        "w1p_weighted": w1(
+            real["particles"],
+            fake["particles"],
+            samples=len(real["mass"]) // 2,
+            batches=8,
+            mean="inverse-variance",
+            rng=rng,
+            **masks,
+        ),
+        "w1efp": w1(*columns, batches=batches, rng=rng),
+        "conditional": (conditional_mass(real, fake), 0.0),
+        "fpd": fpd(real["efps"], fake["efps"], rng=rng),
+    }
+    if final:
+        found["kpd"] = kpd(real["efps"], fake["efps"], rng=rng)
+        rows = slice(None, len(real["mass"]))
+        tables = [np.stack([sample[name] for name in KIND.scalars], 1)[rows] for sample in (real, fake)]
+        found["auc"] = classify(*tables, rng=rng).auc
+        found["auc_particles"] = classify(*(_sorted(sample)[rows] for sample in (real, fake)), rng=rng).auc
+    return {name: [float(part) for part in value] for name, value in found.items()}
+
+
+def _sorted(sample: Observables) -> Any:
+    """Features of the particles of a jet in a row, those of highest pt first."""
+    order = np.argsort(-sample["particles"][..., 2], axis=1, kind="stable")
+    return np.take_along_axis(sample["particles"], order[..., None], axis=1).reshape(len(order), -1)
+
+
+def step_costs(presets: dict[str, str], data: Path, rounds: int = 3, seconds: float = 4.0) -> dict[str, float]:
+    """CPU seconds of a training step of each preset on one thread, the least of several rounds in turns."""
+    real = KIND.read(data, "train")
+    ready = {}
+    for name, preset in presets.items():
+        config = parse_training(preset)
+        arguments = KIND.network_arguments(real)
+        system, _, trainer, sample = prepare(Run("unused"), config, {}, real, arguments, False, 1)
+        ready[name] = _Players(trainer.fabric, system), Loader(sample, trainer.batch_size, 1), trainer.gradient_clip
+    least = dict.fromkeys(presets, np.inf)
+    for turn in range(rounds + 1):
+        for name, (players, loader, clip) in ready.items():
+            began, steps = time.process_time(), 0
+            while time.process_time() - began < seconds:
+                players.train_step(steps, 10_000, loader, 1, clip)
+                steps += 1
+            if turn:  # the first is to warm up
+                least[name] = min(least[name], (time.process_time() - began) / steps)
+    return least
+
+
+def trained(name: str, preset: str, seed: int, steps: int, options: argparse.Namespace) -> Run:
+    """The run of a preset and a seed, trained to its end."""
+    valid = len(KIND.read(options.data, "valid"))
+    overrides = {
+        "trainer.max_steps": steps,
+        "trainer.max_minutes": None,
+        "trainer.validations": options.validations,
+        "trainer.snapshots": valid,
+    }
+    return partigan.train(
+        preset, options.data, options.runs / f"{name}-{seed}", seed=seed, threads=1, resume=True, overrides=overrides
+    )
+
+
+def measured(run: Run, seed: int, per_step: float, data: Path) -> dict[str, Any]:
+    """The curves of a finished run on the validation split, and its final metrics on the test split."""
+    valid = KIND.observables(KIND.read(data, "valid"))
+    curve = []
+    for path in sorted((run.path / "samples").glob("*.h5")):
+        found = quality(valid, KIND.observables(KIND.read_generated(path)), final=False)
+        curve.append({"minutes": int(path.stem) * per_step / 60, **{name: found[name][0] for name in CURVES}})
+    test = KIND.observables(KIND.read(data, "test"))
+    fake = KIND.observables(partigan.load(run.path).sample(GENERATED, seed))
+    finished = run.manifest["finished"]
+    return {"curve": curve, "final": quality(test, fake, final=True), "best_step": finished["selection"]["step"]}
+
+
+def in_sample(data: Path) -> dict[str, Any]:
+    """Every metric of the test split, and of the validation split, with real jets in the place of the generated."""
+    splits = {name: KIND.read(data, name) for name in ("train", "valid", "test")}
+    others = Batch.joined([splits["valid"], splits["train"]])[:GENERATED]
+    seen = {name: KIND.observables(sample) for name, sample in splits.items() if name != "train"}
+    return {
+        "final": quality(seen["test"], KIND.observables(others), final=True),
+        "curve": quality(seen["valid"], KIND.observables(splits["train"][: len(splits["valid"])]), final=False),
+    }
+
+
+def table(found: dict[str, Any]) -> str:
+    """Markdown: mean over the seeds, and their lowest and highest value."""
+    lines = ["| preset | seeds | steps | " + " | ".join(label for label, _ in UNITS.values()) + " |"]
+    lines.append("|" + "---|" * (len(UNITS) + 3))
+    reference = found["in_sample"]["final"]
+    lines.append(
+        "| in-sample | | | " + " | ".join(_number(unit * reference[n][0]) for n, (_, unit) in UNITS.items()) + " |"
+    )
+    for name, entry in found["presets"].items():
+        if not entry["seeds"]:
+            continue
+        cells = []
+        for metric, (_, unit) in UNITS.items():
+            values = [unit * seed["final"][metric][0] for seed in entry["seeds"].values()]
+            spread = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
+            cells.append(_number(float(np.mean(values))) + spread)
+        lines.append(f"| `{name}` | {len(entry['seeds'])} | {entry['steps']:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def drawn(found: dict[str, Any]) -> Figure:
+    """One panel a metric: the mean over seeds against CPU minutes, and the range of the seeds."""
+    figure = Figure(figsize=(11, 6), layout="constrained", dpi=110)
+    for axis, metric in zip(figure.subplots(2, 3).flat, CURVES, strict=True):
+        label, unit = UNITS[metric]
+        for name, entry in found["presets"].items():
+            curves = [seed["curve"] for seed in entry["seeds"].values()]
+            if not curves:
+                continue
+            minutes = [point["minutes"] for point in curves[0]]
+            values = unit * np.array([[point[metric] for point in curve] for curve in curves])
+            (line,) = axis.plot(minutes, values.mean(0), label=name)
+            axis.fill_between(minutes, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
+        axis.axhline(unit * found["in_sample"]["curve"][metric][0], color="black", ls="--", lw=1, label="in-sample")
+        axis.set(xlabel="CPU minutes", title=label, yscale="log")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def main() -> None:
+    """Train, measure and write, job by job."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="a file of jets with a train, valid and test split")
+    parser.add_argument("--presets", nargs="+", default=["mdma", "mdma-fast", "mdma-short"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--minutes", type=float, default=10.0, help="CPU minutes of each training")
+    parser.add_argument("--validations", type=int, default=10)
+    parser.add_argument("--out", type=Path, default=ROOT / "results/train_quality")
+    parser.add_argument("--runs", type=Path, default=Path("train_quality"), help="where the trainings are")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / "train_quality.json"
+    found: dict[str, Any] = read_json(file) if file.exists() else {"minutes": options.minutes, "presets": {}}
+    if found["minutes"] != options.minutes:
+        parser.error(f"{file} holds trainings of {found['minutes']} minutes; give another --out")
+    if "in_sample" not in found:
+        found["in_sample"] = in_sample(options.data)
+    presets = {Path(preset).stem: preset for preset in options.presets}
+    new = {name: preset for name, preset in presets.items() if name not in found["presets"]}
+    for name, cost in step_costs(new, options.data).items():
+        steps = max(int(60 * options.minutes / cost), options.validations)
+        found["presets"][name] = {"cpu_seconds_per_step": cost, "steps": steps, "seeds": {}}
+    write_json(file, found)
+    for seed, (name, preset) in itertools.product(options.seeds, presets.items()):
+        entry = found["presets"][name]
+        if str(seed) in entry["seeds"]:
+            continue
+        run = trained(name, preset, seed, entry["steps"], options)
+        entry["seeds"][str(seed)] = measured(run, seed, entry["cpu_seconds_per_step"], options.data)
+        write_json(file, found)
+        (options.out / "table.md").write_text(table(found))
+        drawn(found).savefig(options.out / "quality.png")
+        print(table(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from conftest import toy_jets
+from partigan.data.batch import Batch
+from partigan.data.transforms import LogStandardise
+from partigan.errors import PartiganError
+from partigan.nets.contracts import Critic, CriticOutput
+from partigan.objectives.losses import RelativisticPairing
+from partigan.objectives.matching import MarginalMatching, marginal_energy_distances
+from partigan.objectives.terms import Turn
+from partigan.objectives.views import PhysicalView
+from partigan.training.schedules import Linear
+from partigan.training.system import CriticPhase, GeneratorPhase, Tick
+
+
+def jets(size: int, seed: int) -> Batch:
+    clouds = torch.from_numpy(toy_jets(size, 8, seed)[0]).double()
+    return Batch(clouds[..., :3].contiguous(), clouds[..., 3] > 0.5)
+
+
+def value(real: Batch, fake: Batch, term: MarginalMatching | None = None) -> Tensor:
+    """The term with jets that are in physical units already."""
+    term = term or MarginalMatching()
+    term.physical = lambda sample: sample
+    output = CriticOutput(real.x.new_zeros(len(real), 1))
+    return term.generator(Turn(None, real, fake, output, output, torch.Generator()))  # type: ignore[arg-type]
+
+
+def test_sorting_gives_the_distances_of_all_pairs() -> None:
+    rng = torch.Generator().manual_seed(1)
+    a, b = (torch.randn(n, 3, generator=rng, dtype=torch.float64) for n in (7, 5))
+    b.requires_grad_()
+    found = marginal_energy_distances(a, b)
+    unit = a.std(0)
+    for column in range(3):
+        x, y = a[:, column] / unit[column], b[:, column] / unit[column]
+        pairs = [(u[:, None] - v).abs().sum() for u, v in ((x, y), (x, x), (y, y))]
+        torch.testing.assert_close(found[column], 2 * pairs[0] / 35 - pairs[1] / 42 - pairs[2] / 20)
+    assert torch.autograd.gradcheck(lambda b: marginal_energy_distances(a, b), b)
+    with pytest.raises(PartiganError, match="at least two samples"):
+        marginal_energy_distances(a[:1], b)
+
+
+def test_it_vanishes_on_average_for_equal_distributions_and_sees_a_wrong_mass_or_spectrum() -> None:
+    """Also for batches of eight, where a biased distance would be far above 0."""
+    real = jets(4000, 1)
+    null = torch.stack([value(real[8 * k : 8 * k + 8], real[2000 + 8 * k : 2008 + 8 * k]) for k in range(250)])
+    assert abs(null.mean()) < 4 * null.std() / 250**0.5
+    other = jets(4000, 2)
+    clean = value(real, other).abs()
+    for factor in ((1.2, 1.2, 1.0), (1.0, 1.0, 1.1)):
+        wrong = replace(other, x=other.x * torch.tensor(factor))
+        assert value(real, wrong) > 0.02 + 5 * clean
+        assert value(real, wrong, MarginalMatching(particles=0.0)) < value(real, wrong)
+
+
+def test_matching_knows_the_samples_behind_the_critics_view() -> None:
+    """The critic sees physical features; the term gets the normalised samples and takes them back itself."""
+    physical = jets(40, 3)
+    transform = LogStandardise()
+    transform.fit(physical)
+    real, seen, matched = transform.forward(physical), [], []
+
+    class Watching(Critic):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(()).double())
+
+        def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+            seen.append(x.detach())
+            return CriticOutput(self.scale * x.mean((1, 2))[:, None])
+
+    class Noted(MarginalMatching):
+        def generator(self, turn: Turn) -> Tensor:
+            matched.extend(turn.samples)
+            return super().generator(turn)
+
+    class Copying(torch.nn.Module):
+        def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+            return real.x
+
+        def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+            return noise
+
+    terms = [PhysicalView(angle=0.1, pt=0.03), Noted()]
+    for term in terms:
+        term.physical = transform.inverse
+    networks = {"critic": Watching(), "generator": Copying()}
+    for phase in (CriticPhase, GeneratorPhase):
+        made = phase(RelativisticPairing(), terms, torch.optim.SGD)
+        made.losses(networks, real, Tick(0, torch.Generator().manual_seed(0)))
+    assert len(seen) == 4  # both samples in both turns
+    mask = physical.mask
+    assert mask is not None
+    expected = torch.cat((physical.x[..., :2] / 0.1, (physical.x[..., 2:] / 0.03).log()), dim=-1)
+    for x in seen:
+        torch.testing.assert_close(x[mask], expected[mask], rtol=1e-4, atol=1e-4)
+        assert (x[~mask] == 0).all()
+    assert [torch.equal(sample.x, real.x) for sample in matched] == [True, True]
+
+
+def test_what_needs_physical_units_says_so() -> None:
+    batch = jets(4, 1)
+    with pytest.raises(PartiganError, match="MarginalMatching needs the way back"):
+        MarginalMatching().generator(Turn(None, batch, batch, None, None, torch.Generator()))  # type: ignore[arg-type]
+    with pytest.raises(PartiganError, match="PhysicalView needs the way back"):
+        PhysicalView().shown(batch, 1.0, torch.Generator())
+
+
+def test_a_line() -> None:
+    assert [Linear(0.2, 1.0)(done) for done in (0.0, 0.5, 1.0)] == pytest.approx([0.2, 0.6, 1.0])
