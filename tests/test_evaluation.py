@@ -149,6 +149,11 @@ def test_reports_and_their_comparison(
     assert "W1-M" in capsys.readouterr().out
     merged = json.loads((tmp_path / "both" / "comparison.json").read_text())
     assert list(merged) == ["one", "two"]
+    for name in ("metrics", "relative-mass", "multiplicity"):
+        assert (tmp_path / "both" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    kept = json.loads((reports[0] / "histograms.json").read_text())["multiplicity"]
+    assert sum(kept["real"]) == 240
+    assert np.diff(kept["edges"]) == pytest.approx(1)
     assert merged["one"] == json.loads((reports[0] / "metrics.json").read_text())
     assert not Page((tmp_path / "both" / "comparison.html").read_text()).tags & {"script", "link"}
     for wrong, message in (([reports[0]], "at least two"), ([reports[0], tmp_path], "is not a report")):

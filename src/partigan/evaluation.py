@@ -23,8 +23,9 @@ from partigan.kinds.reference import LEAST, SAMPLES, Reference
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.progress import console
 from partigan.randomness import check_seed
-from partigan.report.html import png, report
+from partigan.report.html import png, report, slug
 from partigan.report.pictures import pictures
+from partigan.report.plots import Counts
 from partigan.report.verdict import Judged
 from partigan.run import Run
 from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
@@ -99,7 +100,8 @@ def evaluate(
 
     Args:
         real: file of real samples.
-        out: directory to make: ``metrics.json``, ``verdict.json``, ``report.html`` and the figures as PNG.
+        out: directory to make: ``metrics.json``, ``verdict.json``, ``histograms.json`` of the observables,
+            ``report.html`` and the figures as PNG.
         fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
         run: run directory, for its training curves and provenance, and for samples where there is no ``fake``.
         split: split of the real file to compare with; the others give the in-sample values.
@@ -204,7 +206,7 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     sections = {"Distributions": {name: png(figure) for name, figure in sort.figures(seen, made).items()}, **shown}
     for images in sections.values():
         for caption, data in images.items():
-            (folder / f"{_slug(caption)}.png").write_bytes(data)
+            (folder / f"{slug(caption)}.png").write_bytes(data)
     title = f"partigan: {Path(options.fake or str(options.run)).name}"
     provenance = _provenance(sort, options, len(truth), len(generated), failures)
     provenance["Evaluation"] = {"partigan": __version__, "protocol": f"{protocol} ({terms['paper']})", "seed": seed}
@@ -212,6 +214,11 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     (folder / "report.html").write_text(report(title, summary, judged, sections, provenance, commands, key))
     metrics = {name: entry.numbers() for name, entry in entries.items()}
     write_json(folder / "metrics.json", metrics)
+    histograms = {
+        name: Counts.of(compared.real[:, column], compared.fake[:, column], f"{title} ({unit})" if unit else title)
+        for column, (name, (title, unit)) in enumerate(compared.names.items())
+    }
+    write_json(folder / "histograms.json", {name: counts._asdict() for name, counts in histograms.items()})
     write_json(folder / "verdict.json", judged.state() | {"protocol": protocol, "command": commands[-1]})
     return Evaluation(metrics, judged.verdicts, found.skipped, failures, out / "report.html")
 
@@ -269,7 +276,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
         if (kind := str(attributes.get("kind", sort.name))) != sort.name:
             raise PartiganError(f"{path} holds {kind}, not {sort.name}; give --kind {kind} and files of one kind")
     if fake is not None:
-        _same_features({real: sort.features(real), fake: sort.features(fake)})
+        _same_features(real, sort.features(real), fake, sort.features(fake))
         generated = sort.read_generated(fake)
         data = said[fake].get("training_data_sha256")
     else:
@@ -280,7 +287,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
             )
         if names := sampler.conditions.get("features"):
             units = sampler.conditions.get("units", [""] * len(names))
-            _same_features({real: sort.features(real), Path(str(run)): dict(zip(names, units, strict=True))})
+            _same_features(real, sort.features(real), run, dict(zip(names, units, strict=True)))
         generated = sampler.sample(10 * len(truth), options.seed)
         data = Run(str(run)).manifest["data"]["sha256"]
     if truth.x.shape[1:] != generated.x.shape[1:]:
@@ -296,9 +303,8 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
     return _Inputs(truth, generated, Batch.joined(splits), splits[1], training, len(splits[0]) if own else 0)
 
 
-def _same_features(features: dict[Path, dict[str, str]]) -> None:
-    """Refuse two samples whose features have different names or units; a unit that is not given is any."""
-    (real, a), (fake, b) = features.items()
+def _same_features(real: Path, a: dict[str, str], fake: Path | None, b: dict[str, str]) -> None:
+    """Refuse two samples whose features, a and b, have different names or units; a unit that is not given is any."""
     if list(a) != list(b):
         raise PartiganError(
             f"{fake} has the features {', '.join(b)} and {real} {', '.join(a)}; compare samples of the same features"
@@ -366,7 +372,3 @@ def _reference(sort: Kind, options: _Options, truth: Batch) -> Reference | None:
 def _entry(sort: Kind, name: str, found: Measurement, beside: Measurement | None) -> Entry:
     """A metric of the protocol."""
     return Entry(Finding(sort.labels[name][0], *found), beside)
-
-
-def _slug(title: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")
