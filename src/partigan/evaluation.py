@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from partigan.kinds import kind_named
 from partigan.kinds.kind import Kind, Observables
 from partigan.kinds.reference import LEAST, SAMPLES, Reference
 from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.reconstruction import reconstruct
+from partigan.metrics.samples import seed as seed_of
 from partigan.progress import console
 from partigan.randomness import check_seed
 from partigan.report.html import png, report, slug
@@ -28,10 +30,13 @@ from partigan.report.pictures import pictures
 from partigan.report.plots import Counts
 from partigan.report.verdict import Judged
 from partigan.run import Run
+from partigan.sampling import Sampler
 from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
 from partigan.training.classification import judge, load_reference
 from partigan.training.monitors import read_log
 from partigan.training.train import load
+
+_REBUILT, _STEPS = 100, 150  # samples that are reconstructed, and steps of each search
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,11 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     compared, beside_it = _tables(sort, seen, made, in_sample, inputs.trained_on, smallest)
     if "network" in names and sort.judge is not None:
         compared = replace(compared, judge=judge(sort, truth, generated[: len(compared.fake)], seed))
+    if "reconstruction" in names and options.run is not None:
+        sampler = load(options.run, options.trust)
+        compared = replace(compared, rebuild=_rebuilder(sampler, truth))
+        if beside_it is not None and inputs.training is not None:
+            beside_it = replace(beside_it, rebuild=_rebuilder(sampler, inputs.training))
     if reference is not None and any(name in OF_CLASSIFIER for name in names):
         size = min(smallest, SAMPLES)
         of_real, of_fake = (reference.seen(sample, size) for sample in (truth, generated))
@@ -343,6 +353,25 @@ def _tables(
     other = table(in_sample)
     samples = Samples(sort.scalars, real, fake, other[:trained_on] if trained_on else None)
     return samples, Samples(sort.scalars, real, other[-smallest:])
+
+
+def _rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator], Measurement]:
+    """The first samples, normalised, against the nearest that the generator can make."""
+
+    def rebuild(rng: np.random.Generator) -> Measurement:
+        if sample.mask is not None:
+            raise PartiganError("particles have no order in which a cloud could be compared with its reconstruction")
+        generator, targets = sampler.generator, sampler.transform.forward(sample[:_REBUILT])
+        draw = torch.Generator().manual_seed(seed_of(rng))
+        shape = tuple(generator.noise(1, None, draw).shape[1:])
+        for parameter in generator.parameters():
+            parameter.requires_grad_(False)
+        found = reconstruct(
+            lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, steps=_STEPS, restarts=2
+        )
+        return found.quantile(0.5)
+
+    return rebuild
 
 
 def _commands_before(options: _Options, generated: dict[str, Any]) -> list[str]:
