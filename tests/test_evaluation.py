@@ -279,7 +279,6 @@ def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
     assert (
         "give --run" in run_suite(["reconstruction"], Samples({}, nothing, nothing), None, 1).skipped["reconstruction"]
     )
-    cloud = Sampler(generator, scale, Tables(), {})
     mask = torch.ones(80, 1, dtype=torch.bool)
     with pytest.raises(PartiganError, match="particles have no order"):
         _rebuilder(sampler, Batch(inside.x[:, None], mask))(np.random.default_rng(1))
