@@ -163,6 +163,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("shots"))
     options = parser.parse_args()
     bad = False
+    if missing := [str(page) for page in options.pages if not page.is_file()]:
+        sys.exit(f"no such page: {', '.join(missing)}")
     for page in options.pages:
         for name, entry in inspect(page, options.out).items():
             found = wrong(entry)

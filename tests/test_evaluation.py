@@ -18,14 +18,18 @@ from conftest import JetFile
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.samples import write_samples
+from partigan.data.transforms import Standardise
 from partigan.errors import PartiganError
+from partigan.evaluation import _rebuilder
 from partigan.kinds.jets import Jets
 from partigan.kinds.tables import Tables
+from partigan.nets.tables import TableGenerator
 from partigan.report.verdict import Judged
+from partigan.sampling import Sampler
 from partigan.suite import OF_CLASSIFIER, SUITE, Entry, Finding, Samples, chosen, run_suite
 from test_suite import Floats, rows, wide
 
-QUICK_SUITE = SUITE.keys() - {"critic", "network", *OF_CLASSIFIER}
+QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
 NAMES = {name: (name, "GeV") for name in "abc"}
 
 
@@ -149,6 +153,11 @@ def test_reports_and_their_comparison(
     assert "W1-M" in capsys.readouterr().out
     merged = json.loads((tmp_path / "both" / "comparison.json").read_text())
     assert list(merged) == ["one", "two"]
+    for name in ("metrics", "relative-mass", "multiplicity"):
+        assert (tmp_path / "both" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    kept = json.loads((reports[0] / "histograms.json").read_text())["multiplicity"]
+    assert sum(kept["real"]) == 240
+    assert np.diff(kept["edges"]) == pytest.approx(1)
     assert merged["one"] == json.loads((reports[0] / "metrics.json").read_text())
     assert not Page((tmp_path / "both" / "comparison.html").read_text()).tags & {"script", "link"}
     for wrong, message in (([reports[0]], "at least two"), ([reports[0], tmp_path], "is not a report")):
@@ -245,3 +254,31 @@ def test_tables_of_other_features_nan_and_no_variance(
     assert all(np.isfinite([v for v in entry.values() if v is not None]).all() for entry in found.values())
     assert found["w1.mass"]["value"] == 0
     assert found["ks.mass"]["p_value"] == 1
+
+
+def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
+    """Samples of the generator itself against samples off the surface on which it lies."""
+    torch.manual_seed(1)
+    generator, scale = TableGenerator(features=3, latent=2, width=16, depth=1).eval(), Standardise()
+    with torch.no_grad():
+        made = generator(torch.randn(80, 2))
+    scale.fit(Batch(made))
+    sampler = Sampler(generator, scale, Tables(), {})
+    inside = scale.inverse(Batch(made))
+    far = Batch(inside.x + 3 * scale.std * torch.tensor([1.0, -1.0, 1.0]))
+    nothing = np.zeros((80, 0))
+    found = run_suite(
+        ["reconstruction"],
+        Samples({}, nothing, nothing, rebuild=_rebuilder(sampler, far)),
+        Samples({}, nothing, nothing, rebuild=_rebuilder(sampler, inside)),
+        1,
+    )
+    entry = found.entries["reconstruction"]
+    assert entry.reference[0] < 0.05
+    assert entry.finding.value > 1
+    assert (
+        "give --run" in run_suite(["reconstruction"], Samples({}, nothing, nothing), None, 1).skipped["reconstruction"]
+    )
+    mask = torch.ones(80, 1, dtype=torch.bool)
+    with pytest.raises(PartiganError, match="particles have no order"):
+        _rebuilder(sampler, Batch(inside.x[:, None], mask))(np.random.default_rng(1))

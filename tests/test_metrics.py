@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
 from partigan.errors import PartiganError
@@ -58,6 +59,24 @@ def test_frechet_and_kernel_distance_of_the_oracle(oracle: dict[str, np.ndarray]
     value, error = oracle["kpd"]
     ours = kpd(a, b, rng=rng(), batches=10, batch_size=1000)
     assert abs(ours.value - value) < 2 * np.hypot(error, ours.error)
+
+
+def test_kpd_is_its_definition() -> None:
+    """Unbiased MMD^2 of (x.y / d + 1)^4, all terms written out; one batch of all rows."""
+    a, b = table(60, 1), table(60, 2)
+    x, y = (sample / np.abs(a).max(0) for sample in (a, b))
+    kernels = [(u @ v.T / 4 + 1) ** 4 for u, v in ((x, x), (y, y), (x, y))]
+    within = sum((k.sum() - np.trace(k)) / (60 * 59) for k in kernels[:2])
+    found = kpd(a, b, rng=rng(), batches=1, batch_size=60)
+    assert found.value == pytest.approx(within - 2 * kernels[2].mean(), rel=1e-9)
+
+
+def test_fpnd_is_scipys_square_root() -> None:
+    a, b = table(2000, 1), table(2000, 2, 1.3)
+    reference, other = Moments.of(a), Moments.of(b)
+    root = np.trace(sqrtm(reference.cov @ other.cov).real)
+    expected = np.square(reference.mean - other.mean).sum() + np.trace(reference.cov + other.cov) - 2 * root
+    assert fpnd(reference, b, rng=rng()).value == pytest.approx(expected, rel=1e-6)
 
 
 def test_frechet_distance_of_two_gaussians() -> None:

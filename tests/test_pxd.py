@@ -471,6 +471,7 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     arguments = kind.network_arguments(sample[:40])
     assert (arguments["channels"], arguments["height"], arguments["width"]) == (1, *shape)
     one, two = sample[:40], sample[40:80]
+    assert kind.classes(one).tolist() == [*range(40)]  # type: ignore[union-attr]
     assert kind.validate(one, one) == {"adu_w1": 0, "adu_ks": 0, "occupancy": 0}
     dark = replace(two, x=torch.zeros_like(two.x))
     assert kind.validate(one, dark)["adu_ks"] == 1

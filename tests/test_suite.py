@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.spatial.distance import cdist
 from scipy.special import digamma
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KernelDensity, NearestNeighbors
@@ -331,6 +332,15 @@ def test_inception_score() -> None:
     assert abs(draw.value - expected) < 4 * draw.error
     with pytest.raises(PartiganError, match="row 0 of the class probability"):
         inception_score(np.full((100, 4), 0.5))
+
+
+def test_nearest_neighbours_are_those_of_all_distances() -> None:
+    training, other, fake = rows(300, 1), rows(300, 2), rows(100, 3)
+    found = memorisation(training, other, fake, rng=rng(), normalise=False)
+    to_training, to_other = (cdist(fake, sample) for sample in (training, other))
+    np.testing.assert_allclose(found.ratio, to_training.min(1) / to_other.min(1))
+    assert (found.training_rows == to_training.argmin(1)).all()
+    assert found.share.value == pytest.approx((to_training.min(1) < to_other.min(1)).mean())
 
 
 def test_a_few_copies_are_found() -> None:

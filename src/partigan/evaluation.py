@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,22 @@ from partigan.kinds import kind_named
 from partigan.kinds.kind import Kind, Observables
 from partigan.kinds.reference import LEAST, SAMPLES, Reference
 from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.reconstruction import reconstruct
+from partigan.metrics.samples import seed as seed_of
 from partigan.progress import console
 from partigan.randomness import check_seed
-from partigan.report.html import png, report
+from partigan.report.html import png, report, slug
 from partigan.report.pictures import pictures
+from partigan.report.plots import Counts
 from partigan.report.verdict import Judged
 from partigan.run import Run, known_run
+from partigan.sampling import Sampler
 from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
 from partigan.training.classification import judge, load_reference
 from partigan.training.monitors import read_log
 from partigan.training.train import load
+
+_REBUILT, _STEPS = 100, 150  # samples that are reconstructed, and steps of each search
 
 
 @dataclass(frozen=True)
@@ -99,9 +105,11 @@ def evaluate(
 
     Args:
         real: file of real samples.
-        out: directory to make: ``metrics.json``, ``verdict.json``, ``report.html`` and the figures as PNG.
+        out: directory to make: ``metrics.json``, ``verdict.json``, ``histograms.json`` of the observables,
+            ``report.html`` and the figures as PNG.
         fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
-        run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and for samples where there is no ``fake``.
+        run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and
+            for samples where there is no ``fake``.
         split: split of the real file to compare with; the others give the in-sample values.
         protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
             ``partigan/protocols``; None = the kind's first.
@@ -159,6 +167,11 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     compared, beside_it = _tables(sort, seen, made, in_sample, inputs.trained_on, smallest)
     if "network" in names and sort.judge is not None:
         compared = replace(compared, judge=judge(sort, truth, generated[: len(compared.fake)], seed))
+    if "reconstruction" in names and options.run is not None:
+        sampler = load(options.run, options.trust)
+        compared = replace(compared, rebuild=_rebuilder(sampler, truth))
+        if beside_it is not None and inputs.training is not None:
+            beside_it = replace(beside_it, rebuild=_rebuilder(sampler, inputs.training))
     if reference is not None and any(name in OF_CLASSIFIER for name in names):
         size = min(smallest, SAMPLES)
         of_real, of_fake = (reference.seen(sample, size) for sample in (truth, generated))
@@ -205,7 +218,7 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     sections = {"Distributions": {name: png(figure) for name, figure in sort.figures(seen, made).items()}, **shown}
     for images in sections.values():
         for caption, data in images.items():
-            (folder / f"{_slug(caption)}.png").write_bytes(data)
+            (folder / f"{slug(caption)}.png").write_bytes(data)
     title = f"partigan: {Path(options.fake or str(options.run)).name}"
     provenance = _provenance(sort, options, len(truth), len(generated), failures)
     provenance["Evaluation"] = {"partigan": __version__, "protocol": f"{protocol} ({terms['paper']})", "seed": seed}
@@ -213,6 +226,11 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     (folder / "report.html").write_text(report(title, summary, judged, sections, provenance, commands, key))
     metrics = {name: entry.numbers() for name, entry in entries.items()}
     write_json(folder / "metrics.json", metrics)
+    histograms = {
+        name: Counts.of(compared.real[:, column], compared.fake[:, column], f"{title} ({unit})" if unit else title)
+        for column, (name, (title, unit)) in enumerate(compared.names.items())
+    }
+    write_json(folder / "histograms.json", {name: counts._asdict() for name, counts in histograms.items()})
     write_json(folder / "verdict.json", judged.state() | {"protocol": protocol, "command": commands[-1]})
     return Evaluation(metrics, judged.verdicts, found.skipped, failures, out / "report.html")
 
@@ -270,7 +288,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
         if (kind := str(attributes.get("kind", sort.name))) != sort.name:
             raise PartiganError(f"{path} holds {kind}, not {sort.name}; give --kind {kind} and files of one kind")
     if fake is not None:
-        _same_features({real: sort.features(real), fake: sort.features(fake)})
+        _same_features(real, sort.features(real), fake, sort.features(fake))
         generated = sort.read_generated(fake)
         data = said[fake].get("training_data_sha256")
     else:
@@ -281,7 +299,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
             )
         if names := sampler.conditions.get("features"):
             units = sampler.conditions.get("units", [""] * len(names))
-            _same_features({real: sort.features(real), Path(str(run)): dict(zip(names, units, strict=True))})
+            _same_features(real, sort.features(real), run, dict(zip(names, units, strict=True)))
         generated = sampler.sample(10 * len(truth), options.seed)
         data = Run(str(run)).manifest["data"]["sha256"]
     if truth.x.shape[1:] != generated.x.shape[1:]:
@@ -297,9 +315,8 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
     return _Inputs(truth, generated, Batch.joined(splits), splits[1], training, len(splits[0]) if own else 0)
 
 
-def _same_features(features: dict[Path, dict[str, str]]) -> None:
-    """Refuse two samples whose features have different names or units; a unit that is not given is any."""
-    (real, a), (fake, b) = features.items()
+def _same_features(real: Path, a: dict[str, str], fake: Path | None, b: dict[str, str]) -> None:
+    """Refuse two samples whose features, a and b, have different names or units; a unit that is not given is any."""
     if list(a) != list(b):
         raise PartiganError(
             f"{fake} has the features {', '.join(b)} and {real} {', '.join(a)}; compare samples of the same features"
@@ -340,6 +357,25 @@ def _tables(
     return samples, Samples(sort.scalars, real, other[-smallest:])
 
 
+def _rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator], Measurement]:
+    """The first samples, normalised, against the nearest that the generator can make."""
+
+    def rebuild(rng: np.random.Generator) -> Measurement:
+        if sample.mask is not None:
+            raise PartiganError("particles have no order in which a cloud could be compared with its reconstruction")
+        generator, targets = sampler.generator, sampler.transform.forward(sample[:_REBUILT])
+        draw = torch.Generator().manual_seed(seed_of(rng))
+        shape = tuple(generator.noise(1, None, draw).shape[1:])
+        for parameter in generator.parameters():
+            parameter.requires_grad_(False)
+        found = reconstruct(
+            lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, steps=_STEPS, restarts=2
+        )
+        return found.quantile(0.5)
+
+    return rebuild
+
+
 def _commands_before(options: _Options, generated: dict[str, Any]) -> list[str]:
     """The commands that trained and generated, as far as run and file know them."""
     if options.run is None:
@@ -367,7 +403,3 @@ def _reference(sort: Kind, options: _Options, truth: Batch) -> Reference | None:
 def _entry(sort: Kind, name: str, found: Measurement, beside: Measurement | None) -> Entry:
     """A metric of the protocol."""
     return Entry(Finding(sort.labels[name][0], *found), beside)
-
-
-def _slug(title: str) -> str:
-    return "".join(c if c.isalnum() else "-" for c in title.lower()).strip("-")

@@ -68,6 +68,8 @@ class Samples:
         training: what the generator was trained on, where that is not part of ``real``.
         seen: what a classifier of the domain sees, where there is one.
         judge: fits a network to raw samples, given by their row numbers, those of ``fake`` upon those of ``real``.
+        rebuild: gives the median distance of samples from the nearest that the generator can make: real ones that it
+            never saw, or training samples in their place.
     """
 
     names: dict[str, tuple[str, str]]
@@ -76,6 +78,7 @@ class Samples:
     training: Floats | None = None
     seen: Pair | None = None
     judge: FitPredict | None = None
+    rebuild: Callable[[Rng], Measurement] | None = None
 
 
 class Finding(NamedTuple):
@@ -278,6 +281,12 @@ def _critic(samples: Samples, rng: Rng) -> Answer:
     return Answer({"": Finding("Held-out critic: W1 (standard deviations)", *found.distance, found.p_value, False)})
 
 
+def _reconstruction(samples: Samples, rng: Rng) -> Answer:
+    if samples.rebuild is None:
+        raise PartiganError("it needs the generator: give --run")
+    return Answer({"": Finding("Latent reconstruction: median distance (in-sample: training)", *samples.rebuild(rng))})
+
+
 def _seen(samples: Samples) -> Pair:
     if samples.seen is None:
         raise PartiganError("it needs a classifier of the domain: 'partigan fit-classifier', then --classifier RUN")
@@ -322,6 +331,7 @@ SUITE: dict[str, Metric] = {
     "birthday": Metric(_birthday, cheap=False),
     "likelihood": Metric(_likelihood, cheap=False),
     "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
+    "reconstruction": Metric(_reconstruction, cheap=False, of="samples"),
     "fid": Metric(_fid, cheap=False, of="classifier"),
     "kid": Metric(_kid, cheap=False, of="classifier"),
     "inception-score": Metric(_inception_score, cheap=False, of="classifier"),

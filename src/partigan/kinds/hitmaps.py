@@ -91,6 +91,10 @@ class PXD(Kind):
         assert sample.condition is not None
         return np.asarray(sample.condition.numpy())
 
+    def classes(self, sample: Batch) -> Tensor | None:
+        """The sensor of each map."""
+        return torch.from_numpy(self._sensors(sample))
+
     def conditions(self, path: Path) -> dict[str, Any]:
         """Nothing: an event has each sensor once."""
         return {}

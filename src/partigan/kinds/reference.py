@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from partigan.progress import progress_bar
 
 SAMPLES = 50_000  # the most that a distance is taken of, as published
 LEAST = 1000  # samples; with fewer than the activations are many, the error is too large
-_GROUP = 250  # samples given to the network at a time
+_GROUP, _VALUES = 250, 2**22  # samples given to the network at a time, and numbers in them
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,12 @@ class Seen(NamedTuple):
     probabilities: Floats
 
 
+def in_groups(sample: Batch) -> Iterator[Batch]:
+    """A sample in parts of at most 250 samples, fewer where they are large, such as whole hitmaps."""
+    size = max(1, min(_GROUP, _VALUES // max(sample.x[:1].numel(), 1)))
+    return (sample[first : first + size] for first in range(0, len(sample), size))
+
+
 @torch.inference_mode()
 def seen(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -> Seen:
     """What a classifier sees in a sample.
@@ -88,8 +94,8 @@ def seen(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -
     """
     activations, logits = [], []
     with progress_bar("activations", len(sample)) as advance:
-        for first in range(0, len(sample), _GROUP):
-            batch = prepare(sample[first : first + _GROUP])
+        for part in in_groups(sample):
+            batch = prepare(part)
             output = classifier(batch.x, None, batch.mask)
             if output.features is None:
                 raise PartiganError(f"{type(classifier).__name__} returns no features, of which moments could be taken")

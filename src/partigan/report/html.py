@@ -53,6 +53,11 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
+def slug(title: str) -> str:
+    """A title as the name of a file."""
+    return "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")
+
+
 def report(
     title: str,
     summary: str,
@@ -88,7 +93,7 @@ def report(
             f"<details><summary>All {len(names)} numbers</summary>{_metrics(judged, names)}</details>",
         ]
     if judged.skipped:
-        parts += ["<h2>Left out</h2>", facts(judged.skipped)]
+        parts += ["<h2>Left out</h2>", facts(judged.left_out)]
     parts += [f"<h2>{html.escape(section)}</h2>{gallery(images)}" for section, images in pictures.items()]
     parts += [f"<h2>{html.escape(section)}</h2>{facts(entries)}" for section, entries in provenance.items()]
     parts.append(f"<h2>The same again</h2><pre>{html.escape(chr(10).join(commands))}</pre>")

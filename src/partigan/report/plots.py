@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import mplhep
@@ -20,6 +20,7 @@ from partigan.metrics.classifier import Reliability
 from partigan.metrics.manifold import PRD
 
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
+SERIES = (FAKE, "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")  # Okabe and Ito, for several generated samples
 _EITHER = "#555577"  # single samples, which may be either
 Values = NDArray[Any]
 
@@ -76,6 +77,59 @@ def _edges(real: Values, bins: int, integer: bool) -> Values:
     low, high = np.quantile(real, (0.0005, 0.9995))
     margin = 0.05 * (high - low) if high - low > 1e-9 * abs(high) else 0.5
     return np.linspace(max(low - margin, 0.0) if real.min() >= 0 else low - margin, high + margin, bins + 1)
+
+
+class Counts(NamedTuple):
+    """Histograms of an observable of a real and a generated sample, as reports keep them.
+
+    Attributes:
+        label: of the axis, with the unit.
+        edges: of the bins, ``(bins + 1,)``.
+        real: numbers of real samples in the bins, ``(bins,)``.
+        generated: the same of generated ones.
+    """
+
+    label: str
+    edges: list[float]
+    real: list[int]
+    generated: list[int]
+
+    @classmethod
+    def of(cls, real: Values, generated: Values, label: str) -> Counts:
+        """The histograms of two samples ``(n,)`` and ``(m,)``, in bins that depend on the real one alone."""
+        whole = bool((real == np.round(real)).all()) and float(np.ptp(real)) < 200
+        edges = _edges(real, 50, whole)
+        counts = [np.histogram(sample, edges)[0].tolist() for sample in (real, generated)]
+        return cls(label, edges.tolist(), *counts)
+
+
+def overlay(counts: Mapping[str, Counts]) -> Figure:
+    """An observable of several generated samples over that of the real one, normalised, with their ratios below.
+
+    Args:
+        counts: by name of the sample, all in the same bins and against the same real sample.
+    """
+    first = next(iter(counts.values()))
+    edges, real = np.array(first.edges), np.array(first.real, float)
+    norm = 1 / (max(real.sum(), 1) * np.diff(edges))
+    filled = real > 0
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(5.2, 4.6), layout="constrained")
+        top, bottom = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 1)})
+        top.stairs(real * norm, edges, fill=True, color=REAL, alpha=0.25, label="real")
+        band = np.divide(1, np.sqrt(real), out=np.full(len(real), np.nan), where=filled)
+        bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color=REAL, alpha=0.25)
+        bottom.axhline(1, color=REAL, lw=1)
+        for place, (name, found) in enumerate(counts.items()):
+            made = np.array(found.generated, float)
+            made /= max(made.sum(), 1) * np.diff(edges)
+            style = {"color": SERIES[place % len(SERIES)], "ls": ("-", "--", ":")[place // len(SERIES) % 3], "lw": 1.4}
+            top.stairs(made, edges, label=name, **style)
+            bottom.stairs(np.divide(made, real * norm, out=np.full(len(real), np.nan), where=filled), edges, **style)
+        top.set_ylabel("normalised")
+        top.legend()
+        bottom.set(ylim=(0.5, 1.5), xlabel=first.label, ylabel="gen. / real", xlim=(edges[0], edges[-1]))
+    return figure
 
 
 def images(
@@ -305,7 +359,7 @@ def distance_ratios(ratio: Values) -> Figure:
             counts = np.histogram((sign * value).clip(-reach, reach), edges)[0]
             mplhep.histplot(counts, edges, yerr=np.sqrt(counts), ax=axis, color=colour, label=label)
         axis.axvline(0, color="#777", lw=1, ls="--")
-        axis.set(xlabel="log10 of the distance to training over that to held-out samples", ylabel="samples")
+        axis.set(xlabel="log10 (distance to training / distance to held-out)", ylabel="samples")
         axis.legend()
     return figure
 
@@ -350,10 +404,10 @@ def metrics_side_by_side(
         labels: of the metrics that are shown, by name.
         units: in which they are shown, by name.
     """
-    columns = 4
+    columns = 2  # legible on phones
     lines = -(-len(labels) // columns)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(3.0 * columns, 2.4 * lines + 0.6), layout="constrained")
+        figure = Figure(figsize=(3.2 * columns, 2.2 * lines + 0.6), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
         colours = mpl.colormaps["tab10"]
         for axis, (metric, label) in zip(axes, labels.items(), strict=False):

@@ -74,6 +74,14 @@ class Judged:
             text += f" The generator failed {self.failures:,} times: NaN or infinite values, left out of all metrics."
         return text
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why metrics could not be taken; those of one reason together."""
+        names: dict[str, list[str]] = {}
+        for name, reason in self.skipped.items():
+            names.setdefault(reason, []).append(name)
+        return {", ".join(together): reason for reason, together in names.items()}
+
     def heading(self, name: str) -> str:
         """A metric in words."""
         entry = self.entries[name]
@@ -118,8 +126,8 @@ class Judged:
         self._print(console, HEADER, [self.row(name) for name in self.whole])
         if self.observables:
             self._print(console, ("observable", "off in", "verdict"), [self.about(n) for n in self.observables])
-        for name, reason in self.skipped.items():
-            console.print(f"left out: {name}: {reason}", markup=False)
+        for names, reason in self.left_out.items():
+            console.print(f"left out: {names}: {reason}", markup=False)
 
     @staticmethod
     def _print(console: Console, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

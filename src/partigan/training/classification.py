@@ -23,7 +23,7 @@ from partigan.errors import PartiganError
 from partigan.files import sha256
 from partigan.kinds import kind_named
 from partigan.kinds.kind import Kind
-from partigan.kinds.reference import SAMPLES, Reference, seen
+from partigan.kinds.reference import SAMPLES, Reference, in_groups, seen
 from partigan.metrics.classifier import FitPredict, Labels
 from partigan.metrics.frechet import Moments
 from partigan.metrics.measurement import Floats
@@ -39,7 +39,6 @@ from partigan.training.trainer import Trainer
 
 ALL = "all"  # the name of the classes of a file together
 _HELD = 10  # one of so many samples chooses the checkpoint of a judge
-_GROUP = 250  # samples classified at a time in a validation
 
 
 class Classification(System):
@@ -313,8 +312,8 @@ def _quality(classifier: nn.Module, sample: Batch) -> dict[str, float]:
     assert sample.condition is not None
     device = next(classifier.parameters()).device
     parts = []
-    for first in range(0, len(sample), _GROUP):
-        batch = sample[first : first + _GROUP].to(device)
+    for part in in_groups(sample):
+        batch = part.to(device)
         parts.append(classifier(batch.x, None, batch.mask).score.double().cpu())
     logits: Floats = log_softmax(torch.cat(parts).numpy(), axis=1)
     truth = sample.condition.numpy()
