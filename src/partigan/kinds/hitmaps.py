@@ -34,6 +34,27 @@ _SHOWN = 400  # maps whose pair correlation is shown
 _PART = 40  # maps that become sparse at a time
 
 
+def _classifier(kind: str, filters: int, batch_size: int) -> dict[str, Any]:
+    """Configuration of a small convolutional network that tells the sensors (PE-GAN, section 5)."""
+    return {
+        "about": {"title": "Convolutional network that tells the sensors", "paper": "ours", "status": "not tuned"},
+        "kind": kind,
+        "transform": {"class_path": "partigan.data.hitmaps.LogIntensity"},
+        "system": {
+            "class_path": "partigan.training.classification.Classification",
+            "init_args": {
+                "classifier": {
+                    "class_path": "partigan.nets.images.classifier.ImageClassifier",
+                    "init_args": {"filters": filters},
+                },
+                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
+            },
+        },
+        "trainer": {"batch_size": batch_size, "max_steps": 2000, "validations": 10, "ema_half_life": 0.0},
+    }
+
+
 class PXD(Kind):
     """Whole hitmaps ``(1, 250, 768)`` of the 40 sensors; the class is the index of the sensor."""
 
@@ -51,6 +72,7 @@ class PXD(Kind):
         "charge_w1": ("W1 of the charge of clusters (ADU)", 1.0),
     }
     protocols: ClassVar[dict[str, dict[str, Any]]] = {"pe-gan": {"paper": "PE-GAN, section 4.2"}}
+    classifier: ClassVar[dict[str, Any]] = _classifier("pxd", filters=8, batch_size=20)
 
     def read(self, path: Path, split: str) -> Batch:
         """All maps of the events of a split, sensor after sensor; float16, which holds charges exactly."""
@@ -89,6 +111,10 @@ class PXD(Kind):
         """Indices of the sensors of a sample."""
         assert sample.condition is not None
         return np.asarray(sample.condition.numpy())
+
+    def classes(self, sample: Batch) -> Tensor | None:
+        """Index of the sensor of each map."""
+        return torch.from_numpy(self._sensors(sample))
 
     def conditions(self, path: Path) -> dict[str, Any]:
         """Nothing: an event has each sensor once."""
@@ -233,6 +259,7 @@ class PXDCrops(PXD):
     name: ClassVar[str] = "pxd-crop"
     chunk: ClassVar[int] = 20_000
     group: ClassVar[int] = 256
+    classifier: ClassVar[dict[str, Any]] = _classifier("pxd-crop", filters=16, batch_size=64)
 
     def read(self, path: Path, split: str) -> Batch:
         """One crop of each map, at a place that depends on the number of the map in the split alone."""
