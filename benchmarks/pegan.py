@@ -1,10 +1,11 @@
-"""PE-GAN's networks at full size: time, memory and floating point operations of a training step and of an event.
+"""PE-GAN and the systems it is compared with: time, memory and operations of a training step and of an event.
 
-    python benchmarks/pegan.py [--threads 2] [--batch 2] [--preset pe-gan] [--json pegan.json]
+    python benchmarks/pegan.py [PRESET ...] [--threads 1] [--batch 2] [--json pegan.json]
 
-A training step is one turn of the critic and one of the generator of the preset, with all terms and Adam, on maps of
-random charges. Generation makes the 40 maps of an event in groups of 8, as `partigan generate` does. Each case runs in
-a process of its own, whose peak memory is its largest resident set, torch included.
+A training step is one turn of the critic and one of the generator of the preset, with all critic steps, all terms and
+Adam, on maps (or crops) of random charges; the second of two is timed. Generation makes the 40 maps of an event in
+groups of 8 (40 crops at once), as `partigan generate` does. Each case runs in a process of its own, whose peak memory
+is its largest resident set, torch included. The paper says 16.6 GFLOP an image.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import multiprocessing
 import resource
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,54 +26,67 @@ from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.kinds import kind_named
+from partigan.kinds.hitmaps import CROP
 from partigan.randomness import rng_for
 from partigan.sampling import Sampler
 from partigan.training.system import System, Tick
+from partigan.training.train import _fill
 
-PAPER_GFLOP = 16.6  # of the generator, for an image
+Case = Callable[[dict[str, Any], int], dict[str, float]]
 
 
-def made(preset: str) -> tuple[System, Any]:
+def made(config: dict[str, Any]) -> tuple[System, Any]:
     """System and transform of a preset, with fixed weights."""
+    _fill(config["system"], {"classes": len(SENSORS)})
     torch.manual_seed(1)
-    system, transform, _ = build(parse_training(preset))
-    transform.load_state({"height": COLUMNS})
+    system, transform, _ = build(config)
+    transform.load_state({"height": shape(config)[0]})
     return system, transform
 
 
-def training(preset: str, batch: int) -> dict[str, float]:
+def shape(config: dict[str, Any]) -> tuple[int, int]:
+    """Columns and rows of a map or crop."""
+    return CROP if config["kind"] == "pxd-crop" else (COLUMNS, ROWS)
+
+
+def training(config: dict[str, Any], batch: int) -> dict[str, float]:
     """The second of two training steps; the first allocates."""
-    system, transform = made(preset)
+    system, transform = made(config)
     rng = rng_for("charges", 1)
-    charges = torch.randint(7, 256, (batch, 1, COLUMNS, ROWS), generator=rng)
+    charges = torch.randint(7, 256, (batch, 1, *shape(config)), generator=rng)
     hit = torch.rand(charges.shape, generator=rng) < 0.01
-    sample = transform.forward(Batch((charges * hit).half(), condition=torch.arange(batch) % len(SENSORS)))
+    condition, _ = kind_named(config["kind"]).draw({}, batch, rng)
+    sample = transform.forward(Batch((charges * hit).half(), condition=condition))
     optimizers = [phase.optimizer(system.networks[phase.update[0]].parameters()) for phase in system.phases]
 
     def step(number: int) -> None:
         for phase, optimizer in zip(system.phases, optimizers, strict=True):
             for name, network in system.networks.items():
                 network.requires_grad_(name in phase.update)
-            losses = phase.losses(dict(system.networks.items()), sample, Tick(number, rng_for("turn", number)))
-            torch.stack(list(losses.values())).sum().backward()
-            optimizer.step()
-            optimizer.zero_grad()
+            for turn in range(phase.steps):
+                tick = Tick(number, rng_for("turn", number, turn))
+                losses = phase.losses(dict(system.networks.items()), sample, tick)
+                torch.stack(list(losses.values())).sum().backward()
+                optimizer.step()
+                optimizer.zero_grad()
 
     step(0)
     return timed(lambda: step(1))
 
 
-def generation(preset: str, batch: int) -> dict[str, float]:
-    """An event of 40 maps in ADU, and the generator's operations for an image."""
-    system, transform = made(preset)
+def generation(config: dict[str, Any], batch: int) -> dict[str, float]:
+    """An event in ADU, and the generator's operations for an image."""
+    system, transform = made(config)
     generator: Any = system.networks["generator"].eval()
+    kind = kind_named(config["kind"])
+    condition, _ = kind.draw({}, 1, rng_for("condition", 1))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        generator(generator.noise(1, None, rng_for("noise", 1)), torch.zeros(1, dtype=torch.long))
-    sampler = Sampler(generator, transform, kind_named("pxd"), {})
+        generator(generator.noise(1, None, rng_for("noise", 1)), condition)
+    sampler = Sampler(generator, transform, kind, {})
     return {**timed(lambda: sampler.sample(len(SENSORS), 1)), "gflop": counter.get_total_flops() / 1e9}
 
 
-def timed(job: Any) -> dict[str, float]:
+def timed(job: Callable[[], object]) -> dict[str, float]:
     """Wall-clock and CPU seconds of a job, and this process's peak memory."""
     wall, cpu = time.perf_counter(), time.process_time()
     job()
@@ -79,34 +94,35 @@ def timed(job: Any) -> dict[str, float]:
     return {"seconds": wall, "cpu": cpu, "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
 
 
-CASES = {"training": training, "generation": generation}
+CASES: dict[str, Case] = {"training": training, "generation": generation}
 
 
-def run(case: str, preset: str, batch: int, threads: int) -> dict[str, float]:
+def run(case: str, config: dict[str, Any], batch: int, threads: int) -> dict[str, float]:
     """One case, in whatever process this is."""
     torch.set_num_threads(threads)
-    return CASES[case](preset, batch)
+    return CASES[case](config, batch)
 
 
 def main() -> None:
     """Measure and print a markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--batch", type=int, default=2)
-    parser.add_argument("--preset", default="pe-gan")
+    parser.add_argument("presets", nargs="*", default=["pe-gan"])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, help="default: the preset's")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    labels = {"training": f"training step, batch of {options.batch}", "generation": "event of 40 maps"}
     found = {}
-    print(f"{options.preset}, {options.threads} threads, float32\n")
-    print("| | seconds | CPU seconds | peak memory, GiB | GFLOP an image | paper |\n|---|---|---|---|---|---|")
-    for case in CASES:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            found[case] = one = pool.apply(run, (case, options.preset, options.batch, options.threads))
-        work = f"{one['gflop']:.1f} | {PAPER_GFLOP}" if "gflop" in one else " | "
-        print(
-            f"| {labels[case]} | {one['seconds']:.1f} | {one['cpu']:.1f} | {one['peak_gib']:.1f} | {work} |", flush=True
-        )
+    print(f"{options.threads} threads, float32\n")
+    print("| preset | | seconds | CPU seconds | peak memory, GiB | GFLOP an image |\n|---|---|---|---|---|---|")
+    for preset in options.presets:
+        config = parse_training(preset)
+        batch = options.batch or config["trainer"]["batch_size"]
+        for case, label in (("training", f"step, batch of {batch}"), ("generation", "40 images")):
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                found[f"{preset} {case}"] = one = pool.apply(run, (case, config, batch, options.threads))
+            work = f"{one['gflop']:.2f}" if "gflop" in one else ""
+            cost = f"{one['seconds']:.2f} | {one['cpu']:.2f} | {one['peak_gib']:.2f}"
+            print(f"| `{preset}` | {label} | {cost} | {work} |", flush=True)
     if options.json:
         options.json.write_text(json.dumps(found, indent=2) + "\n")
 
