@@ -43,7 +43,8 @@ from partigan.nets.images.layers import (
 )
 from partigan.nets.images.pegan import PEGANCritic, PEGANGenerator
 from partigan.nets.images.progressive import ProgressiveCritic, ProgressiveGenerator
-from partigan.nets.images.residual import ResidualCritic, ResidualGenerator
+from partigan.nets.images.quantisation import FeatureQuantisation
+from partigan.nets.images.residual import Extras, ResidualCritic, ResidualGenerator
 from partigan.nets.images.sagan import SAGANCritic, SAGANGenerator
 from partigan.nets.images.sizes import Sizes
 from partigan.nets.images.stylegan import StyleGANGenerator
@@ -201,7 +202,7 @@ def test_pe_gan_relates_classes_by_their_prior() -> None:
     for layer in (normalised.describe.embed, normalised.describe.project):
         layer.weight.data /= torch.linalg.matrix_norm(layer.weight.data, 2)
     proxies = functional.normalize(normalised.proxies())
-    assert (proxies @ proxies.T).min() > 0.99
+    assert (proxies[1:18] * proxies[:17]).sum(1).min() > 0.99  # classes of similar priors would be one
     torch.testing.assert_close(output.embedding.norm(dim=1), torch.ones(40))
     assert not torch.allclose(other(x, sensors).proxy, output.proxy, atol=1e-3)
     torch.testing.assert_close(other(x, sensors).score, output.score)
@@ -434,6 +435,45 @@ def test_heads() -> None:
         Head(5, Condition(conditions=2), "auxiliary", make)
     with pytest.raises(PartiganError, match="there is no conditioning 'acgan'"):
         Head(5, Condition(3), "acgan", make)  # type: ignore[arg-type]
+
+
+def test_feature_quantisation_by_hand() -> None:
+    torch.manual_seed(4)
+    layer = FeatureQuantisation(2, codes=3, decay=0.75).double()
+    layer.codes.copy_(torch.tensor([[0.0, 0.0], [4.0, 4.0], [100.0, 0.0]]))
+    layer.total.copy_(layer.codes)
+    x = torch.tensor([[1.0, 0.0], [5.0, 5.0], [4.0, 5.0], [0.0, 1.0]], dtype=torch.float64).T.reshape(1, 2, 2, 2)
+    x.requires_grad_()
+    before = layer.codes.clone()
+    with torch.no_grad():
+        assert torch.equal(layer.eval()(x)[0].flatten(2)[0].T, before[[0, 1, 1, 0]])
+    assert torch.equal(layer.codes, before)
+    layer.train()(x)
+    expected = torch.stack(
+        ((0.75 * before[0] + 0.25 * torch.ones(2)) / 1.25, (0.75 * before[1] + 0.25 * torch.tensor([9.0, 10.0])) / 1.25)
+    )
+    torch.testing.assert_close(layer.codes, torch.cat((expected, before[2:])))
+    maps, distance = layer.eval()(x)
+    rows = x.flatten(2)[0].T
+    torch.testing.assert_close(distance, (rows - layer.codes[[0, 1, 1, 0]]).square().mean().view(1, 1))
+    (slope,) = torch.autograd.grad((maps * torch.arange(8).view(1, 2, 2, 2)).sum(), x, retain_graph=True)
+    assert torch.equal(slope, torch.arange(8.0).double().view(1, 2, 2, 2))  # straight through
+    (slope,) = torch.autograd.grad(distance.sum(), x)
+    torch.testing.assert_close(slope.flatten(2)[0].T, (rows - layer.codes[[0, 1, 1, 0]]) / 4)
+
+
+@pytest.mark.parametrize("name", ["biggan critic", "biggan-deep critic", "pe-gan critic"])
+def test_extras_stand_before_the_head(name: str) -> None:
+    plain, rich = _made(name), _made(name, extras=Extras(codes=8, kernels=3, dropout=0.5))
+    x, given = _input(plain), _condition("classes")
+    assert plain(x, given).commitment is None
+    output = rich(x, given)
+    assert output.commitment.shape == (4, 1)
+    assert output.features.shape[1] == plain(x, given).features.shape[1] + 3
+    quantised = rich.quantise(rich.body(x))[0].sum((2, 3))
+    torch.testing.assert_close(output.features, rich.pooled[0](quantised))
+    features = rich.train()(x, given).features
+    assert 0.2 < (features == 0).double().mean() < 0.8
 
 
 def test_layers_against_their_formulae() -> None:

@@ -16,6 +16,8 @@ from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.objectives.augmentations import Augmentation, Flip, Mirror, Shift
 from partigan.objectives.conditioning import AuxiliaryClassifier, Constraint, Contrastive, reading_error
 from partigan.objectives.consistency import BalancedConsistency, Consistency
+from partigan.objectives.intensity import IntensityCut
+from partigan.objectives.latent import LatentOptimisation
 from partigan.objectives.losses import (
     Cramer,
     Hinge,
@@ -29,7 +31,7 @@ from partigan.objectives.losses import (
 )
 from partigan.objectives.matching import FeatureMatching, MeanFieldMatching
 from partigan.objectives.penalties import R1, R2, ApproximateR1, GradientPenalty, InstanceNoise, WeightClipping
-from partigan.objectives.regularisation import OrthogonalRegularisation
+from partigan.objectives.regularisation import Commitment, OrthogonalRegularisation
 from partigan.objectives.terms import Term, Turn
 from partigan.training.schedules import WarmupCosine
 from partigan.training.system import GAN, CriticPhase, GeneratorPhase, Tick
@@ -197,6 +199,7 @@ TERMS: dict[str, Case] = {
     "auxiliary classifier": Case(AuxiliaryClassifier, True, True),
     "contrastive": Case(Contrastive, True, True),
     "constraint": Case(Constraint, False, True),
+    "intensity cut": Case(lambda: IntensityCut(threshold=0.5), False, True),
 }
 CASES = [(name, shape) for name, case in TERMS.items() for shape in case.shapes]
 
@@ -315,6 +318,82 @@ def test_contrastive_loss_by_hand() -> None:
     assert Contrastive(temperature=0.5).critic(turn).item() == pytest.approx(sum(losses) / 6)
 
 
+@pytest.mark.parametrize("term", [Contrastive(classes=3), AuxiliaryClassifier()])
+def test_classes_among_float_conditions(term: Term) -> None:
+    """A condition that begins with the class as 0 or 1 is as good as the class; another one is refused."""
+    turn = _turn(ToyCritic(4).double(), _batch(4))
+    labels, place = turn.real.condition, torch.linspace(-1, 1, 6)[:, None]
+    assert labels is not None
+    classes = 3 if isinstance(term, Contrastive) else 4  # the logits of the toy critic
+    floats = torch.cat((functional.one_hot(labels, classes).float(), place), dim=1)
+    both = replace(turn, **{side: replace(getattr(turn, side), condition=floats) for side in ("real", "fake")})
+    for player in ("critic", "generator"):
+        torch.testing.assert_close(getattr(term, player)(both), getattr(term, player)(turn))
+    with pytest.raises(PartiganError, match="the data have conditions of shape"):
+        term.critic(replace(turn, real=replace(turn.real, condition=place)))
+
+
+class Slope(Critic):
+    """D(x) = w . x, with a commitment."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(1, 2, size, dtype=torch.float64))
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        return CriticOutput((x @ self.weight)[:, None], commitment=x.square().mean(1, keepdim=True))
+
+
+def test_latent_optimisation_by_hand() -> None:
+    """z + 0.9 g / (5 + |g|^2) with g = W^T w; both players' gradients flow through the step."""
+    torch.manual_seed(0)
+    networks = {"generator": ToyGenerator(4).double(), "critic": Slope(4)}
+    term, real = LatentOptimisation(weight=2.0), _batch(4)
+    layer, weight = networks["generator"].layer, networks["critic"].weight
+    noise = torch.randn(6, 3, dtype=torch.float64)
+    g = layer.weight.T @ weight
+    step = 0.9 / (5 + g.square().sum()) * g
+    torch.testing.assert_close(term.noise(noise, real, networks), noise + step)
+
+    def score(w: Tensor, matrix: Tensor) -> Tensor:
+        slope = matrix.T @ w
+        change = 0.9 / (5 + slope @ slope) * slope
+        return ((noise + change) @ matrix.T + layer.bias) @ w, change.square().sum()  # type: ignore[return-value]
+
+    made = term.noise(noise, real, networks)
+    outcome = networks["critic"](networks["generator"](made)).score[:, 0]
+    expected, length = score(weight, layer.weight)
+    torch.testing.assert_close(outcome, expected)
+    for parameter in (weight, layer.weight):
+        (one,), (two,) = (
+            torch.autograd.grad(total.sum(), parameter, retain_graph=True) for total in (outcome, expected)
+        )
+        torch.testing.assert_close(one, two)
+    for player, phase in (
+        ("critic", CriticPhase(Wasserstein(), [term], torch.optim.SGD)),
+        ("generator", GeneratorPhase(Wasserstein(), [term], torch.optim.SGD)),
+    ):
+        losses = phase.losses(networks, real, Tick(0, torch.Generator().manual_seed(0)))
+        assert losses["LatentOptimisation"].item() == pytest.approx(2 * length.item())
+        assert losses["objective"].requires_grad, player
+    plain = CriticPhase(Wasserstein(), [], torch.optim.SGD)
+    fake = plain.fake(networks, real, Tick(0, torch.Generator().manual_seed(0)))
+    assert not fake.x.requires_grad  # as ever without the term
+    with pytest.raises(PartiganError, match="damping = 0 of LatentOptimisation"):
+        LatentOptimisation(damping=0)
+
+
+def test_commitment_and_intensity_cut_by_hand() -> None:
+    turn = _turn(Slope(4), _batch(4))
+    expected = (turn.real.x.square().mean() + turn.fake.x.square().mean()) / 2
+    torch.testing.assert_close(Commitment().critic(turn), expected)
+    x = torch.tensor([-1.0, -0.75, -0.5, -0.26, -0.25, 0.9], dtype=torch.float64)[:, None]
+    cut = IntensityCut().generator(replace(turn, fake=Batch(x)))
+    assert cut.item() == pytest.approx((0.25**2 + 0.49**2) / 6)
+    with pytest.raises(PartiganError, match=r"dark = 0\.0 of IntensityCut"):
+        IntensityCut(dark=0.0)
+
+
 def test_constrainer_reads_energies_and_classes() -> None:
     reader = ToyCritic(4, outputs=2).double()
     sample = replace(_batch(4, labels=False), condition=torch.ones(6, 2, dtype=torch.float64))
@@ -407,6 +486,7 @@ def test_terms_end_are_lazy_and_are_annealed() -> None:
         ),
         (Contrastive(), _batch(4, labels=False), {}, "Contrastive needs a class label"),
         (Contrastive(), _batch(4), {"rich": False}, "needs a critic that returns embedding"),
+        (Commitment(), _batch(4), {}, "needs a critic that returns commitment"),
         (Constraint(), _batch(4), {}, "give system.constrainer and its optimiser"),
         (Consistency([Flip()]), _batch(5, 3, masked=True), {}, "Flip moves pixels and cannot change clouds"),
         (R1(), _batch(3), {}, "fails on samples of shape"),

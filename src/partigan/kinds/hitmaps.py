@@ -18,7 +18,7 @@ from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops, padded
 from partigan.data.pxd import COLUMNS, LAYER_OF, PIXELS, ROWS, SENSORS
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind, Observables
+from partigan.kinds.kind import Kind, Observables, classification
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.spectra import resampled, spectrum_distances
 from partigan.observables.hitmaps import CLASSES, clusters, pair_correlation
@@ -34,6 +34,22 @@ _SHOWN = 400  # maps whose pair correlation is shown
 _PART = 40  # maps that become sparse at a time
 _PARTS_OF_MAP = 4  # crops of a map in the training sample of `PXDParts`
 _VALIDATED = 3  # events that it is validated with
+
+
+def _classifier(kind: str, filters: int, batch_size: int) -> dict[str, Any]:
+    """Configuration of a small convolutional network that tells the sensors (PE-GAN, section 5)."""
+    return classification(
+        kind,
+        "Convolutional network that tells the sensors",
+        "ours",
+        "not tuned",
+        "partigan.data.hitmaps.LogIntensity",
+        "partigan.nets.images.classifier.ImageClassifier",
+        arguments={"filters": filters},
+        batch_size=batch_size,
+        max_steps=2000,
+        validations=10,
+    )
 
 
 class PXD(Kind):
@@ -52,6 +68,7 @@ class PXD(Kind):
         "size_w1": ("W1 of the size of clusters (pixels)", 1.0),
         "charge_w1": ("W1 of the charge of clusters (ADU)", 1.0),
     }
+    classifier: ClassVar[dict[str, Any]] = _classifier("pxd", filters=8, batch_size=20)
 
     def read(self, path: Path, split: str) -> Batch:
         """All maps of the events of a split, sensor after sensor; float16, which holds charges exactly."""
@@ -238,6 +255,7 @@ class PXDCrops(PXD):
     name: ClassVar[str] = "pxd-crop"
     chunk: ClassVar[int] = 20_000
     group: ClassVar[int] = 256
+    classifier: ClassVar[dict[str, Any]] = _classifier("pxd-crop", filters=16, batch_size=64)
 
     def read(self, path: Path, split: str) -> Batch:
         """One crop of each map, at a place that depends on the number of the map in the split alone."""

@@ -41,6 +41,7 @@ class CriticOutput(NamedTuple):
         logits: ``(batch, classes)``, of an auxiliary classifier; None where it has none.
         embedding: ``(batch, d)``, the sample in the space of contrastive terms, of norm 1; None where it has none.
         proxy: ``(batch, d)``, the sample's own class in the same space, of norm 1; None where it has none.
+        commitment: ``(batch, 1)``, mean squared distance of features from their codes; None where they have none.
     """
 
     score: Tensor
@@ -48,6 +49,7 @@ class CriticOutput(NamedTuple):
     logits: Tensor | None = None
     embedding: Tensor | None = None
     proxy: Tensor | None = None
+    commitment: Tensor | None = None
 
 
 class Critic(nn.Module, ABC):

@@ -1,4 +1,4 @@
-"""Terms on the weights themselves."""
+"""Terms on the weights themselves and on the codes of features."""
 
 from __future__ import annotations
 
@@ -51,6 +51,25 @@ class OrthogonalRegularisation(Term):
             gram = matrix @ matrix.T
             total = total + (gram - gram.diag().diag()).square().sum()
         return total
+
+
+class Commitment(Term):
+    """The critic's features stay near their codes, for critics with feature quantisation (``extras: {codes: 256}``).
+
+    Args:
+        weight: the factor beta.
+        until: step after which it is switched off; None = never.
+
+    References:
+        Y. Zhao et al., Feature Quantization Improves GAN Training, arXiv:2004.02088, section 3.
+    """
+
+    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
+        super().__init__(weight, until)
+
+    def critic(self, turn: Turn) -> Tensor:
+        """Mean squared distance of the features of real and of generated samples from their codes."""
+        return (self.output(turn, "commitment", "real").mean() + self.output(turn, "commitment").mean()) / 2
 
 
 def weight_matrices(network: nn.Module) -> Iterator[tuple[str, Tensor]]:

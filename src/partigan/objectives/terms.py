@@ -93,6 +93,10 @@ class Term:
         """What the critic is shown in place of a sample, real or generated."""
         return sample
 
+    def noise(self, noise: Tensor, batch: Batch, networks: Mapping[str, Any]) -> Tensor:
+        """What the generator is given in place of its noise, with the conditions and masks of a batch."""
+        return noise
+
     def critic(self, turn: Turn) -> Tensor | None:
         """What is added to the critic's loss, before the weight; None = nothing."""
         return None
@@ -109,7 +113,7 @@ class Term:
 
         Args:
             turn: the turn.
-            part: name in `CriticOutput`: features, logits, embedding or proxy.
+            part: name in `CriticOutput`: features, logits, embedding, proxy or commitment.
             side: ``real`` or ``fake``.
 
         Raises:

@@ -187,11 +187,18 @@ class _Adversarial(Phase):
                 sample = term.shown(sample, term.factor(tick.done), tick.rng)
         return sample
 
-    @staticmethod
-    def fake(generator: Any, batch: Batch, rng: torch.Generator) -> Batch:
-        """Generated samples with the conditions and masks of real ones."""
-        noise = generator.noise(len(batch), batch.mask, rng).to(batch.x)
-        return Batch(generator(noise, batch.condition, batch.mask), batch.mask, batch.condition)
+    def fake(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> Batch:
+        """Generated samples with the conditions and masks of real ones.
+
+        In the critic's turn they have no gradient, but where a term makes their noise a function of the critic.
+        """
+        generator = networks["generator"]
+        noise = generator.noise(len(batch), batch.mask, tick.rng).to(batch.x)
+        for term in self.terms:
+            if term.active(tick.step):
+                noise = term.noise(noise, batch, networks)
+        with torch.set_grad_enabled(self.player == "generator" or noise.requires_grad):
+            return Batch(generator(noise, batch.condition, batch.mask), batch.mask, batch.condition)
 
 
 class CriticPhase(_Adversarial):
@@ -202,9 +209,8 @@ class CriticPhase(_Adversarial):
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
         """The critic's loss."""
         critic = networks["critic"]
-        with torch.no_grad():
-            made = self.fake(networks["generator"], batch, tick.rng)
-            fake = self.shown(made, tick)
+        made = self.fake(networks, batch, tick)
+        fake = self.shown(made, tick)
         real = self.shown(batch, tick)
         real_output: CriticOutput = critic(real.x, real.condition, real.mask)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
@@ -228,7 +234,7 @@ class GeneratorPhase(_Adversarial):
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
         """The generator's loss."""
         critic = networks["critic"]
-        made = self.fake(networks["generator"], batch, tick.rng)
+        made = self.fake(networks, batch, tick)
         fake = self.shown(made, tick)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
         real_output: CriticOutput | None = None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from partigan.nets.images.heads import Conditioning
 from partigan.nets.images.layers import Condition, ConditionalBatchNorm, Make, enlarged, maker, reduced
-from partigan.nets.images.residual import DownBlock, ResidualCriticStack, ResidualStack, UpBlock
+from partigan.nets.images.residual import DownBlock, Extras, ResidualCriticStack, ResidualStack, UpBlock
 from partigan.nets.images.sizes import Factor, Sizes
 
 
@@ -118,6 +118,7 @@ class BigGANCritic(ResidualCriticStack):
         multipliers: of ``filters`` from the last block to the first; None = doubled from the first, up to 16.
         factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
         attention: how many stages after the image self-attention stands; 0 = none.
+        extras: what stands before the head.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
@@ -138,6 +139,7 @@ class BigGANCritic(ResidualCriticStack):
         multipliers: list[int] | None = None,
         factors: list[Factor] | None = None,
         attention: int = 1,
+        extras: Extras = Extras(),  # noqa: B008 - it is frozen
     ) -> None:
         sizes, make = Sizes.of(height, width, factors), maker(nn.init.orthogonal_, spectral=True)
         super().__init__(
@@ -150,6 +152,7 @@ class BigGANCritic(ResidualCriticStack):
             lambda inputs, outputs, factor, first: [DownBlock(inputs, outputs, factor, make, first)],
             Condition(classes, conditions),
             conditioning,
+            extras,
         )
 
 
@@ -307,6 +310,7 @@ class BigGANDeepCritic(ResidualCriticStack):
             first convolution, up to 16.
         factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
         attention: how many stages after the image self-attention stands; 0 = none.
+        extras: what stands before the head.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
@@ -327,6 +331,7 @@ class BigGANDeepCritic(ResidualCriticStack):
         multipliers: list[int] | None = None,
         factors: list[Factor] | None = None,
         attention: int = 1,
+        extras: Extras = Extras(),  # noqa: B008 - it is frozen
     ) -> None:
         sizes, make = Sizes.of(height, width, factors), maker(nn.init.orthogonal_, spectral=True)
         lift, *widths = sizes.widths(filters, multipliers, 16, sizes.stages + 1)[::-1]
@@ -343,4 +348,5 @@ class BigGANDeepCritic(ResidualCriticStack):
             ],
             Condition(classes, conditions),
             conditioning,
+            extras,
         )

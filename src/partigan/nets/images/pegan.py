@@ -10,7 +10,7 @@ Q = l[e(y) || l(s)] after one self-attention, A = softmax(Q Q^T / sqrt(d)) Q.
 The paper leaves open, and ours are: the score's linear layer, which Table 1 omits and the hinge loss needs; the block
 2ch -> 2ch of the critic, whose row is not legible; priors less their mean and over their spread; lengths in the
 generator, where what joins the noise has Table 1's 128 numbers; embeddings without spectral normalisation, under which
-Q Q^T / sqrt(d) would be near 0 and all classes had the same proxy.
+Q Q^T / sqrt(d) would be near 0 and classes of similar priors had one and the same proxy.
 
 References:
     H. Hashemi et al., PE-GAN: Prior Embedding GAN for PXD images at Belle II, section 3.1 and Table 1.
@@ -30,6 +30,7 @@ from partigan.errors import PartiganError
 from partigan.nets.contracts import CriticOutput
 from partigan.nets.images.biggan import BigGANDeepCritic, BigGANDeepGenerator
 from partigan.nets.images.layers import Condition, Make, maker
+from partigan.nets.images.residual import Extras
 from partigan.nets.images.sizes import Factor, Sizes
 
 MULTIPLIERS = [16, 16, 8, 8, 4, 2, 1]  # of Table 1, for six stages
@@ -196,6 +197,7 @@ class PEGANCritic(BigGANDeepCritic):
             for six stages, else doubled from the first convolution, up to 16.
         factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
         attention: how many stages after the image self-attention stands; 0 = none, as in the table.
+        extras: what stands before the head, remedies for a collapse that the authors tried.
 
     Raises:
         PartiganError: as for `PEGANGenerator`.
@@ -217,10 +219,11 @@ class PEGANCritic(BigGANDeepCritic):
         multipliers: list[int] | None = None,
         factors: list[Factor] | None = None,
         attention: int = 0,
+        extras: Extras = Extras(),  # noqa: B008 - it is frozen
     ) -> None:
         multipliers = multipliers or _multipliers(height, width, factors)
         super().__init__(
-            channels, height, width, classes, conditions, "projection", filters, multipliers, factors, attention
+            channels, height, width, classes, conditions, "projection", filters, multipliers, factors, attention, extras
         )
         if classes:
             make = maker(nn.init.orthogonal_, spectral=True)

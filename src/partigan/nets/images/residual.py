@@ -10,6 +10,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from partigan.nets.images.layers import (
     ConditionalBatchNorm,
     ImageGenerator,
     Make,
+    MinibatchDiscrimination,
     Norm,
     SelfAttention,
     enlarged,
@@ -29,10 +31,26 @@ from partigan.nets.images.layers import (
     normalisation,
     reduced,
 )
+from partigan.nets.images.quantisation import FeatureQuantisation
 from partigan.nets.images.sizes import Factor, Sizes
 
 UpStage = Callable[[int, int, Factor], Sequence[nn.Module]]
 DownStage = Callable[[int, int, Factor, bool], Sequence[nn.Module]]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What may stand between the last block of a critic and its head, as remedies for a collapse.
+
+    Attributes:
+        codes: of feature quantisation (arXiv:2004.02088), whose `Commitment` is a term; 0 = none.
+        kernels: of minibatch discrimination (arXiv:1606.03498, section 3.2); 0 = none.
+        dropout: probability with which a pooled feature becomes 0 (arXiv:1809.11096, section 4.2).
+    """
+
+    codes: int = 0
+    kernels: int = 0
+    dropout: float = 0.0
 
 
 class UpBlock(nn.Module):
@@ -161,7 +179,7 @@ class ResidualStack(ImageGenerator):
 
 
 class ResidualCriticStack(Critic):
-    """Stages of residual blocks, then blocks of the last size, ReLU, sum over pixels, head.
+    """Stages of residual blocks, then blocks of the last size, ReLU, extras, sum over pixels, head.
 
     Args:
         sizes: of the maps.
@@ -173,6 +191,7 @@ class ResidualCriticStack(Critic):
         stage: the blocks of a stage; its last argument says that they see the image itself.
         condition: makes the vector that samples are conditioned on.
         conditioning: how it is used.
+        extras: what stands before the head.
 
     Attributes:
         features: number of the features that the head is given.
@@ -193,6 +212,7 @@ class ResidualCriticStack(Critic):
         stage: DownStage,
         condition: Condition,
         conditioning: Conditioning,
+        extras: Extras = Extras(),
     ) -> None:
         super().__init__()
         body: list[nn.Module] = [make(nn.Conv2d(channels, lift, 3, padding=1))] if lift else []
@@ -204,13 +224,19 @@ class ResidualCriticStack(Critic):
             if _attends(attention, sizes) and done == attention:
                 body.append(SelfAttention(outputs, make))
         self.body = nn.Sequential(*body, nn.ReLU())
-        self.features = widths[-1]
+        self.quantise = FeatureQuantisation(widths[-1], extras.codes) if extras.codes else None
+        near = MinibatchDiscrimination(widths[-1], extras.kernels) if extras.kernels else nn.Identity()
+        self.pooled = nn.Sequential(near, nn.Dropout(extras.dropout))
+        self.features = widths[-1] + extras.kernels
         self.head: nn.Module = Head(self.features, condition, conditioning, make)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)``, features summed over pixels, and what the conditioning adds."""
-        output: CriticOutput = self.head(self.body(x).sum((2, 3)), condition)
-        return output
+        maps, commitment = self.body(x), None
+        if self.quantise is not None:
+            maps, commitment = self.quantise(maps)
+        output: CriticOutput = self.head(self.pooled(maps.sum((2, 3))), condition)
+        return output._replace(commitment=commitment)
 
 
 def _attends(attention: int, sizes: Sizes) -> bool:
