@@ -230,7 +230,10 @@ _COMMANDS: _Commands = {
     ),
     "train": ("train a system of the literature, or one of your own", _train),
     "fit-classifier": ("train a classifier of real samples, for FPND with a reference of one's own", _fit_classifier),
-    "generate": ("generate samples with a trained run", _plain("generation", "generate", run="run directory, or a run that comes with partigan: pxd-fast")),
+    "generate": (
+        "generate samples with a trained run",
+        _plain("generation", "generate", run="run directory, or pxd-fast"),
+    ),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "compare": ("put several reports of 'evaluate' side by side", _compare),
     "benchmark": (

@@ -101,7 +101,8 @@ def evaluate(
         real: file of real samples.
         out: directory to make: ``metrics.json``, ``verdict.json``, ``report.html`` and the figures as PNG.
         fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
-        run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and for samples where there is no ``fake``.
+        run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and for
+            samples where there is no ``fake``.
         split: split of the real file to compare with; the others give the in-sample values.
         protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
             ``partigan/protocols``; None = the kind's first.
