@@ -1,4 +1,4 @@
-"""Generated hitmaps of the PXD against simulated ones that no training saw, beside the same of another simulated sample.
+"""Generated hitmaps of the PXD against simulated ones that no training saw, beside another simulated sample.
 
     partigan simulate pxd --events 200 --seed 12 --out heldout.h5
     partigan generate pxd-fast --n 4000 --out generated.h5
@@ -12,6 +12,7 @@ generated map is measured, too, on one thread.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from pathlib import Path
@@ -86,7 +87,7 @@ def pairs(sample: Hitmaps) -> Floats:
         expected += np.fft.irfft2(flat, shape) * image.mean() ** 2
     du, dv = (np.minimum(np.arange(side), side - np.arange(side)) for side in shape)
     distance = np.hypot(du[:, None], dv)
-    bins = [(distance >= low) & (distance < high) for low, high in zip(DISTANCES, DISTANCES[1:], strict=False)]
+    bins = [(distance >= low) & (distance < high) for low, high in itertools.pairwise(DISTANCES)]
     return np.array([found[one].sum() / expected[one].sum() for one in bins])
 
 
@@ -174,13 +175,13 @@ def main() -> None:
         print(f"| {name} | {again:.4f} | {compared[1][name]:.4f} |")
     print("\n| | held-out | simulated again | generated |\n|---|---|---|---|")
     every = (real, *others)
-    for layer in (1, 2):
-        print(f"| spread, layer {layer} | {' | '.join(f'{spread(x["occupancy"], layer):.3f}' for x in every)} |")
-    for distance in range(1, SEGMENTS):
-        print(f"| segments {distance} apart | {' | '.join(f'{x["regions"][distance]:.3f}' for x in every)} |")
-    print(f"| sensors of an event | {' | '.join(f'{x["sensors"]:.3f}' for x in every)} |")
-    for number, (low, high) in enumerate(zip(DISTANCES, DISTANCES[1:], strict=False)):
-        print(f"| pairs {low} to {high} pixels apart | {' | '.join(f'{x["pairs"][number]:.3f}' for x in every)} |")
+    rows = {f"spread, layer {layer}": [spread(x["occupancy"], layer) for x in every] for layer in (1, 2)}
+    rows |= {f"segments {n} apart": [x["regions"][n] for x in every] for n in range(1, SEGMENTS)}
+    rows["sensors of an event"] = [x["sensors"] for x in every]
+    for number, (low, high) in enumerate(itertools.pairwise(DISTANCES)):
+        rows[f"pairs {low} to {high} pixels apart"] = [x["pairs"][number] for x in every]
+    for name, values in rows.items():
+        print(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |")
     print(f"\n| over held-out, segments 1 to {SEGMENTS} | simulated again | generated |\n|---|---|---|")
     for name in ("number", "size", "charge"):
         for kind, label in enumerate(CLASSES):

@@ -13,13 +13,15 @@ import torch
 
 from conftest import JetFile
 from partigan import generate, generation, load, train
+from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.jets import read_jets
+from partigan.data.pxd import LAYER_OF
 from partigan.data.samples import read_samples
 from partigan.errors import PartiganError
 from partigan.kinds.jets import Jets
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.randomness import rng_for
-from partigan.run import Run
+from partigan.run import SHIPPED, Run
 from partigan.sampling import Sampler
 from partigan.toys import simulate_digits
 
@@ -173,3 +175,19 @@ def test_truncation_of_a_style(run: Run, tmp_path: Path) -> None:
         generate(styled.path, 4, tmp_path / "x.h5", truncation=-1.0, threads=1)
     with pytest.raises(PartiganError, match=r"MDMAGenerator of .* has no truncation"):
         generate(run.path, 4, tmp_path / "x.h5", truncation=0.5, threads=1)
+
+
+def test_the_run_that_comes_with_partigan_makes_hitmaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its name, where nothing of that name stands; whole events with the published occupancies."""
+    monkeypatch.chdir(tmp_path)
+    made = read_hitmaps(generate("pxd-fast", 80, tmp_path / "a.h5", seed=2, threads=1))
+    assert len(made) == 2
+    layers = [made.occupancy[:, layer == LAYER_OF].mean() for layer in (1, 2)]
+    assert layers[0] == pytest.approx(0.0150, rel=0.1)  # of simulated events, docs/pxd.md
+    assert layers[1] == pytest.approx(0.0051, rel=0.1)
+    assert made.charge.min() >= 7
+    assert hitmap_attributes(tmp_path / "a.h5")["kind"] == "pxd"
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 1e6
+    (tmp_path / "pxd-fast").mkdir()
+    with pytest.raises(PartiganError, match=r"not a run directory .* comes with partigan: pxd-fast"):
+        load("pxd-fast")

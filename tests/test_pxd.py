@@ -517,9 +517,8 @@ def test_parts_are_crops_to_train_on_and_whole_maps_elsewhere(tmp_path: Path, ev
         corner = round(u.item()), round(v.item())
         np.testing.assert_array_equal(sample.x[row, 0], crops(events, [row % 80], [corner], 64, 96)[0])
         assert sample.condition[row, :40].nonzero().item() == sensor
-        assert sample.condition[row, 42].item() == pytest.approx(
-            np.log(numbers[row % 80 // 40, sensor] / 192), abs=1e-5
-        )
+        rate = np.log(numbers[row % 80 // 40, sensor] / 192)
+        assert sample.condition[row, 42].item() == pytest.approx(rate, abs=1e-5)
     whole = kind.read(path, "valid")
     assert torch.equal(whole.x, kind_named("pxd").read(path, "valid").x)
     state = kind.conditions(path)

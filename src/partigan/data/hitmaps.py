@@ -231,10 +231,10 @@ class LogIntensity(Transform):
 class EqualisedCharge(Transform):
     """Charges as shares of the training sample's hits that have less, between 0 and 1; pixels without hit are -1.
 
-    The charges of hits are uniform, so that a network sees every part of their steep spectrum equally well, and there is
-    a gap between 0 and -1: for generators that decide which pixels are hit. Within a charge in ADU the share is uniform,
-    so that the inverse, which gives back whole ADU, is exact. What is below 0 is no hit; whole maps may be taken back
-    where crops were fitted.
+    The charges of hits are uniform, so that a network sees every part of their steep spectrum equally well, and there
+    is a gap between 0 and -1: for generators that decide which pixels are hit. Within a charge in ADU the share is
+    uniform, so that the inverse, which gives back whole ADU, is exact. What is below 0 is no hit; whole maps may be
+    taken back where crops were fitted.
 
     Args:
         seed: of the uniform shares.

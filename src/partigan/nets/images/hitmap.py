@@ -1,8 +1,8 @@
 """The project's own networks for sparse hitmaps: trained on crops, and maps of any size in one pass without seams.
 
-**Generator.** Convolutional throughout, over noise that has a value in every place: no layer pads, so that every level is
-made with as much margin as the next one needs and a pixel does not know whether it lies in a crop or in a map. Levels
-have cells of 8, 4, 2 and 1 pixels.
+**Generator.** Convolutional throughout, over noise that has a value in every place: no layer pads, so that every level
+is made with as much margin as the next one needs and a pixel does not know whether it lies in a crop or in a map.
+Levels have cells of 8, 4, 2 and 1 pixels.
 
 *Seeds.* Clusters are few and independent. A pixel is a seed where its noise exceeds a quantile, with probability p; so
 is a cell of 8 x 8 pixels for long tracks. ln p is the logarithm of the rate that the condition gives and a learned
@@ -11,17 +11,18 @@ through where there is a seed. A whole map at generation has as many seeds of pi
 the fluctuation of their number comes from the condition, as that of particles in a jet does. Those of long tracks
 fluctuate freely.
 
-*Gate.* The last layer gives two numbers for a pixel: the logit of a hit and its charge. A pixel is hit where the logit is
-positive; backwards the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al., arXiv:1308.3432).
-Charges are between 0 and 1, so that the gap below the threshold is a part of the model.
+*Gate.* The last layer gives two numbers for a pixel: the logit of a hit and its charge. A pixel is hit where the logit
+is positive; backwards the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al.,
+arXiv:1308.3432). Charges are between 0 and 1, so that the gap below the threshold is a part of the model.
 
-**Critic.** Strided convolutions without normalisation; sums of the features of all scales, single pixels included, over the
-square root of the number of places make the features. The condition joins them by a small network.
+**Critic.** Strided convolutions without normalisation; sums of the features of all scales over the square root of the
+number of places make the features. The condition joins them by a small network.
 """
 
 from __future__ import annotations
 
-from math import ceil, prod
+import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +44,9 @@ NOTHING = -1.0  # no hit, in `partigan.data.hitmaps.EqualisedCharge`; charges ar
 
 def _margins() -> tuple[int, ...]:
     """Cells around the image that the noise of each level needs, from coarse to fine."""
-    margins = [ceil(LAST / 2)]
+    margins = [math.ceil(LAST / 2)]
     for reach in REACH[::-1]:
-        margins.append(ceil(margins[-1] / (2 if len(margins) > 1 else 1)) + reach)
+        margins.append(math.ceil(margins[-1] / (2 if len(margins) > 1 else 1)) + reach)
     return tuple(margins[::-1])
 
 
@@ -105,9 +106,9 @@ class HitmapGenerator(Generator):
         self.log_rate = None if whole is not None else nn.Parameter(torch.tensor(rate).log())
         self.fields = nn.ModuleDict()
         for level, number in zip(self.shares, marks, strict=True):
-            self.fields[str(level)] = nn.Linear(fixed + 1, POLYNOMIALS * (1 + number), bias=False)
-        for linear in self.fields.values():
+            linear = nn.Linear(fixed + 1, POLYNOMIALS * (1 + number), bias=False)
             nn.init.zeros_(linear.weight)
+            self.fields[str(level)] = linear
         self.levels = nn.ModuleList()
         before = 0
         for size, number, noise in zip(widths, REACH, self.noises, strict=False):
@@ -117,10 +118,8 @@ class HitmapGenerator(Generator):
         last = widths[3]
         self.enlarge = _make(nn.ConvTranspose2d(widths[2] + 4, last, 2, 2))
         self.body = nn.ModuleList(_make(nn.Conv2d(last, last, 3)) for _ in range(LAST - 1))
-        self.head = _make(nn.Conv2d(last, channels * (2 if gate else 1), 3))
-        nn.init.orthogonal_(self.head.weight)
+        self.head = maker(nn.init.orthogonal_)(nn.Conv2d(last, channels * (2 if gate else 1), 3))
         self.own = nn.Parameter(torch.tensor(1.5))  # a training begins with a hit at every seed and no others
-        self.to(memory_format=torch.channels_last)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -136,16 +135,16 @@ class HitmapGenerator(Generator):
     def _cells(self) -> list[tuple[int, int]]:
         """Cells of each level that cover an image, from coarse to fine."""
         height, width = self.size
-        return [(ceil(height / cell), ceil(width / cell)) for cell in CELLS]
+        return [(math.ceil(height / cell), math.ceil(width / cell)) for cell in CELLS]
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Standard normal, ``(size, values)``: one level after the other."""
-        return torch.randn(size, sum(prod(shape) for shape in self.shapes()), generator=rng, device=rng.device)
+        return torch.randn(size, sum(math.prod(shape) for shape in self.shapes()), generator=rng, device=rng.device)
 
     def split(self, noise: Tensor) -> list[Tensor]:
         """The noise of each level, ``(batch, channels, height, width)``."""
         shapes = self.shapes()
-        parts = noise.split([prod(shape) for shape in shapes], dim=1)
+        parts = noise.split([math.prod(shape) for shape in shapes], dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, shapes, strict=True)]
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -221,7 +220,7 @@ class HitmapGenerator(Generator):
             if level > 0:
                 x = self._below(x, level)
                 x = torch.cat((x, _last(inputs[level])), dim=1) if level in inputs else x
-            for convolution in convolutions:  # type: ignore[union-attr]
+            for convolution in convolutions.children():
                 x = functional.leaky_relu_(convolution(x), 0.2)
         x = functional.leaky_relu_(self.enlarge(torch.cat((x, _last(pixels)), dim=1)), 0.2)
         height, width = self.size
@@ -298,7 +297,7 @@ class HitmapCritic(Critic):
         condition = Condition(classes, conditions)
         self.condition = condition
         self.scales = nn.ModuleList([_make(nn.Conv2d(channels, widths[0], 3, padding=1))])
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             self.scales.append(_make(nn.Conv2d(before, after, 4, 2, padding=2)))
         self.last = _make(nn.Conv2d(widths[3], widths[3], 3, padding=1))
         features = sum(widths) + widths[3]
@@ -308,7 +307,6 @@ class HitmapCritic(Critic):
             self.local = _make(nn.Linear(hidden, widths[1], bias=False))
             self.whole = _make(nn.Linear(hidden, 2 * hidden, bias=False))
         self.head = Head(2 * hidden, condition, conditioning, _make)
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Scores ``(batch, 1)`` and features."""
@@ -330,4 +328,4 @@ class HitmapCritic(Critic):
 
 def _sum(x: Tensor) -> Tensor:
     """Sums over all places by the square root of their number: their fluctuations do not depend on the size."""
-    return x.flatten(2).sum(2) / (x.shape[2] * x.shape[3]) ** 0.5
+    return x.flatten(2).sum(2) / math.sqrt(x.shape[2] * x.shape[3])
