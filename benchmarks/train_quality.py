@@ -46,7 +46,7 @@ from partigan.training.trainer import _Players
 ROOT = Path(__file__).parents[1]
 KIND = Jets()
 GENERATED = 42_000  # jets of a final evaluation
-SMALLEST_BIN = 200  # real jets in a bin of multiplicity
+SMALLEST_BIN = 50  # real jets in a bin of multiplicity
 UNITS = {
     "w1m": ("W1-M (x 10^3)", 1e3),
     "w1p": ("W1-P, plain (x 10^3)", 1e3),
@@ -65,7 +65,7 @@ Curve = list[dict[str, float]]
 def conditional_mass(real: Observables, fake: Observables) -> float:
     """W1 of the relative mass in bins of multiplicity, the mean by the share of real jets."""
     numbers, counts = np.unique(real["multiplicity"], return_counts=True)
-    least = max(SMALLEST_BIN, len(real["mass"]) // 40)
+    least = max(SMALLEST_BIN, len(real["mass"]) // 200)
     total, weight, first, filled = 0.0, 0, 0, 0
     for number, count in zip(numbers, counts, strict=True):
         filled += int(count)
