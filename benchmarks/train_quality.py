@@ -9,8 +9,9 @@ first, on one thread and in turns with the other presets; warm-up, cosine and av
 steps are the same for all seeds, and stand in the JSON. Validation and evaluation are not counted. The curves are of
 the averaged generator against the validation split; the table is of the best checkpoint (by W1-M, vetoed by FPD, on the
 validation split) against the test split, which neither training nor choice has seen. In-sample is the same metric with
-jets of the other splits in the place of the generated ones. The AUC of observables is that of the evaluation suite, the
-AUC of particles is boosted trees on the features of all particles, sorted by pt.
+jets of the other splits in the place of the generated ones, untrained the generator with fresh weights. The AUC of
+observables is that of the evaluation suite, the AUC of particles is boosted trees on the features of all particles,
+sorted by pt.
 
 Finished trainings are not repeated and interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from the
 JSON after each.
@@ -29,7 +30,7 @@ import torch
 from matplotlib.figure import Figure
 
 import partigan
-from partigan.config import parse_training
+from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.files import read_json, write_json
@@ -40,13 +41,14 @@ from partigan.metrics.frechet import fpd
 from partigan.metrics.mmd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
 from partigan.run import Run
+from partigan.sampling import Sampler
 from partigan.training.train import prepare
 from partigan.training.trainer import _Players
 
 ROOT = Path(__file__).parents[1]
 KIND = Jets()
 GENERATED = 42_000  # jets of a final evaluation
-SMALLEST_BIN = 200  # real jets in a bin of multiplicity
+SMALLEST_BIN = 50  # real jets in a bin of multiplicity
 UNITS = {
     "w1m": ("W1-M (x 10^3)", 1e3),
     "w1p": ("W1-P, plain (x 10^3)", 1e3),
@@ -65,7 +67,7 @@ Curve = list[dict[str, float]]
 def conditional_mass(real: Observables, fake: Observables) -> float:
     """W1 of the relative mass in bins of multiplicity, the mean by the share of real jets."""
     numbers, counts = np.unique(real["multiplicity"], return_counts=True)
-    least = max(SMALLEST_BIN, len(real["mass"]) // 40)
+    least = max(SMALLEST_BIN, len(real["mass"]) // 200)
     total, weight, first, filled = 0.0, 0, 0, 0
     for number, count in zip(numbers, counts, strict=True):
         filled += int(count)
@@ -165,6 +167,14 @@ def measured(run: Run, seed: int, per_step: float, data: Path) -> dict[str, Any]
     return {"curve": curve, "final": quality(test, fake, final=True), "best_step": finished["selection"]["step"]}
 
 
+def untrained(run: Run, data: Path) -> dict[str, Any]:
+    """Every metric of the test split for a generator with fresh weights in the place of the run's own."""
+    system, transform, _ = build(run.config())
+    transform.load_state(run.transform["state"])
+    sampler = Sampler(system.networks["generator"].eval(), transform, KIND, run.transform["conditions"])
+    return quality(KIND.observables(KIND.read(data, "test")), KIND.observables(sampler.sample(GENERATED, 1)), True)
+
+
 def in_sample(data: Path) -> dict[str, Any]:
     """Every metric of the test split, and of the validation split, with real jets in the place of the generated."""
     splits = {name: KIND.read(data, name) for name in ("train", "valid", "test")}
@@ -193,6 +203,8 @@ def table(found: dict[str, Any]) -> str:
             spread = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
             cells.append(_number(float(np.mean(values))) + spread)
         lines.append(f"| `{name}` | {len(entry['seeds'])} | {entry['steps']:,} | " + " | ".join(cells) + " |")
+        start = " | ".join(_number(unit * entry["untrained"][n][0]) for n, (_, unit) in UNITS.items())
+        lines.append(f"| the same, untrained | | 0 | {start} |")
     return "\n".join(lines) + "\n"
 
 
@@ -250,6 +262,8 @@ def main() -> None:
             continue
         run = trained(name, preset, seed, entry["steps"], options)
         entry["seeds"][str(seed)] = measured(run, seed, entry["cpu_seconds_per_step"], options.data)
+        if "untrained" not in entry:
+            entry["untrained"] = untrained(run, options.data)
         write_json(file, found)
         (options.out / "table.md").write_text(table(found))
         drawn(found).savefig(options.out / "quality.png")
