@@ -32,7 +32,7 @@ def test_from_a_file_to_a_report(jet_file: JetFile, tmp_path: Path, capsys: pyte
     assert "W1-M" in printed
     assert str(report / "report.html") in printed
     page = (report / "report.html").read_text()
-    assert page.count("<img") == len(list(report.glob("*.png"))) == 21
+    assert page.count("<img") == len(list(report.glob("*.png"))) == 22
     for fact in ("flavour", "toy", "3,000 generated", "Losses and validation"):
         assert fact in page
 

@@ -171,7 +171,7 @@ def test_a_constant_feature_changes_nothing_and_identical_samples_are_at_no_dist
     a, b = table(1000, 1), table(1000, 2)
     constant = [np.column_stack([x, np.full(1000, 0.5)]) for x in (a, b)]
     assert fpd(*constant, rng=rng()).value == pytest.approx(fpd(a, b, rng=rng()).value, rel=1e-6, abs=1e-9)
-    assert fpd(a, a, rng=rng()).value == pytest.approx(0, abs=3 * fpd(a, b, rng=rng()).error)
+    assert abs(fpd(a, a, rng=rng()).value) < 0.01 * fpd(a, 1.3 * b, rng=rng()).value
     assert w1(a, a, rng=rng()).value == 0
 
 

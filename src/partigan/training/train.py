@@ -38,6 +38,7 @@ from partigan.training.monitors import DIVERSITY_SAMPLES, diversity
 from partigan.training.system import System
 from partigan.training.trainer import Trainer
 
+LISTED = 150  # columns of the list of presets at least; narrower terminals wrap it
 REHEARSED = 8  # samples on which every phase is tried before anything is made
 
 
@@ -253,17 +254,17 @@ def set_threads(threads: int | None) -> None:
 
 
 def list_presets() -> None:
-    """Print the presets with paper, kind of data, numbers of parameters and status."""
+    """Print the presets with paper, kind of data and numbers of parameters; docs/literature.md has their status."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("preset", "paper", "kind", "parameters", "system", "status"):
-        table.add_column(heading, no_wrap=heading in ("preset", "paper", "kind"))
+    for heading in ("preset", "paper", "kind", "parameters", "system"):
+        table.add_column(heading, no_wrap=True)
     for name in presets.names():
         config = parse_training(name)
         networks = build(config)[0].networks
         parameters = ", ".join(f"{sum(p.numel() for p in m.parameters()):,}" for m in networks.values())
         about = config["about"]
-        table.add_row(name, about["paper"], config["kind"], parameters, about["title"], about["status"])
-    Console().print(table)
+        table.add_row(name, about["paper"], config["kind"], parameters, about["title"])
+    Console(width=max(Console().width, LISTED)).print(table)
 
 
 def _fill(value: Any, arguments: dict[str, Any]) -> None:
