@@ -43,7 +43,7 @@ CASES = {
     # the bias of the keys cancels in the softmax; the particles of the critic's last block are not looked at
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
-    "correcting generator": Case(CorrectingGenerator, 49_235, None, True, True, ("key.bias",)),
+    "correcting generator": Case(CorrectingGenerator, 97_571, None, True, True, ("key.bias",)),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
     # published: the authors' weights have as many

@@ -66,9 +66,11 @@ class FeatureMatching(Term):
 class MarginalMatching(Term):
     """One-dimensional distributions of generated jets are to be those of the real ones of the batch.
 
-    The energy distance, by sorting and without bias for batches of any size, of the jets' relative mass, pt sum and
-    axis and of their particles' eta_rel, phi_rel and log pt_rel, each over its standard deviation in the batch. It
-    sees nothing of the correlations, which are left to the critic.
+    The energy distance, by sorting and without bias for batches of any size, of the jets' relative mass, pt sum, axis
+    and three angularities, and of their particles' eta_rel, phi_rel and log pt_rel, each over its standard deviation in
+    the batch. With z_i the share of pt and theta_i the angle to the axis, the angularities are the width
+    sum z_i theta_i, the fourth moment (sum z_i theta_i^4)^(1/4) and ptD = sqrt(sum z_i^2). It sees nothing of the
+    correlations, which are left to the critic.
 
     Args:
         weight: factor of the distances, summed.
@@ -77,7 +79,8 @@ class MarginalMatching(Term):
         annealing: see `Term`.
 
     References:
-        G. J. Székely, M. L. Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013) 1249.
+        A. J. Larkoski, J. Thaler, W. J. Waalewijn, arXiv:1408.3122 (generalised angularities); G. J. Székely,
+        M. L. Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013) 1249.
     """
 
     def __init__(
@@ -100,11 +103,16 @@ class MarginalMatching(Term):
 
 
 def _of_jets(sample: Batch) -> Tensor:
-    """Relative mass, pt sum and axis (eta, phi) of jets in physical units, ``(batch, 4)``."""
+    """Relative mass, pt sum, axis (eta, phi), width, fourth moment and ptD in physical units, ``(batch, 7)``."""
     angle, pt = sample.x[..., :2], sample.x[..., 2:]
     total = pt.sum(1)
-    axis = (pt * angle).sum(1) / total.clamp_min(1e-6)
-    return torch.cat((mass(sample.x, sample.mask)[:, None], total, axis), dim=1)
+    share = pt / total[:, None].clamp_min(1e-6)
+    axis = (share * angle).sum(1)
+    theta2 = (angle - axis[:, None]).square().sum(-1, keepdim=True)
+    width = (share * theta2.clamp_min(1e-12).sqrt()).sum(1)
+    fourth = (share * theta2.square()).sum(1).clamp_min(1e-12) ** 0.25
+    dispersion = share.square().sum(1).clamp_min(1e-12).sqrt()
+    return torch.cat((mass(sample.x, sample.mask)[:, None], total, axis, width, fourth, dispersion), dim=1)
 
 
 def _of_particles(sample: Batch) -> Tensor:

@@ -31,8 +31,8 @@ class CorrectingGenerator(MDMAGenerator):
         self,
         features: int = 3,
         particles: int = 30,
-        latent: int = 16,
-        hidden: int = 48,
+        latent: int = 32,
+        hidden: int = 64,
         heads: int = 4,
         blocks: int = 4,
     ) -> None:
