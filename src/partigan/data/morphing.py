@@ -36,7 +36,8 @@ class JetMorph(Transform):
     drawn depends on how the training jets were mapped. The functions are linear between tabled quantiles, so that the
     inverse is exact on the training sample, and bounded: nothing generated has a pt sum outside what training jets
     have, and particles that would be farther from the centre than those of any training jet are drawn in to that
-    distance, the radius of the jets. No training particle is copied: of each feature of a rank a few dozen quantiles are kept.
+    distance, the radius of the jets. No training particle is copied: of each feature of a rank a few dozen quantiles
+    are kept.
 
     Args:
         knots: tabled quantiles of a feature, or of a jet's quantity.
