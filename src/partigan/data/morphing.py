@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -34,9 +34,10 @@ class JetMorph(Transform):
     So all that a generator has to make are the correlations: peaks of the mass spectrum and the narrow pt sum, which
     the way back brings, are smooth in the normalised space. Independent draws are found by iteration, since what is
     drawn depends on how the training jets were mapped. The functions are linear between tabled quantiles, so that the
-    inverse is exact on the training sample, and bounded: nothing generated has a pt sum, axis or mass, nor a feature
-    before the jet's own step, outside what training jets have. No training particle is copied: of each feature of
-    a rank a few dozen quantiles are kept.
+    inverse is exact on the training sample, and bounded: nothing generated has a pt sum outside what training jets
+    have, and particles that would be farther from the centre than those of any training jet are drawn in to that
+    distance, the radius of the jets. No training particle is copied: of each feature of a rank a few dozen quantiles
+    are kept.
 
     Args:
         knots: tabled quantiles of a feature, or of a jet's quantity.
@@ -48,13 +49,15 @@ class JetMorph(Transform):
         Ours; mapping distributions by their quantiles is customary in corrections of simulated observables.
     """
 
+    constants: ClassVar[tuple[str, ...]] = ("ranks", "seen", "drawn", "radius")
+
     def __init__(self, knots: int = 65, iterations: int = 3, least: int = 200) -> None:
         if knots < 3 or iterations < 1 or least < 2:
             raise PartiganError("JetMorph needs at least 3 knots, 1 iteration and 2 particles")
         self.knots, self.iterations, self.least = knots, iterations, least
         inner = torch.linspace(-REACH, REACH, knots - 2)
         self.levels = torch.cat((torch.tensor([-EXTREME]), inner, torch.tensor([EXTREME])))
-        self.ranks = self.seen = self.drawn = torch.zeros(0)
+        self.ranks = self.seen = self.drawn = self.radius = torch.zeros(0)
 
     def fit(self, sample: Batch) -> None:
         """Take the quantiles of particles and of jets.
@@ -65,6 +68,7 @@ class JetMorph(Transform):
         if sample.mask is None or not (sample.x[sample.mask].double().std(0) > 0).all():
             raise PartiganError("the training sample has a feature that does not vary; it cannot be normalised")
         rng = rng_for("morph", self.knots)
+        self.radius = _distance(sample.x).max()
         self.seen, moved = self._quantiles(_jet(sample)), sample
         for _ in range(self.iterations):
             self.ranks = self._rank_quantiles(moved)
@@ -87,15 +91,19 @@ class JetMorph(Transform):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        return self._moved(self._particles(sample), self.drawn, self.seen)
+        jets = self._moved(self._particles(sample), self.drawn, self.seen)
+        radius = self.radius.to(jets.x.device)
+        inside = radius / _distance(jets.x).clamp_min(radius)
+        return replace(jets, x=torch.cat((jets.x[..., :2] * inside, jets.x[..., 2:]), dim=-1))
 
     def state(self) -> dict[str, Any]:
-        """Quantiles of each rank and feature, and of the jets' own quantities as seen in training and as drawn."""
-        return {name: getattr(self, name).tolist() for name in ("ranks", "seen", "drawn")}
+        """Quantiles of ranks, of jets as seen in training and as drawn, and the largest distance of a particle."""
+        return {name: getattr(self, name).tolist() for name in self.constants}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Take the quantiles of `state`."""
-        self.ranks, self.seen, self.drawn = (torch.tensor(state[name]) for name in ("ranks", "seen", "drawn"))
+        for name in self.constants:
+            setattr(self, name, torch.tensor(state[name]))
 
     def _tables(self, x: Tensor) -> Tensor:
         """Quantiles of the ranks that clouds ``(batch, particles, 3)`` have, ``(particles * 3, knots)``."""
@@ -163,6 +171,11 @@ def _jet(sample: Batch) -> Tensor:
     axis = (pt * angle).sum(1) / total
     mass2 = total[:, 0] * (pt * (angle - axis[:, None]).square()).sum((1, 2))
     return torch.cat((total.log(), axis, 0.5 * mass2.clamp_min(TINY).log()[:, None]), dim=1)
+
+
+def _distance(x: Tensor) -> Tensor:
+    """Distance of particles from the jet's centre in (eta_rel, phi_rel), ``(batch, particles, 1)``."""
+    return x[..., :2].square().sum(-1, keepdim=True).clamp_min(1e-12).sqrt()
 
 
 def _log_pt(x: Tensor) -> Tensor:
