@@ -189,8 +189,8 @@ class ConditionalBatchNorm(nn.Module):
         gain, bias = 1 + self.gain(vector)[..., None, None], self.bias(vector)[..., None, None]
         mean, variance = self.norm.running_mean, self.norm.running_var
         if self.training or mean is None or variance is None:
-            x = self.norm(x)
-            return x * gain + bias
+            modulated: Tensor = self.norm(x) * gain + bias
+            return modulated
         gain = gain * (variance + self.norm.eps).rsqrt()[:, None, None]
         return torch.addcmul(bias - mean[:, None, None] * gain, x, gain)
 
