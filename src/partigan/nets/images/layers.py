@@ -179,11 +179,20 @@ class ConditionalBatchNorm(nn.Module):
         )
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        """Maps ``(batch, features, height, width)`` normalised for a vector ``(batch, vector)``."""
-        x = self.norm(x)
-        if not self.norm.affine:
-            x = x * (1 + self.gain(vector)[..., None, None]) + self.bias(vector)[..., None, None]
-        return x
+        """Maps ``(batch, features, height, width)`` normalised for a vector ``(batch, vector)``.
+
+        With running means and widths both steps are one linear function of x.
+        """
+        if self.norm.affine:
+            x = self.norm(x)
+            return x
+        gain, bias = 1 + self.gain(vector)[..., None, None], self.bias(vector)[..., None, None]
+        mean, variance = self.norm.running_mean, self.norm.running_var
+        if self.training or mean is None or variance is None:
+            modulated: Tensor = self.norm(x) * gain + bias
+            return modulated
+        gain = gain * (variance + self.norm.eps).rsqrt()[:, None, None]
+        return torch.addcmul(bias - mean[:, None, None] * gain, x, gain)
 
 
 class SelfAttention(nn.Module):
@@ -212,9 +221,16 @@ class SelfAttention(nn.Module):
         """Maps of the same shape; ``vector`` is not used."""
         query = self.query(x).flatten(2)
         key, value = (functional.max_pool2d(part(x), 2, ceil_mode=True).flatten(2) for part in (self.key, self.value))
-        weights = (query.transpose(1, 2) @ key).softmax(2)  # (batch, pixels, pooled pixels)
-        attended: Tensor = self.out((value @ weights.transpose(1, 2)).view(len(x), -1, *x.shape[2:]))
-        return x + self.gain * attended
+        if torch.is_grad_enabled():
+            weights = (query.transpose(1, 2) @ key).softmax(2)  # (batch, pixels, pooled pixels)
+            attended = value @ weights.transpose(1, 2)
+        else:  # the same without all weights at once; it has no second derivatives, which penalties need
+            wider = (0, 0, 0, value.shape[1] - query.shape[1])  # zeros, for one length of query, key and value
+            parts = (functional.pad(query, wider), functional.pad(key, wider), value)
+            q, k, v = (part[:, None].transpose(2, 3) for part in parts)
+            attended = functional.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0].transpose(1, 2)
+        change: Tensor = self.out(attended.reshape(len(x), -1, *x.shape[2:]))
+        return x + self.gain * change
 
 
 class PixelNorm(nn.Module):
