@@ -632,3 +632,15 @@ def test_presets_fit_their_data(tmp_path: Path, name: str) -> None:
     system, transform, _ = build(config)
     transform.fit(sample)
     system.rehearse(transform.forward(sample[:2]))
+
+
+def test_single_hits_of_large_maps_are_seen_in_pictures() -> None:
+    from partigan.report.plots import mosaic
+
+    x = torch.zeros(2, 1, 250, 768)
+    x[1, 0, 249, 767] = 50.0
+    figure = mosaic(Batch(x), ["", ""])
+    shown = [axis.get_images()[0] for axis in figure.axes if axis.get_images()]
+    assert [image.get_array().max() for image in shown] == [0, 50]
+    assert max(shown[0].get_array().shape) <= 400
+    assert shown[0].norm(np.array([10.0]))[0] > 0.4  # of 50

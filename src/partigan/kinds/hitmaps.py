@@ -224,9 +224,13 @@ class PXD(Kind):
             if all(len(value) for value in values):
                 figures[title] = compare((values[0], values[1]), label, log=True, integer=name != "charge")
         occupancies = [(sample["sensor"], 100 * sample["occupancy"]) for sample in (real, fake)]
-        figures["Occupancy of the sensors"] = by_class(occupancies[0], occupancies[1], "occupancy of a sensor, %")
+        figures["Occupancy of the sensors"] = by_class(
+            occupancies[0], occupancies[1], "occupancy of a sensor, %", "sensor"
+        )
         kinds = [np.repeat(np.arange(-1, len(CLASSES)), sample["kind"].sum(0)) for sample in (real, fake)]
-        figures["Classes of clusters"] = compare((kinds[0], kinds[1]), f"0, 1, 2 = {', '.join(CLASSES)}", integer=True)
+        figures["Classes of clusters"] = compare(
+            (kinds[0], kinds[1]), f"-1 = none, 0, 1, 2 = {', '.join(CLASSES)}", integer=True
+        )
         reach = len(real["pairs"]) - 1
         extent = (-reach - 0.5, reach + 0.5, -0.5, reach + 0.5)
         labels = ("dv, pixels", "du, pixels", "pairs over independent pixels")

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import mplhep
 import numpy as np
 from hist import Hist
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import rankdata
@@ -165,7 +165,8 @@ def images(
                 cmap=colours,
                 aspect="equal" if abs(extent[1] - extent[0]) == abs(extent[3] - extent[2]) else "auto",
             )
-            axis.set(title=title, xlabel=labels[0], xticks=np.linspace(*extent[:2], 5))
+            axis.set(title=title, xlabel=labels[0])
+            axis.locator_params(axis="x", nbins=5)
         axes[0].set_ylabel(labels[1])
         figure.colorbar(shown, ax=axes, label=labels[2])
     return figure
@@ -192,13 +193,16 @@ def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure
     return figure
 
 
-def by_class(real: tuple[Values, Values], fake: tuple[Values, Values], label: str) -> Figure:
+def by_class(
+    real: tuple[Values, Values], fake: tuple[Values, Values], label: str, classes_label: str = "class"
+) -> Figure:
     """Mean of a quantity in each class, with its error.
 
     Args:
         real: class labels ``(n,)`` and values ``(n,)``.
         fake: the same of the generated sample.
         label: of the quantity.
+        classes_label: of the classes.
     """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
@@ -209,7 +213,7 @@ def by_class(real: tuple[Values, Values], fake: tuple[Values, Values], label: st
             means = [group.mean() for group in groups.values()]
             errors = [group.std() / max(len(group) - 1, 1) ** 0.5 for group in groups.values()]
             axis.errorbar(np.array(list(groups)) + shift, means, errors, fmt="o", ms=4, color=colour, label=name)
-        axis.set(xlabel="class", ylabel=label)
+        axis.set(xlabel=classes_label, ylabel=label)
         axis.legend()
     return figure
 
@@ -278,17 +282,26 @@ def quality_against_time(
 def mosaic(samples: Batch, titles: Sequence[str], columns: int = 4) -> Figure:
     """Single samples side by side: clouds as discs whose area is the third feature, images on one colour scale.
 
+    Of images with more pixels than can be shown the largest values of blocks are; sparse ones have a scale of roots.
+
     Args:
         samples: clouds ``(rows, particles, features)`` with a mask, images ``(rows, channel, height, width)``, of which
             the first channel is shown, or tables ``(rows, features)``, as profiles.
         titles: above each of them.
         columns: in a row.
     """
+    x = samples.x.float().numpy()
+    height = 2.3
+    if x.ndim == 4:
+        x = _blocks(x[:, 0])
+        columns = columns if x.shape[2] < 2 * x.shape[1] else columns // 2
+        height = min(height, 8.6 / columns * x.shape[1] / x.shape[2] + 0.3)
+        low, high = float(x.min()), float(x.max())
+        norm = PowerNorm(0.5 if np.median(x) == low < high else 1.0, low, high)
     lines = -(-len(samples) // columns)
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(8.6, 2.3 * lines), layout="constrained")
+        figure = Figure(figsize=(8.6, height * lines), layout="constrained")
         axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
-        x = samples.x.float().numpy()
         mask = None if samples.mask is None else samples.mask.numpy()
         if mask is not None:
             reach = float(np.abs(x[..., :2][mask]).max(initial=1e-6)) * 1.05
@@ -298,8 +311,8 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = 4) -> Figure:
                 area = x[row, mask[row], 2].clip(0) * scale if x.shape[-1] > 2 else 9.0
                 axis.scatter(*x[row, mask[row], :2].T, s=area, color=_EITHER, alpha=0.5, edgecolors="#333", lw=0.5)
                 axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
-            elif x.ndim == 4:
-                axis.imshow(x[row, 0], vmin=float(x[:, 0].min()), vmax=float(x[:, 0].max()), cmap="viridis")
+            elif samples.x.ndim == 4:
+                axis.imshow(x[row], norm=norm, cmap="viridis")
             else:
                 axis.step(range(x.shape[1]), x[row], where="mid", color=_EITHER)
             axis.set_title(title, fontsize=10)
@@ -307,6 +320,15 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = 4) -> Figure:
         for axis in axes[len(x) :]:
             axis.set_axis_off()
     return figure
+
+
+def _blocks(images: Values) -> Values:
+    """Largest values of the blocks of images ``(n, height, width)``, as small as leaves at most 400 pixels a side."""
+    block = -(-max(images.shape[1:]) // 400)
+    rows, columns = (-(-side // block) * block for side in images.shape[1:])
+    padding = ((0, 0), (0, rows - images.shape[1]), (0, columns - images.shape[2]))
+    padded = np.pad(images, padding, constant_values=images.min(initial=np.inf))
+    return np.asarray(padded.reshape(len(images), rows // block, block, columns // block, block).max((2, 4)))
 
 
 def reliability_diagram(found: Reliability) -> Figure:
