@@ -38,7 +38,7 @@ from partigan.training.monitors import DIVERSITY_SAMPLES, diversity
 from partigan.training.system import System
 from partigan.training.trainer import Trainer
 
-LISTED = 150  # columns of the list of presets at least; narrower terminals wrap it
+LISTED = 200  # columns of the list of presets at least; narrower terminals wrap it
 REHEARSED = 8  # samples on which every phase is tried before anything is made
 
 
