@@ -644,3 +644,31 @@ def test_single_hits_of_large_maps_are_seen_in_pictures() -> None:
     assert [image.get_array().max() for image in shown] == [0, 50]
     assert max(shown[0].get_array().shape) <= 400
     assert shown[0].norm(np.array([10.0]))[0] > 0.4  # of 50
+
+
+def test_what_the_authors_tried_fits_together(tmp_path: Path) -> None:
+    """Every option of docs/pxd.md at once, added to a preset by a YAML of one's own."""
+    (tmp_path / "own.yaml").write_text("""
+base: pe-gan-crop
+system:
+  init_args:
+    critic: {init_args: {filters: 2, dimension: 16, extras: {kernels: 3, codes: 8, dropout: 0.5}}}
+    generator: {init_args: {filters: 2, latent: 8}}
+    critic_optimizer: {init_args: {lr: 1.0e-5, weight_decay: 1.0e-4}}
+    terms:
+      - class_path: partigan.objectives.conditioning.Contrastive
+      - class_path: partigan.objectives.regularisation.OrthogonalRegularisation
+      - class_path: partigan.objectives.regularisation.Commitment
+      - class_path: partigan.objectives.latent.LatentOptimisation
+      - class_path: partigan.objectives.penalties.R1
+      - class_path: partigan.objectives.intensity.IntensityCut
+""")
+    write_hitmaps(tmp_path / "a.h5", [toy_hits(1, busy=(0,))], {})
+    kind = kind_named("pxd-crop")
+    sample = kind.read(tmp_path / "a.h5", "all")
+    config = parse_training(str(tmp_path / "own.yaml"), {"system.critic.extras.kernels": 5})
+    _fill(config["system"], kind.network_arguments(sample))
+    system, transform, _ = build(config)
+    assert system.networks["critic"].pooled[0].kernels == 5  # type: ignore[union-attr, index]
+    transform.fit(sample)
+    system.rehearse(transform.forward(sample[:3]))

@@ -221,16 +221,9 @@ class SelfAttention(nn.Module):
         """Maps of the same shape; ``vector`` is not used."""
         query = self.query(x).flatten(2)
         key, value = (functional.max_pool2d(part(x), 2, ceil_mode=True).flatten(2) for part in (self.key, self.value))
-        if torch.is_grad_enabled():
-            weights = (query.transpose(1, 2) @ key).softmax(2)  # (batch, pixels, pooled pixels)
-            attended = value @ weights.transpose(1, 2)
-        else:  # the same without all weights at once; it has no second derivatives, which penalties need
-            wider = (0, 0, 0, value.shape[1] - query.shape[1])  # zeros, for one length of query, key and value
-            parts = (functional.pad(query, wider), functional.pad(key, wider), value)
-            q, k, v = (part[:, None].transpose(2, 3) for part in parts)
-            attended = functional.scaled_dot_product_attention(q, k, v, scale=1.0)[:, 0].transpose(1, 2)
-        change: Tensor = self.out(attended.reshape(len(x), -1, *x.shape[2:]))
-        return x + self.gain * change
+        weights = (query.transpose(1, 2) @ key).softmax(2)  # (batch, pixels, pooled pixels)
+        attended: Tensor = self.out((value @ weights.transpose(1, 2)).view(len(x), -1, *x.shape[2:]))
+        return x + self.gain * attended
 
 
 class PixelNorm(nn.Module):
