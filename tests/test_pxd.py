@@ -476,6 +476,10 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     dark = replace(two, x=torch.zeros_like(two.x))
     assert kind.validate(one, dark)["adu_ks"] == 1
     seen, other = kind.observables(one), kind.observables(two)
+    assert all(seen[scalar].shape == (40,) for scalar in kind.scalars)
+    charges = one.x[:, 0].float()
+    mean = (charges.sum((1, 2)) / (charges > 0).sum((1, 2)).clamp_min(1)).numpy()
+    np.testing.assert_allclose(seen["mean_charge"], mean, rtol=1e-6)
     found = kind.metrics(seen, other, "pe-gan", 40, 1)
     assert found.keys() == kind.labels.keys()
     assert found["occupancy_1"].value == pytest.approx(1, abs=5 * found["occupancy_1"].error)

@@ -68,6 +68,11 @@ class PXD(Kind):
         "size_w1": ("W1 of the size of clusters (pixels)", 1.0),
         "charge_w1": ("W1 of the charge of clusters (ADU)", 1.0),
     }
+    scalars: ClassVar[dict[str, tuple[str, str]]] = {
+        "occupancy": ("occupancy of a map", ""),
+        "clusters": ("clusters of a map", ""),
+        "mean_charge": ("mean charge of a map's hits", "ADU"),
+    }
     classifier: ClassVar[dict[str, Any]] = _classifier("pxd", filters=8, batch_size=20)
 
     def read(self, path: Path, split: str) -> Batch:
@@ -161,12 +166,18 @@ class PXD(Kind):
         }
 
     def _counts(self, sample: Batch) -> Observables:
-        """Sensor, occupancy and spectrum of each map; quick."""
+        """Sensor, occupancy, spectrum and mean charge (0 without hits) of each map; quick."""
         spectra = np.zeros((len(sample), MAXIMUM + 1), np.int64)
         for first, (image, _, _, charge) in self._hits(sample):
             np.add.at(spectra, (first + image, charge), 1)
         pixels = sample.x.shape[2] * sample.x.shape[3]
-        return {"sensor": self._sensors(sample), "occupancy": spectra.sum(1) / pixels, "spectrum": spectra}
+        hits = spectra.sum(1)
+        return {
+            "sensor": self._sensors(sample),
+            "occupancy": hits / pixels,
+            "spectrum": spectra,
+            "mean_charge": spectra @ np.arange(MAXIMUM + 1) / np.maximum(hits, 1),
+        }
 
     @staticmethod
     def _hits(sample: Batch) -> Iterator[tuple[int, tuple[NDArray[Any], ...]]]:
