@@ -268,6 +268,7 @@ class PXDCrops(PXD):
     """
 
     name: ClassVar[str] = "pxd-crop"
+    made_of: ClassVar[str] = PXD.name
     chunk: ClassVar[int] = 20_000
     group: ClassVar[int] = 256
     classifier: ClassVar[dict[str, Any]] = _classifier("pxd-crop", filters=16, batch_size=64)

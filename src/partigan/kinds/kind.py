@@ -70,6 +70,7 @@ class Kind(ABC):
         name: as in presets and on the command line.
         selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
         labels: for each metric the heading of the report and the unit it is shown in.
+        made_of: the kind of the files that real samples may be read from beside its own; empty where there is none.
         chunk: samples that `generate` has in memory at a time.
         group: samples without mask that are given to a generator at a time.
         classifier: configuration of the classifier that `fit-classifier` trains where no other is given.
@@ -78,6 +79,7 @@ class Kind(ABC):
     """
 
     name: ClassVar[str]
+    made_of: ClassVar[str] = ""
     chunk: ClassVar[int] = 20_000
     group: ClassVar[int] = 1024
     selection: ClassVar[tuple[str, str]]
