@@ -23,6 +23,7 @@ from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity, crops
 from partigan.data.loader import Loader
 from partigan.data.pxd import LAYERS, NAMES, PIXELS, SENSORS, sensor_index, sensor_indices
 from partigan.errors import PartiganError
+from partigan.evaluation import evaluate
 from partigan.kinds import kind_named
 from partigan.metrics.spectra import spectrum_distances
 from partigan.observables.hitmaps import clusters, pair_correlation, singular_values, spectrum
@@ -460,6 +461,20 @@ def test_values_out_of_range(tmp_path: Path, options: dict[str, Any], message: s
     with pytest.raises(PartiganError, match=message):
         simulate_pxd(**{"events": 1, "out": tmp_path / "a.h5"} | options)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
+    """Real crops come from a file of whole maps; generated ones must be crops."""
+    write_hitmaps(tmp_path / "real.h5", [toy_hits(8, busy=tuple(range(8)))], {"kind": "pxd"})
+    kind = kind_named("pxd-crop")
+    crops_of_all = kind.read(tmp_path / "real.h5", "all")
+    kind.write(tmp_path / "fake.h5", [crops_of_all], {"kind": "pxd-crop"}, kind.conditions(tmp_path / "real.h5"))
+    options: dict[str, Any] = {"kind": "pxd-crop", "protocol": "pe-gan", "metrics": ["w1"]}
+    found = evaluate(tmp_path / "real.h5", tmp_path / "report", fake=tmp_path / "fake.h5", **options)
+    assert "w1.occupancy" in found.metrics
+    write_hitmaps(tmp_path / "whole.h5", [toy_hits(1, busy=(0,))], {"kind": "pxd"})
+    with pytest.raises(PartiganError, match="holds pxd, not pxd-crop"):
+        evaluate(tmp_path / "real.h5", tmp_path / "other", fake=tmp_path / "whole.h5", **options)
 
 
 @pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96)), ("pxd-parts", (256, 768))])
