@@ -194,16 +194,15 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
         f"after the protocol of {protocol}."
     )
     size = min(len(truth), len(generated), SAMPLES)
-    if reference is None or reference.many:  # of all classes FID says the same, without the bias of small samples
-        pass
-    elif size >= LEAST:
-        pair = [reference.distance(sample, size, seed) for sample in (generated, truth)]
+    one = None if reference is None or reference.many else reference  # of all classes FID says it without its bias
+    if one is not None and size >= LEAST:
+        pair = [one.distance(sample, size, seed) for sample in (generated, truth)]
         entries["fpnd"] = _entry(sort, "fpnd", *pair)
         summary += (
-            f" FPND is the distance from {reference.name}, of {size:,} generated samples and, in-sample, of as many "
+            f" FPND is the distance from {one.name}, of {size:,} generated samples and, in-sample, of as many "
             "real ones of this split."
         )
-    else:
+    elif one is not None:
         found.skipped["fpnd"] = f"{size:,} samples; at least {LEAST:,} are needed"
     entries |= found.entries
     if not entries:
