@@ -13,8 +13,8 @@ jets of the other splits in the place of the generated ones, untrained the gener
 observables is that of the evaluation suite, the AUC of particles is boosted trees on the features of all particles,
 sorted by pt.
 
-Finished trainings are not repeated and interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from the
-JSON after each.
+Each preset has a JSON of its own, so that two jobs may share the work. Finished trainings are not repeated and
+interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ ROOT = Path(__file__).parents[1]
 KIND = Jets()
 GENERATED = 42_000  # jets of a final evaluation
 SMALLEST_BIN = 50  # real jets in a bin of multiplicity
+REFERENCE = "in_sample.json"
 UNITS = {
     "w1m": ("W1-M (x 10^3)", 1e3),
     "w1p": ("W1-P, plain (x 10^3)", 1e3),
@@ -186,6 +187,13 @@ def in_sample(data: Path) -> dict[str, Any]:
     }
 
 
+def everything(out: Path) -> dict[str, Any]:
+    """What is finished of all presets, and the reference."""
+    presets = {file.stem: read_json(file) for file in sorted(out.glob("*.json")) if file.name != REFERENCE}
+    finished = {name: entry for name, entry in presets.items() if entry["seeds"]}
+    return {"in_sample": read_json(out / REFERENCE), "presets": finished}
+
+
 def table(found: dict[str, Any]) -> str:
     """Markdown: mean over the seeds, and their lowest and highest value."""
     lines = ["| preset | seeds | steps | " + " | ".join(label for label, _ in UNITS.values()) + " |"]
@@ -195,8 +203,6 @@ def table(found: dict[str, Any]) -> str:
         "| in-sample | | | " + " | ".join(_number(unit * reference[n][0]) for n, (_, unit) in UNITS.items()) + " |"
     )
     for name, entry in found["presets"].items():
-        if not entry["seeds"]:
-            continue
         cells = []
         for metric, (_, unit) in UNITS.items():
             values = [unit * seed["final"][metric][0] for seed in entry["seeds"].values()]
@@ -219,8 +225,6 @@ def drawn(found: dict[str, Any]) -> Figure:
         label, unit = UNITS[metric]
         for name, entry in found["presets"].items():
             curves = [seed["curve"] for seed in entry["seeds"].values()]
-            if not curves:
-                continue
             minutes = [point["minutes"] for point in curves[0]]
             values = unit * np.array([[point[metric] for point in curve] for curve in curves])
             (line,) = axis.plot(minutes, values.mean(0), label=name)
@@ -244,27 +248,27 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    file = options.out / "train_quality.json"
-    found: dict[str, Any] = read_json(file) if file.exists() else {"minutes": options.minutes, "presets": {}}
-    if found["minutes"] != options.minutes:
-        parser.error(f"{file} holds trainings of {found['minutes']} minutes; give another --out")
-    if "in_sample" not in found:
-        found["in_sample"] = in_sample(options.data)
+    if not (options.out / REFERENCE).exists():
+        write_json(options.out / REFERENCE, in_sample(options.data))
     presets = {Path(preset).stem: preset for preset in options.presets}
-    new = {name: preset for name, preset in presets.items() if name not in found["presets"]}
+    new = {name: preset for name, preset in presets.items() if not (options.out / f"{name}.json").exists()}
     for name, cost in step_costs(new, options.data).items():
         steps = max(int(60 * options.minutes / cost), options.validations)
-        found["presets"][name] = {"cpu_seconds_per_step": cost, "steps": steps, "seeds": {}}
-    write_json(file, found)
+        entry = {"minutes": options.minutes, "cpu_seconds_per_step": cost, "steps": steps, "seeds": {}}
+        write_json(options.out / f"{name}.json", entry)
     for seed, (name, preset) in itertools.product(options.seeds, presets.items()):
-        entry = found["presets"][name]
+        file = options.out / f"{name}.json"
+        entry = read_json(file)
+        if entry["minutes"] != options.minutes:
+            parser.error(f"{file} holds trainings of {entry['minutes']} minutes; give another --out")
         if str(seed) in entry["seeds"]:
             continue
         run = trained(name, preset, seed, entry["steps"], options)
         entry["seeds"][str(seed)] = measured(run, seed, entry["cpu_seconds_per_step"], options.data)
         if "untrained" not in entry:
             entry["untrained"] = untrained(run, options.data)
-        write_json(file, found)
+        write_json(file, entry)
+        found = everything(options.out)
         (options.out / "table.md").write_text(table(found))
         drawn(found).savefig(options.out / "quality.png")
         print(table(found), flush=True)

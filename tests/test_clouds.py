@@ -17,7 +17,7 @@ from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
-from partigan.nets.clouds.mdma_fast import CorrectingGenerator
+from partigan.nets.clouds.mdma_fast import ObservableCritic, ObservingCritic, SelectingGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator, MPLFCGenerator
 from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.nets.clouds.pointnet import PointNetMixCritic
@@ -37,13 +37,23 @@ class Case:
     masked: bool
     idle: tuple[str, ...] = ()  # parts of names of parameters that cannot matter
     features: int = 3
+    scores: int = 1
 
 
 CASES = {
     # the bias of the keys cancels in the softmax; the particles of the critic's last block are not looked at
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
-    "correcting generator": Case(CorrectingGenerator, 97_571, None, True, True, ("key.bias",)),
+    "selecting generator": Case(  # the judge only chooses
+        lambda: SelectingGenerator(MDMAGenerator(heads=4), ObservableCritic()),
+        90_036,
+        None,
+        True,
+        True,
+        ("key.bias", "judge"),
+    ),
+    "observable critic": Case(ObservableCritic, 4_801, None, True, True),
+    "observing critic": Case(ObservingCritic, 47_219, None, True, True, ("key.bias", "blocks.1.update"), scores=2),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
     # published: the authors' weights have as many
@@ -136,7 +146,7 @@ def test_shapes(case: Case, network: Generator | Critic) -> None:
         if case.masked:
             assert (output[~mask] == 0).all()
     else:
-        assert output.score.shape == (6, 1)
+        assert output.score.shape == (6, case.scores)
         assert output.features is not None
         assert output.features.shape[0] == 6
 

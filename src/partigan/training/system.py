@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
+from partigan.nets.clouds.mdma_fast import SelectingGenerator
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.objectives.conditioning import reading_error
-from partigan.objectives.losses import Objective
+from partigan.objectives.losses import Objective, weighted_mean
 from partigan.objectives.terms import Term, Turn
 from partigan.training.schedules import Constant, Schedule
 
@@ -125,9 +127,10 @@ class GAN(System):
         constrainer: reads conditions off samples for the term `partigan.objectives.conditioning.Constraint`; called
             like a critic, it learns from real samples in a phase of its own.
         constrainer_optimizer: optimiser of the constrainer.
+        judge_optimizer: optimiser of the judge of a generator that has one, in a phase of its own.
 
     Raises:
-        PartiganError: a constrainer without an optimiser.
+        PartiganError: a constrainer or a judge without an optimiser.
     """
 
     def __init__(
@@ -142,6 +145,7 @@ class GAN(System):
         schedule: Schedule | None = None,
         constrainer: nn.Module | None = None,
         constrainer_optimizer: OptimizerFactory | None = None,
+        judge_optimizer: OptimizerFactory | None = None,
     ) -> None:
         terms = terms or []
         networks: dict[str, nn.Module] = {"generator": generator, "critic": critic}
@@ -154,6 +158,10 @@ class GAN(System):
                 raise PartiganError("the constrainer has no optimiser; give system.constrainer_optimizer")
             networks["constrainer"] = constrainer
             phases.insert(0, ConstrainerPhase(["constrainer"], constrainer_optimizer, schedule))
+        if isinstance(generator, SelectingGenerator):
+            if judge_optimizer is None:
+                raise PartiganError("the generator's judge has no optimiser; give system.judge_optimizer")
+            phases.insert(0, JudgePhase(["generator"], judge_optimizer, schedule))
         super().__init__(networks, phases)
 
 
@@ -255,3 +263,17 @@ class ConstrainerPhase(Phase):
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
         """The constrainer's error."""
         return {"objective": reading_error(networks["constrainer"], batch)}
+
+
+class JudgePhase(Phase):
+    """The turn of a `SelectingGenerator`'s judge: it learns the odds that a candidate is a training sample."""
+
+    def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
+        """The logistic loss."""
+        generator, judge = networks["generator"], networks["generator"].judge
+        with torch.no_grad():
+            noise = generator.noise(len(batch), batch.mask, tick.rng).to(batch.x)
+            made = generator(noise, batch.condition, batch.mask)
+        real = judge(batch.x, batch.condition, batch.mask).score
+        fake = judge(made, batch.condition, batch.mask).score
+        return {"judge": weighted_mean(softplus(-real), batch.weight) + softplus(fake).mean()}

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from conftest import toy_jets
+from partigan.data.batch import Batch
+from partigan.data.stretching import WIDTHS, JetStretch, interpolated
+from partigan.errors import PartiganError
+from partigan.metrics.wasserstein import wasserstein_1d
+from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
+from partigan.nets.clouds.mdma_fast import ObservableCritic, SelectingGenerator, observables
+from partigan.nets.contracts import Critic, CriticOutput
+from partigan.objectives.losses import LeastSquares
+from partigan.observables.jets import mass, pt_sum
+from partigan.training.system import GAN, JudgePhase, Tick
+
+
+def jets(size: int, particles: int = 12, seed: int = 0) -> Batch:
+    clouds = torch.from_numpy(toy_jets(size, particles, seed)[0])
+    return Batch(clouds[..., :3].contiguous(), clouds[..., 3] > 0.5)
+
+
+def fitted(sample: Batch, knots: int = 65) -> JetStretch:
+    stretch = JetStretch(knots)
+    stretch.fit(sample)
+    return stretch
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 20), st.integers(2, 60))
+def test_the_inverse_is_exact_on_the_training_sample(seed: int, particles: int, size: int) -> None:
+    sample = jets(size, particles, seed)
+    stretch, restored = fitted(sample, 9), JetStretch(9)
+    restored.load_state(json.loads(json.dumps(stretch.state())))
+    normal = stretch.forward(sample)
+    back = restored.inverse(normal)
+    torch.testing.assert_close(back.x, sample.x, rtol=2e-4, atol=2e-5)
+    assert sample.mask is not None
+    assert (back.x[~sample.mask] == 0).all()
+    assert (normal.x[~sample.mask] == 0).all()
+
+
+def test_stretched_jets_have_the_widths_and_errors_shrink_on_the_way_back() -> None:
+    sample = jets(4000)
+    stretch = fitted(sample)
+    normal = stretch.forward(sample)
+    assert sample.mask is not None
+    pt = normal.x[..., 2].exp() * sample.mask
+    axis = 0.17 * (normal.x[..., :2] * pt[..., None]).sum(1) / pt.sum(1, keepdim=True)
+    for values, width in zip((pt.sum(1).log(), *axis.T), WIDTHS, strict=True):
+        assert float(values.std()) == pytest.approx(width, rel=0.1)
+    wrong = Batch(normal.x + torch.tensor([0.0, 0.0, 0.1]) * sample.mask[..., None], sample.mask)  # 10 % too much pt
+    ratio = pt_sum(stretch.inverse(wrong).x, sample.mask) / pt_sum(sample.x, sample.mask)
+    assert float(ratio.log().mean()) < 0.05
+
+
+def test_nothing_generated_leaves_the_range_of_the_training_jets() -> None:
+    sample = jets(500)
+    stretch = fitted(sample)
+    wild = stretch.inverse(
+        Batch(100 * torch.randn(500, 12, 3, generator=torch.Generator().manual_seed(1)), sample.mask)
+    )
+    assert wild.x.isfinite().all()
+    total, wild_total = pt_sum(sample.x, sample.mask), pt_sum(wild.x, wild.mask)
+    assert wild_total.max() <= total.max() * 1.0001
+    assert wild_total.min() >= total.min() * 0.9999
+
+
+def test_the_way_back_is_differentiable() -> None:
+    sample = jets(400, 6)
+    stretch = fitted(sample, 9)
+    for name in (*stretch.constants, "levels"):
+        setattr(stretch, name, getattr(stretch, name).double())
+    mask = torch.arange(6) < torch.tensor([6, 4, 5])[:, None]
+    z = stretch.forward(Batch(sample.x[:3].double(), sample.mask[:3] & mask)).x.requires_grad_()  # type: ignore[index]
+    assert torch.autograd.gradcheck(lambda z: stretch.inverse(Batch(z, mask)).x, z, eps=1e-7, atol=1e-5)
+
+
+def test_interpolation() -> None:
+    knots, values = torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[5.0, 7.0, 3.0]])
+    found = interpolated(torch.tensor([[-1.0, 0.0, 0.5, 1.0, 2.0, 3.0, 9.0]]), knots, values)
+    torch.testing.assert_close(found, torch.tensor([[5.0, 5.0, 6.0, 7.0, 5.0, 3.0, 3.0]]))
+
+
+def test_observables_are_those_of_jets() -> None:
+    """In units of the angles' and the pt's own, mass and pt sum are the library's."""
+    sample = jets(50)
+    assert sample.mask is not None
+    x = torch.cat((sample.x[..., :2] / 0.17, (sample.x[..., 2:] / 0.017).clamp_min(1e-12).log()), -1)
+    found = observables(x * sample.mask[..., None], sample.mask, 12).sinh()
+    total = pt_sum(sample.x, sample.mask)
+    torch.testing.assert_close(((found[:, 1] + 16) / 4).exp() * 0.017, total, rtol=1e-4, atol=1e-6)
+    small_angles = (found[:, 0] / 4).exp() * 0.17 * total
+    torch.testing.assert_close(small_angles, mass(sample.x, sample.mask), rtol=0.05, atol=1e-3)
+    torch.testing.assert_close((found[:, 7] + 5) * 2, sample.mask.sum(1).float())
+
+
+def test_bad_samples_and_arguments_are_refused() -> None:
+    with pytest.raises(PartiganError, match="does not vary"):
+        JetStretch().fit(Batch(torch.ones(5, 4, 3), torch.ones(5, 4, dtype=torch.bool)))
+    with pytest.raises(PartiganError, match="at least 3"):
+        JetStretch(knots=2)
+    with pytest.raises(ValueError, match="at least one"):
+        SelectingGenerator(MDMAGenerator(), ObservableCritic(), candidates=0)
+    optimizer = torch.optim.SGD
+    with pytest.raises(PartiganError, match="judge has no optimiser"):
+        GAN(SelectingGenerator(MDMAGenerator(), ObservableCritic()), MDMACritic(), LeastSquares(), optimizer, optimizer)
+
+
+class Known(Critic):
+    """The logarithm of a density ratio that is known: candidates are shifted by ``shift`` in their first feature."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__()
+        self.shift = shift
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        return CriticOutput(self.shift**2 / 2 - self.shift * x[:, :1, 0])
+
+
+class Shifted(MDMAGenerator):
+    """Standard normal, and the first feature shifted by 0.7."""
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        return noise + torch.tensor([0.7, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(("shift", "right"), [(0.7, True), (0.0, False), (-0.7, False)])
+def test_the_choice_among_candidates_makes_them_samples_of_the_data(shift: float, right: bool) -> None:
+    """The data are standard normal; a judge that knows nothing, or the wrong odds, does not mend candidates."""
+    chosen = SelectingGenerator(Shifted(particles=1), Known(shift), candidates=32).eval()
+    made = chosen(chosen.noise(20_000, None, torch.Generator().manual_seed(1)))[:, 0, 0]
+    data = torch.randn(20_000, generator=torch.Generator().manual_seed(2))
+    assert (wasserstein_1d(np.asarray(made), np.asarray(data)) < 0.06) == right
+
+
+def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
+    torch.manual_seed(1)
+    generator = SelectingGenerator(Shifted(particles=1), ObservableCritic(1, 16))
+    phase = JudgePhase(["generator"], torch.optim.SGD)
+    data = Batch(torch.randn(512, 1, 3, generator=torch.Generator().manual_seed(3)))
+    optimizer = torch.optim.Adam(generator.judge.parameters(), 1e-2)
+    losses = []
+    for step in range(150):
+        (loss,) = phase.losses({"generator": generator}, data, Tick(step, torch.Generator().manual_seed(step))).values()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert all(parameter.grad is None for parameter in generator.generator.parameters())
+    assert losses[0] > 1.3
+    assert np.mean(losses[-20:]) < 1.35  # 1.386 for one that knows nothing
