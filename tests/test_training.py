@@ -44,7 +44,6 @@ from partigan.training.trainer import _Players
 SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "MDMAGenerator": {"blocks": 1},
     "MDMACritic": {"blocks": 1},
-    "ObservingCritic": {"blocks": 1},
     "EPiCGenerator": {"layers": 1},
     "EPiCCritic": {"layers": 1},
     "MPGenerator": {"edge": [8, 8], "node": [8]},

@@ -11,7 +11,7 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.objectives.terms import Term, Turn
-from partigan.observables.jets import mass
+from partigan.observables.jets import mass, moments
 
 
 class MeanFieldMatching(Term):
@@ -104,15 +104,9 @@ class MarginalMatching(Term):
 
 def _of_jets(sample: Batch) -> Tensor:
     """Relative mass, pt sum, axis (eta, phi), width, fourth moment and ptD in physical units, ``(batch, 7)``."""
-    angle, pt = sample.x[..., :2], sample.x[..., 2:]
-    total = pt.sum(1)
-    share = pt / total[:, None].clamp_min(1e-6)
-    axis = (share * angle).sum(1)
-    theta2 = (angle - axis[:, None]).square().sum(-1, keepdim=True)
-    width = (share * theta2.clamp_min(1e-12).sqrt()).sum(1)
-    fourth = (share * theta2.square()).sum(1).clamp_min(1e-12) ** 0.25
-    dispersion = share.square().sum(1).clamp_min(1e-12).sqrt()
-    return torch.cat((mass(sample.x, sample.mask)[:, None], total, axis, width, fourth, dispersion), dim=1)
+    found = moments(sample.x, sample.mask)
+    of_jet = (mass(sample.x, sample.mask)[:, None], found[:, :4], found[:, 5:6] ** 0.25, found[:, 6:].sqrt())
+    return torch.cat(of_jet, dim=1)
 
 
 def _of_particles(sample: Batch) -> Tensor:

@@ -29,6 +29,7 @@ Graph = tuple[tuple[int, int], ...]
 
 _CPU_PAIRS = 2**17  # of particles in a chunk of jets: the few matrices of a chunk stay in the cache
 _GPU_PAIRS = 2**24
+_NOTHING = 1e-12  # below all pt sums and moments of jets
 
 _DOT: Graph = ()
 _LINE: Graph = ((0, 1),)
@@ -143,6 +144,35 @@ def pt_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
         PartiganError: for wrong shapes.
     """
     return particles(x, mask)[2].sum(-1)
+
+
+def moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Sum of pt, axis and moments of jets about it.
+
+    With z_i the share of pt and theta_i the angle to the axis, the mean of the angles weighted by pt, they are: pt sum,
+    eta and phi of the axis, sum z_i theta_i (width), sum z_i theta_i^2, sum z_i theta_i^4 and sum z_i^2 (ptD squared).
+
+    Args:
+        x: ``(batch, particles, 3 or more)``, eta_rel, phi_rel and pt_rel; other units of angles and pt do as well.
+        mask: real particles; None = all.
+
+    Returns:
+        ``(batch, 7)``; all but the axis are at least 1e-12.
+
+    Raises:
+        PartiganError: for wrong shapes.
+
+    References:
+        A. J. Larkoski, J. Thaler, W. J. Waalewijn, arXiv:1408.3122 (generalised angularities).
+    """
+    eta, phi, pt = (feature[..., None] for feature in particles(x, mask))
+    angle = torch.cat((eta, phi), dim=-1)
+    total = pt.sum(1).clamp_min(_NOTHING)
+    share = pt / total[:, None]
+    axis = (share * angle).sum(1)
+    theta2 = (angle - axis[:, None]).square().sum(-1, keepdim=True).clamp_min(_NOTHING)
+    about = [(share * moment).sum(1) for moment in (theta2.sqrt(), theta2, theta2.square(), share)]
+    return torch.cat((total, axis, *(value.clamp_min(_NOTHING) for value in about)), dim=1)
 
 
 def mass(x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -14,8 +14,8 @@ from torch.nn.functional import softplus
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.nets.clouds.mdma_fast import SelectingGenerator
 from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.selection import SelectingGenerator
 from partigan.objectives.conditioning import reading_error
 from partigan.objectives.losses import Objective, weighted_mean
 from partigan.objectives.terms import Term, Turn

@@ -15,8 +15,9 @@ from partigan.data.stretching import WIDTHS, JetStretch, interpolated
 from partigan.errors import PartiganError
 from partigan.metrics.wasserstein import wasserstein_1d
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
-from partigan.nets.clouds.mdma_fast import ObservableCritic, SelectingGenerator, observables
+from partigan.nets.clouds.observing import ObservableCritic, observables
 from partigan.nets.contracts import Critic, CriticOutput
+from partigan.nets.selection import SelectingGenerator
 from partigan.objectives.losses import LeastSquares
 from partigan.observables.jets import mass, pt_sum
 from partigan.training.system import GAN, JudgePhase, Tick
