@@ -14,7 +14,7 @@ observables is that of the evaluation suite, the AUC of particles is boosted tre
 sorted by pt.
 
 Each preset has a JSON of its own, so that two jobs may share the work. Finished trainings are not repeated and
-interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each.
+interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each, and at the end.
 """
 
 from __future__ import annotations
@@ -187,11 +187,15 @@ def in_sample(data: Path) -> dict[str, Any]:
     }
 
 
-def everything(out: Path) -> dict[str, Any]:
-    """What is finished of all presets, and the reference."""
+def shown(out: Path) -> None:
+    """Table and figure of what is finished of all presets of a folder."""
     presets = {file.stem: read_json(file) for file in sorted(out.glob("*.json")) if file.name != REFERENCE}
     finished = {name: entry for name, entry in presets.items() if entry["seeds"]}
-    return {"in_sample": read_json(out / REFERENCE), "presets": finished}
+    if finished:
+        found = {"in_sample": read_json(out / REFERENCE), "presets": finished}
+        (out / "table.md").write_text(table(found))
+        drawn(found).savefig(out / "quality.png")
+        print(table(found), flush=True)
 
 
 def table(found: dict[str, Any]) -> str:
@@ -268,10 +272,8 @@ def main() -> None:
         if "untrained" not in entry:
             entry["untrained"] = untrained(run, options.data)
         write_json(file, entry)
-        found = everything(options.out)
-        (options.out / "table.md").write_text(table(found))
-        drawn(found).savefig(options.out / "quality.png")
-        print(table(found), flush=True)
+        shown(options.out)
+    shown(options.out)
 
 
 if __name__ == "__main__":
