@@ -14,7 +14,8 @@ observables is that of the evaluation suite, the AUC of particles is boosted tre
 sorted by pt.
 
 Each preset has a JSON of its own, so that two jobs may share the work. Finished trainings are not repeated and
-interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each, and at the end.
+interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each and at
+the end.
 """
 
 from __future__ import annotations
