@@ -161,7 +161,7 @@ class GAN(System):
         if isinstance(generator, SelectingGenerator):
             if judge_optimizer is None:
                 raise PartiganError("the generator's judge has no optimiser; give system.judge_optimizer")
-            phases.insert(0, JudgePhase(["generator"], judge_optimizer, schedule))
+            phases.insert(0, JudgePhase(["generator"], judge_optimizer))  # at full rate while the generator settles
         super().__init__(networks, phases)
 
 
