@@ -14,7 +14,7 @@ DEMO := demo
 demo: .venv/ready
 	rm -rf $(DEMO)
 	$(BIN)/partigan simulate jets --flavour t --n 20000 --particles 30 --seed 1 --workers 2 --out $(DEMO)/top.h5
-	$(BIN)/partigan train --config mdma-short --data $(DEMO)/top.h5 --out $(DEMO)/run --seed 1
+	$(BIN)/partigan train --config mdma-fast --data $(DEMO)/top.h5 --out $(DEMO)/run --seed 1 --threads 1
 	$(BIN)/partigan generate $(DEMO)/run --n 100000 --seed 1 --out $(DEMO)/generated.h5
 	$(BIN)/partigan evaluate --real $(DEMO)/top.h5 --fake $(DEMO)/generated.h5 --run $(DEMO)/run --protocol mpgan --out $(DEMO)/report
 	@echo "open $(CURDIR)/$(DEMO)/report/report.html"

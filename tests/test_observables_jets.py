@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from partigan.errors import PartiganError
-from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, Graph, efps, mass, pt_sum
+from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, Graph, efps, mass, moments, pt_sum
 
 REFERENCE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
 
@@ -80,7 +80,7 @@ def test_oracle_of_150_particles(oracle: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(efps(jets, jets[..., 3] > 0.5, FPD_GRAPHS), oracle["a150_efp36"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("observable", [mass, pt_sum, efps])
+@pytest.mark.parametrize("observable", [mass, pt_sum, efps, moments])
 def test_symmetries_and_padding(observable: object) -> None:
     assert callable(observable)
     x, mask = _jets(20, 12)
@@ -102,7 +102,15 @@ def test_mass_of_two_particles() -> None:
     assert pt_sum(x).item() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("observable", [mass, pt_sum, efps])
+def test_moments_of_two_particles() -> None:
+    x = torch.tensor([[[0.3, 0.0, 0.15], [-0.1, 0.0, 0.45]]], dtype=torch.float64)  # 0.3 and 0.1 from their axis
+    expected = [0.6, 0.0, 0.0, 0.15, 0.03, 0.0021, 0.625]
+    np.testing.assert_allclose(moments(x)[0], expected, atol=1e-12)
+    alone = moments(x, torch.tensor([[False, True]]))[0]
+    np.testing.assert_allclose(alone, [0.45, -0.1, 0, 1e-6, 1e-12, 1e-12, 1], atol=1e-12)
+
+
+@pytest.mark.parametrize("observable", [mass, pt_sum, efps, moments])
 def test_gradients(observable: object) -> None:
     assert callable(observable)
     x, mask = _jets(3, 4)
@@ -114,7 +122,7 @@ def test_gradients_stay_finite_where_particles_coincide() -> None:
     x[..., 2] = 0.3
     x.requires_grad_()
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    (mass(x, mask).sum() + efps(x, mask).sum()).backward()
+    (mass(x, mask).sum() + efps(x, mask).sum() + moments(x, mask).sum()).backward()
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
 

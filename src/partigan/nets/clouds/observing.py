@@ -15,7 +15,7 @@ WILD = 20.0  # log pt of no jet
 
 
 def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
-    """Mass, pt sum, axis (eta, phi), width, fourth moment, ptD and multiplicity of jets, each of order 1.
+    """Mass over pt, pt sum, axis (eta, phi), width, fourth moment, ptD and multiplicity of jets, each of order 1.
 
     All but axis, width and multiplicity are logarithms; the inverse hyperbolic sine keeps wild jets in reach.
 
@@ -26,7 +26,8 @@ def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
         particles: largest number of particles.
 
     Returns:
-        ``(batch, 8)``. Mass is that of small angles, pt sqrt(sum z theta^2); see `partigan.observables.jets.moments`.
+        ``(batch, 8)``. Mass over pt is that of small angles, sqrt(sum z theta^2); see
+        `partigan.observables.jets.moments`.
     """
     real = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
     found = moments(torch.cat((x[..., :2], x[..., 2:].clamp_max(WILD).exp()), dim=-1), real)
