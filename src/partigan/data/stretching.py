@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.transforms import Transform
+from partigan.data.transforms import Features
 from partigan.errors import PartiganError
 
 REACH = 4.0  # quantiles are tabled at evenly spaced normal levels of at most this
@@ -18,7 +17,7 @@ WIDTHS = (0.25, 0.05, 0.05)  # standard deviations of log pt sum, eta and phi of
 ANGLE, PT = 0.17, 0.017  # units of the angles and of pt: near the spread and the median of particles
 
 
-class JetStretch(Transform):
+class JetStretch(Features):
     """Jets whose pt sum and axis are spread out, as eta_rel / 0.17, phi_rel / 0.17 and log(pt_rel / 0.017).
 
     The leading particles of a jet carry nearly all of its pt, about its own axis: log pt sum and axis are spread by
@@ -47,10 +46,11 @@ class JetStretch(Transform):
         """Take the quantiles of jets and the bounds of particles.
 
         Raises:
-            PartiganError: the sample has a feature that does not vary.
+            PartiganError: the sample has no mask, or a feature that does not vary.
         """
-        if sample.mask is None or not (sample.x[sample.mask].double().std(0) > 0).all():
-            raise PartiganError("the training sample has a feature that does not vary; it cannot be normalised")
+        if sample.mask is None:
+            raise PartiganError("JetStretch needs clouds with a mask, which the training sample lacks")
+        self._rows(sample, sample.x)
         share = 0.5 * (1 + torch.erf(self.levels.double() / 2**0.5))
         share[0], share[-1] = 0.0, 1.0
         self.seen = torch.quantile(_jet(sample).double(), share, dim=0).T.contiguous().float()
@@ -59,23 +59,14 @@ class JetStretch(Transform):
 
     def forward(self, sample: Batch) -> Batch:
         """Normalised features, zero where padded."""
-        return _masked(sample, _scaled(self._moved(sample, self.seen, self._stretched())))
+        return self._masked(sample, _scaled(self._moved(sample, self.seen, self._stretched())))
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        lowest, highest = self.lowest.to(sample.x.device), self.highest.to(sample.x.device)
+        _, lowest, highest = self._beside(sample.x)
         x = torch.clamp(sample.x, lowest, highest)
-        jets = _masked(sample, torch.cat((x[..., :2] * ANGLE, x[..., 2:].exp() * PT), dim=-1))
-        return _masked(sample, self._moved(jets, self._stretched(), self.seen))
-
-    def state(self) -> dict[str, Any]:
-        """Quantiles of jets, and bounds of particles."""
-        return {name: getattr(self, name).tolist() for name in self.constants}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Take the constants of `state`."""
-        for name in self.constants:
-            setattr(self, name, torch.tensor(state[name]))
+        jets = self._masked(sample, torch.cat((x[..., :2] * ANGLE, x[..., 2:].exp() * PT), dim=-1))
+        return self._masked(sample, self._moved(jets, self._stretched(), self.seen))
 
     def _stretched(self) -> Tensor:
         """The table that `seen` is mapped to, ``(3, knots)``: normal, with the same medians."""
@@ -119,7 +110,3 @@ def _jet(sample: Batch) -> Tensor:
 def _scaled(x: Tensor) -> Tensor:
     """Particles in the units of the normalised space."""
     return torch.cat((x[..., :2] / ANGLE, (x[..., 2:] / PT).clamp_min(torch.finfo(x.dtype).tiny).log()), dim=-1)
-
-
-def _masked(sample: Batch, x: Tensor) -> Batch:
-    return replace(sample, x=x if sample.mask is None else x * sample.mask[..., None])

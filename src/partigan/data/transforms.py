@@ -53,7 +53,7 @@ class Transform(ABC):
         """Take constants that `state` gave."""
 
 
-class _Features(Transform):
+class Features(Transform):
     """What transforms share that have constants for each feature of rows or particles.
 
     Attributes:
@@ -88,7 +88,7 @@ class _Features(Transform):
         return replace(sample, x=x if sample.mask is None else x * sample.mask[..., None])
 
 
-class Standardise(_Features):
+class Standardise(Features):
     """Mean 0 and standard deviation 1 of every feature, over all rows or all real particles.
 
     The inverse keeps features inside the range of the training sample, so that a wild sample at the start of a
@@ -151,7 +151,7 @@ class LogStandardise(Standardise):
         return x
 
 
-class EPiCStandardise(_Features):
+class EPiCStandardise(Features):
     """Jets as EPiC-GAN sees them: centred, then mean 0 and standard deviation ``width`` of every feature.
 
     Centring subtracts the mean angles weighted by pt, from jets for training and again from generated ones; it cannot
@@ -197,7 +197,7 @@ class EPiCStandardise(_Features):
         return self._masked(sample, torch.cat((angle - centre, pt), dim=-1))
 
 
-class JetNetScale(_Features):
+class JetNetScale(Features):
     """Jets as MPGAN sees them: each feature over its greatest absolute value, then pt less 1/2.
 
     Args:

@@ -51,18 +51,15 @@ class SelectingGenerator(Generator):
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``."""
         if self.training:
-            return self._candidate(noise, condition, mask)
+            single: Tensor = self.generator(noise, condition, mask)
+            return single
         batch, width, k = *noise.shape[:2], self.candidates
         of_each = noise[..., :-k].view(batch, width, k, -1).transpose(1, 2).flatten(0, 1)
         repeated = [None if value is None else value.repeat_interleave(k, 0) for value in (condition, mask)]
-        made = self._candidate(of_each, *repeated)
+        made: Tensor = self.generator(of_each, *repeated)
         score = self.judge(made, *repeated).score.view(batch, k)
         decisive = noise[..., -k:] if mask is None else noise[..., -k:] * mask[..., None]
         number = width if mask is None else mask.sum(1, keepdim=True).clamp_min(1)
         uniform = torch.special.ndtr(decisive.sum(1) / number**0.5).clamp(SMALL, 1 - SMALL)
         chosen = (score - (-uniform.log()).log()).argmax(1)  # the largest of scores with Gumbel noise
         return made.view(batch, k, width, -1)[torch.arange(batch, device=made.device), chosen]
-
-    def _candidate(self, noise: Tensor, condition: Tensor | None, mask: Tensor | None) -> Tensor:
-        made: Tensor = self.generator(noise, condition, mask)
-        return made

@@ -10,14 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.selection import SelectingGenerator
 from partigan.objectives.conditioning import reading_error
-from partigan.objectives.losses import Objective, weighted_mean
+from partigan.objectives.losses import Minimax, Objective
 from partigan.objectives.terms import Term, Turn
 from partigan.training.schedules import Constant, Schedule
 
@@ -276,4 +275,4 @@ class JudgePhase(Phase):
             made = generator(noise, batch.condition, batch.mask)
         real = judge(batch.x, batch.condition, batch.mask).score
         fake = judge(made, batch.condition, batch.mask).score
-        return {"judge": weighted_mean(softplus(-real), batch.weight) + softplus(fake).mean()}
+        return {"judge": Minimax().critic(real, fake, batch.weight)}
