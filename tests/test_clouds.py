@@ -23,6 +23,7 @@ from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.nets.clouds.pointnet import PointNetMixCritic
 from partigan.nets.clouds.rgan import RGANCritic, RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
+from partigan.nets.clouds.turning import TurningGenerator
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.selection import SelectingGenerator
 
@@ -45,14 +46,14 @@ CASES = {
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
     "selecting generator": Case(  # the judge only chooses
-        lambda: SelectingGenerator(MDMAGenerator(heads=4), ObservableCritic()),
-        90_036,
+        lambda: SelectingGenerator(TurningGenerator(MDMAGenerator(heads=4)), ObservableCritic()),
+        90_420,
         None,
         True,
         True,
         ("key.bias", "judge"),
     ),
-    "observable critic": Case(ObservableCritic, 4_801, None, True, True),
+    "observable critic": Case(ObservableCritic, 5_185, None, True, True),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
     # published: the authors' weights have as many

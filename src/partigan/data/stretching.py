@@ -1,7 +1,8 @@
-"""Stretching of jets: what nearly all jets share, pt sum and axis, becomes easy to hit."""
+"""Alignment and stretching of jets: what all jets share, or what says nothing, is not left to the generator."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -10,40 +11,51 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.transforms import Features
 from partigan.errors import PartiganError
+from partigan.observables.jets import rotated
 
 REACH = 4.0  # quantiles are tabled at evenly spaced normal levels of at most this
 TINY = 1e-9  # of a pt sum, for jets without particles
-WIDTHS = (0.25, 0.05, 0.05)  # standard deviations of log pt sum, eta and phi of the axis in stretched jets
+WIDTHS = (0.25, 0.05)  # of stretched jets: standard deviations of log pt sum, and of each coordinate of the axis
 ANGLE, PT = 0.17, 0.017  # units of the angles and of pt: near the spread and the median of particles
 
 
 class JetStretch(Features):
-    """Jets whose pt sum and axis are spread out, as eta_rel / 0.17, phi_rel / 0.17 and log(pt_rel / 0.017).
+    """Jets turned to a common orientation, with pt sum and axis spread out, in units of their own.
 
-    The leading particles of a jet carry nearly all of its pt, about its own axis: log pt sum and axis are spread by
-    0.06 and 0.01 only, far less than a young generator's. Each of the three is mapped by a monotone function of its
-    own, fitted to the training jets, to a normal distribution of `WIDTHS`, by a common factor of all pt and a shift of
-    all angles. On the way back errors shrink with it, by factors of four. The functions are linear between tabled
-    quantiles and bounded, so that no generated jet has a pt sum or an axis beyond the training jets', and features of
-    stretched particles are kept within theirs; on the training sample the inverse is exact.
+    Particles become eta_rel / 0.17, phi_rel / 0.17 and log(pt_rel / 0.017), after two steps:
+
+    - Alignment. Physics, and a detector seen from the jet's centre, hardly know directions in the plane of (eta, phi),
+      so that a generator need not learn them. A jet is turned about its centre until its longer axis (of the tensor of
+      angles weighted by pt) lies along eta, and mirrored until its third moments along both are positive. The way back
+      cannot know the orientation: `partigan.nets.clouds.turning.TurningGenerator` draws one.
+    - Stretching. The leading particles of a jet carry nearly all of its pt, about its own axis: log pt sum and axis are
+      spread by 0.06 and 0.01 only, far less than a young generator's. Log pt sum and the distance of the axis from the
+      centre are mapped by monotone functions, fitted to the training jets, to those of normal distributions of
+      `WIDTHS`, by a common factor of all pt and a shift of all angles. On the way back errors shrink with it, by
+      factors of four. The functions are linear between tabled quantiles and bounded, so that no generated jet has a pt
+      sum or an axis beyond the training jets', and stretched particles are kept within the training jets' range of pt
+      and distance. On the training sample the inverse is exact but for the orientation.
 
     Args:
         knots: tabled quantiles of each.
+        align: with the first step.
 
     References:
-        Ours; mapping distributions by their quantiles is customary in corrections of simulated observables.
+        Ours; turning and mirroring jets: L. de Oliveira et al., Jet-Images - Deep Learning Edition, arXiv:1511.05190,
+        section 3; mapping distributions by their quantiles is customary in corrections of simulated observables.
     """
 
-    constants: ClassVar[tuple[str, ...]] = ("seen", "lowest", "highest")
+    constants: ClassVar[tuple[str, ...]] = ("seen", "range")
 
-    def __init__(self, knots: int = 65) -> None:
+    def __init__(self, knots: int = 65, align: bool = True) -> None:
         if knots < 3:
             raise PartiganError(f"JetStretch has knots = {knots}; it needs at least 3")
         self.levels = torch.linspace(-REACH, REACH, knots)
-        self.seen = self.lowest = self.highest = torch.zeros(0)
+        self.align = align
+        self.seen = self.range = torch.zeros(0)
 
     def fit(self, sample: Batch) -> None:
-        """Take the quantiles of jets and the bounds of particles.
+        """Take the quantiles of jets and the range of particles.
 
         Raises:
             PartiganError: the sample has no mask, or a feature that does not vary.
@@ -53,31 +65,35 @@ class JetStretch(Features):
         self._rows(sample, sample.x)
         share = 0.5 * (1 + torch.erf(self.levels.double() / 2**0.5))
         share[0], share[-1] = 0.0, 1.0
-        self.seen = torch.quantile(_jet(sample).double(), share, dim=0).T.contiguous().float()
+        self.seen = torch.quantile(_jet(sample)[0].double(), share, dim=0).T.contiguous().float()
         rows = _scaled(self._moved(sample, self.seen, self._stretched()))[sample.mask]
-        self.lowest, self.highest = rows.amin(0), rows.amax(0)
+        self.range = torch.stack((rows[:, :2].norm(dim=1).amax(), rows[:, 2].amin(), rows[:, 2].amax()))
 
     def forward(self, sample: Batch) -> Batch:
         """Normalised features, zero where padded."""
-        return self._masked(sample, _scaled(self._moved(sample, self.seen, self._stretched())))
+        jets = aligned(sample) if self.align else sample
+        return self._masked(sample, _scaled(self._moved(jets, self.seen, self._stretched())))
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        _, lowest, highest = self._beside(sample.x)
-        x = torch.clamp(sample.x, lowest, highest)
-        jets = self._masked(sample, torch.cat((x[..., :2] * ANGLE, x[..., 2:].exp() * PT), dim=-1))
+        farthest, lowest, highest = self.range.to(sample.x.device)
+        angle, log_pt = sample.x[..., :2], sample.x[..., 2:].clamp(lowest, highest)
+        squared = angle.square().sum(-1, keepdim=True)
+        angle = angle * (farthest * squared.clamp_min(farthest**2).rsqrt())
+        jets = self._masked(sample, torch.cat((angle * ANGLE, log_pt.exp() * PT), dim=-1))
         return self._masked(sample, self._moved(jets, self._stretched(), self.seen))
 
     def _stretched(self) -> Tensor:
-        """The table that `seen` is mapped to, ``(3, knots)``: normal, with the same medians."""
-        return self.seen[:, len(self.levels) // 2, None] + torch.tensor(WIDTHS)[:, None] * self.levels
+        """The table that `seen` is mapped to, ``(2, knots)``: log pt sum normal about its median, distance Rayleigh."""
+        log_pt = self.seen[0, len(self.levels) // 2] + WIDTHS[0] * self.levels
+        return torch.stack((log_pt, WIDTHS[1] * (-2 * torch.special.log_ndtr(-self.levels)).sqrt()))
 
     @staticmethod
     def _moved(sample: Batch, before: Tensor, after: Tensor) -> Tensor:
         """Features of jets whose pt sum and axis are mapped from one table of quantiles to another."""
-        old = _jet(sample)
+        old, direction = _jet(sample)
         new = interpolated(old.T.contiguous(), before.to(old.device), after.to(old.device)).T
-        angle = sample.x[..., :2] + (new - old)[:, None, 1:]
+        angle = sample.x[..., :2] + ((new - old)[:, 1:] * direction)[:, None]
         return torch.cat((angle, sample.x[..., 2:] * (new - old)[:, None, :1].exp()), dim=-1)
 
 
@@ -100,11 +116,37 @@ def interpolated(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
     return y0 + (x - x0) / torch.where(width > 0, width, 1.0) * (y1 - y0)
 
 
-def _jet(sample: Batch) -> Tensor:
-    """Logarithm of the pt sum, and axis (eta, phi) of jets, ``(batch, 3)``."""
+def aligned(sample: Batch) -> Batch:
+    """Jets turned and mirrored about the origin of (eta_rel, phi_rel), to a common orientation.
+
+    Args:
+        sample: jets ``(batch, particles, 3)``, zero where padded.
+
+    Returns:
+        The same jets: the tensor of the angles about the axis, weighted by pt, is diagonal, its larger value first, and
+        the third moments along both directions are not negative.
+    """
     angle, pt = sample.x[..., :2], sample.x[..., 2:]
-    total = pt.sum(1).clamp_min(TINY)
-    return torch.cat((total.log(), (pt * angle).sum(1) / total), dim=1)
+    centred = angle - _axis(sample)[1][:, None]
+    eta, phi = (pt * centred * centred).sum(1).unbind(1)
+    both = (pt * centred.prod(-1, keepdim=True)).sum((1, 2))
+    back = -0.5 * torch.atan2(2 * both, eta - phi)
+    third = (pt * rotated(centred, back) ** 3).sum(1, keepdim=True)
+    mirrored = torch.where(third < 0, -1.0, 1.0) * rotated(angle, back)
+    return replace(sample, x=torch.cat((mirrored, pt), dim=-1))
+
+
+def _axis(sample: Batch) -> tuple[Tensor, Tensor]:
+    """The pt sum ``(batch, 1)`` and the axis, ``(batch, 2)``, of jets."""
+    total = sample.x[..., 2:].sum(1).clamp_min(TINY)
+    return total, (sample.x[..., 2:] * sample.x[..., :2]).sum(1) / total
+
+
+def _jet(sample: Batch) -> tuple[Tensor, Tensor]:
+    """Logarithm of the pt sum and distance of the axis from the origin, ``(batch, 2)``, and the axis' direction."""
+    total, axis = _axis(sample)
+    distance = (axis.square().sum(1, keepdim=True) + TINY**2).sqrt()
+    return torch.cat((total.log(), distance), dim=1), axis / distance
 
 
 def _scaled(x: Tensor) -> Tensor:

@@ -130,6 +130,21 @@ def particles(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Te
     return eta, phi, pt
 
 
+def rotated(angles: Tensor, by: Tensor) -> Tensor:
+    """Jets turned about the origin of the plane of angles.
+
+    Args:
+        angles: eta_rel and phi_rel, ``(batch, particles, 2)``.
+        by: angle in that plane, from eta to phi, ``(batch,)`` (rad).
+
+    Returns:
+        ``(batch, particles, 2)``.
+    """
+    cosine, sine = by.cos()[:, None], by.sin()[:, None]
+    eta, phi = angles.unbind(-1)
+    return torch.stack((cosine * eta - sine * phi, sine * eta + cosine * phi), dim=-1)
+
+
 def pt_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """Scalar sum of the particles' pt_rel.
 

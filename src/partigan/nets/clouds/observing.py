@@ -10,14 +10,20 @@ from torch import Tensor, nn
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.observables.jets import moments
 
-OBSERVABLES = 8
+OBSERVABLES = 14
 WILD = 20.0  # log pt of no jet
+TINY = 1e-9
 
 
 def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
-    """Mass over pt, pt sum, axis (eta, phi), width, fourth moment, ptD and multiplicity of jets, each of order 1.
+    """Observables of jets that no rotation or reflection changes, each of order 1.
 
-    All but axis, width and multiplicity are logarithms; the inverse hyperbolic sine keeps wild jets in reach.
+    With z_i the share of pt, theta_i the angle and w_i = theta_i exp(i alpha_i) the place about the axis, they are:
+    mass over pt (that of small angles, sqrt(sum z theta^2)), pt sum, distance of the axis from the origin, width
+    sum z theta, fourth moment sum z theta^4, ptD, multiplicity; the harmonics |sum z w^2|^2 (0 for a round jet),
+    |sum z w^3|^2 (three prongs) and |sum z theta^2 w|^2 (lopsidedness); and, over particles that all count alike, the
+    means of theta and theta^2, mean and standard deviation of log pt. The first two, the fourth moment, ptD, the
+    harmonics and the mean of theta^2 are logarithms; the inverse hyperbolic sine keeps wild jets in reach.
 
     Args:
         x: features as `partigan.data.stretching.JetStretch` gives them, angles and log pt, ``(batch, particles, 3)``;
@@ -26,20 +32,34 @@ def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
         particles: largest number of particles.
 
     Returns:
-        ``(batch, 8)``. Mass over pt is that of small angles, sqrt(sum z theta^2); see
-        `partigan.observables.jets.moments`.
+        ``(batch, 14)``; see `partigan.observables.jets.moments`.
     """
     real = torch.ones_like(x[..., 0], dtype=torch.bool) if mask is None else mask
-    found = moments(torch.cat((x[..., :2], x[..., 2:].clamp_max(WILD).exp()), dim=-1), real)
+    log_pt = x[..., 2].clamp_max(WILD)
+    pt = log_pt.exp() * real
+    found = moments(torch.cat((x[..., :2], pt[..., None]), dim=-1), real)
     total, axis, width, square, fourth, dispersion = found.split([1, 2, 1, 1, 1, 1], dim=1)
+    eta, phi = (x[..., :2] - axis[:, None]).unbind(-1)
+    theta2 = eta**2 + phi**2
+    number = real.sum(1, keepdim=True).clamp_min(1)
+    of_each = torch.stack((theta2 + TINY, (theta2 + TINY).sqrt(), log_pt), dim=2) * real[..., None]
+    far2, far, mean = (of_each.sum(1) / number).split(1, dim=1)
+    spread = (((log_pt - mean) ** 2 * real).sum(1, keepdim=True) / number + TINY).sqrt()
+    places = (eta**2 - phi**2, 2 * eta * phi, eta**3 - 3 * eta * phi**2, 3 * eta**2 * phi - phi**3)
+    harmonics = ((pt / total)[..., None] * torch.stack((*places, theta2 * eta, theta2 * phi), dim=2)).sum(1)
     values = (
         2 * square.log(),
         4 * total.log() - 16,
-        3 * axis,
+        3 * (axis.square().sum(1, keepdim=True) + TINY).sqrt(),
         4 * width - 3,
         fourth.log(),
         2 * dispersion.log() + 4,
-        6 * real.sum(1, keepdim=True).to(x.dtype) / particles - 5,
+        6 * number.to(x.dtype) / particles - 5,
+        (harmonics.unflatten(1, (3, 2)).square().sum(2) + TINY).log(),
+        3 * far - 3,
+        2 * far2.log(),
+        2 * mean,
+        4 * spread - 4,
     )
     return torch.cat(values, dim=1).asinh()
 
