@@ -19,7 +19,7 @@ from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.training.monitors import collapse_signs, diversity
 from partigan.training.system import Tick
-from partigan.training.trainer import _Players
+from partigan.training.trainer import Players
 
 
 def seconds(function: Callable[[], object], repeat: int) -> float:
@@ -55,7 +55,7 @@ def main() -> None:
         system, _, trainer = build(config)
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         batch = Batch(x, torch.ones(shape[:2], dtype=torch.bool) if len(shape) == 3 else None)
-        players, loader = _Players(trainer.fabric, system), One(batch)
+        players, loader = Players(trainer.fabric, system), One(batch)
         players.train_step(0, steps, loader, 1, None)
         step = seconds(lambda p=players, one=loader: p.train_step(1, steps, one, 1, None), steps)
         each = 0.0

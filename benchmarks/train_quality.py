@@ -9,7 +9,8 @@ first, on one thread and in turns with the other presets; warm-up, cosine and av
 steps are the same for all seeds, and stand in the JSON. Validation and evaluation are not counted. The curves are of
 the averaged generator against the validation split; the table is of the best checkpoint (by W1-M, vetoed by FPD, on the
 validation split) against the test split, which neither training nor choice has seen. In-sample is the same metric with
-jets of the other splits in the place of the generated ones, untrained the generator with fresh weights. The AUC of
+jets of the other splits in the place of the generated ones, turned the same with these turned and mirrored at random,
+untrained the generator with fresh weights. The AUC of
 observables is that of the evaluation suite, the AUC of particles is boosted trees on the features of all particles,
 sorted by pt.
 
@@ -23,6 +24,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +37,23 @@ from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.files import read_json, write_json
-from partigan.kinds.jets import _W1_COLUMNS, Jets
+from partigan.kinds.jets import W1_COLUMNS, Jets
 from partigan.kinds.kind import Observables
 from partigan.metrics.classifier import classify
 from partigan.metrics.frechet import fpd
 from partigan.metrics.mmd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
+from partigan.observables.jets import rotated
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.train import prepare
-from partigan.training.trainer import _Players
+from partigan.training.trainer import Players
 
 ROOT = Path(__file__).parents[1]
 KIND = Jets()
 GENERATED = 42_000  # jets of a final evaluation
 SMALLEST_BIN = 50  # real jets in a bin of multiplicity
+MIRROR = torch.tensor([1.0, -1.0, 1.0])
 REFERENCE = "in_sample.json"
 UNITS = {
     "w1m": ("W1-M (x 10^3)", 1e3),
@@ -89,7 +93,7 @@ def quality(real: Observables, fake: Observables, final: bool) -> dict[str, list
     rng = np.random.default_rng(1)
     batches = max(1, len(fake["mass"]) // len(real["mass"]))
     masks = {"real_mask": real["mask"], "fake_mask": fake["mask"]}
-    columns = [sample["efps"][:, _W1_COLUMNS] for sample in (real, fake)]
+    columns = [sample["efps"][:, W1_COLUMNS] for sample in (real, fake)]
     found: dict[str, Any] = {
         "w1m": w1(real["mass"], fake["mass"], batches=batches, rng=rng),
         "w1p": w1(real["particles"], fake["particles"], batches=batches, rng=rng, **masks),
@@ -129,7 +133,7 @@ def step_costs(presets: dict[str, str], data: Path, rounds: int = 3, seconds: fl
         config = parse_training(preset)
         arguments = KIND.network_arguments(real)
         system, _, trainer, sample = prepare(Run("unused"), config, {}, real, arguments, False, 1)
-        ready[name] = _Players(trainer.fabric, system), Loader(sample, trainer.batch_size, 1), trainer.gradient_clip
+        ready[name] = Players(trainer.fabric, system), Loader(sample, trainer.batch_size, 1), trainer.gradient_clip
     least = dict.fromkeys(presets, np.inf)
     for turn in range(rounds + 1):
         for name, (players, loader, clip) in ready.items():
@@ -178,12 +182,20 @@ def untrained(run: Run, data: Path) -> dict[str, Any]:
 
 
 def in_sample(data: Path) -> dict[str, Any]:
-    """Every metric of the test split, and of the validation split, with real jets in the place of the generated."""
+    """Every metric of the test split, and of the validation split, with real jets in the place of the generated.
+
+    ``turned``: these jets in new orientations, which shows how far jets have none.
+    """
     splits = {name: KIND.read(data, name) for name in ("train", "valid", "test")}
     others = Batch.joined([splits["valid"], splits["train"]])[:GENERATED]
     seen = {name: KIND.observables(sample) for name, sample in splits.items() if name != "train"}
+    rng = torch.Generator().manual_seed(1)
+    mirrored = others.x * torch.where(torch.rand(len(others), 1, 1, generator=rng) < 0.5, MIRROR, 1.0)
+    angles = rotated(mirrored[..., :2], 2 * torch.pi * torch.rand(len(others), generator=rng))
+    turned = replace(others, x=torch.cat((angles, others.x[..., 2:]), dim=-1))
     return {
         "final": quality(seen["test"], KIND.observables(others), final=True),
+        "turned": quality(seen["test"], KIND.observables(turned), final=True),
         "curve": quality(seen["valid"], KIND.observables(splits["train"][: len(splits["valid"])]), final=False),
     }
 
@@ -203,10 +215,10 @@ def table(found: dict[str, Any]) -> str:
     """Markdown: mean over the seeds, and their lowest and highest value."""
     lines = ["| preset | seeds | steps | " + " | ".join(label for label, _ in UNITS.values()) + " |"]
     lines.append("|" + "---|" * (len(UNITS) + 3))
-    reference = found["in_sample"]["final"]
-    lines.append(
-        "| in-sample | | | " + " | ".join(_number(unit * reference[n][0]) for n, (_, unit) in UNITS.items()) + " |"
-    )
+    for label, kind in (("in-sample", "final"), ("the same, turned", "turned")):
+        reference = found["in_sample"][kind]
+        cells = [_number(unit * reference[n][0]) for n, (_, unit) in UNITS.items()]
+        lines.append(f"| {label} | | | " + " | ".join(cells) + " |")
     for name, entry in found["presets"].items():
         cells = []
         for metric, (_, unit) in UNITS.items():

@@ -39,7 +39,7 @@ from partigan.training.monitors import (
 )
 from partigan.training.schedules import Constant, WarmupCosine
 from partigan.training.system import Phase, System, Tick
-from partigan.training.trainer import _Players
+from partigan.training.trainer import Players
 
 SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "MDMAGenerator": {"blocks": 1},
@@ -544,7 +544,7 @@ def test_two_processes_train_one_run(jet_file: JetFile, tmp_path: Path) -> None:
 def test_gradients_of_two_processes_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     network = torch.nn.Linear(2, 2)
     network.weight.grad = torch.tensor([[1.0, 2.0], [3.0, 4.0]])  # the bias has none and keeps none
-    players = object.__new__(_Players)
+    players = object.__new__(Players)
     players.fabric = Fabric(accelerator="cpu", devices=1)
     other = torch.tensor([3.0, 2.0, 1.0, 0.0])
     monkeypatch.setattr(players.fabric, "all_reduce", lambda mine, reduce_op: (mine + other) / 2)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EFP_JETS = 1000  # fewer cannot tell FPD and KPD, whose EFPs have long tails
 COV_JETS, COV_BATCHES = 100, 10  # jets in a batch of COV and MMD, and batches; half of these are the least
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
-_W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]
+W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]  # of ``efps``, the polynomials of W1-EFP
 
 
 class Jets(Kind):
@@ -138,7 +138,7 @@ class Jets(Kind):
                 "mask these particles"
             )
         polynomials = self._efps(sample)
-        logs = np.log10(np.maximum(polynomials[:, _W1_COLUMNS], 1e-12)).T
+        logs = np.log10(np.maximum(polynomials[:, W1_COLUMNS], 1e-12)).T
         return {
             "particles": sample.x.numpy(),
             "mask": sample.mask.numpy(),
@@ -181,7 +181,7 @@ class Jets(Kind):
                 mean=terms["mean"],
                 **options,
             ),
-            "w1efp": w1(real["efps"][:, _W1_COLUMNS], fake["efps"][:, _W1_COLUMNS], mean=terms["mean"], **options),
+            "w1efp": w1(real["efps"][:, W1_COLUMNS], fake["efps"][:, W1_COLUMNS], mean=terms["mean"], **options),
         }
         if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
             found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)

@@ -124,7 +124,7 @@ class Trainer:
         if fabric.is_global_zero:
             run.update_manifest(plan=plan)
 
-        players = _Players(fabric, system)
+        players = Players(fabric, system)
         ema = EMA(system.networks[system.product], self.ema_half_life * total, self.ema_decay)
         start, spent, stopped = 0, 0.0, ""
         if found:
@@ -215,7 +215,7 @@ class Trainer:
         if self.max_minutes is None:
             return {"max_steps": self.max_steps}
         twin = copy.deepcopy(system)
-        players = _Players(self.fabric, twin)
+        players = Players(self.fabric, twin)
 
         def seconds_per_step(steps: int) -> float:
             began = time.monotonic()
@@ -241,7 +241,7 @@ class Trainer:
         }
 
 
-class _Players:
+class Players:
     """A system's networks and optimisers, set up on the devices."""
 
     def __init__(self, fabric: Fabric, system: System) -> None:
