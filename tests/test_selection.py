@@ -199,4 +199,9 @@ def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
         losses.append(float(loss.detach()))
     assert all(parameter.grad is None for parameter in generator.generator.parameters())
     assert losses[0] > 1.3
+    far = Batch(data.x.clone()[:2])
+    far.x[0] *= 30
+    generator.eval()
+    usual, beyond = generator.judge(data.x).score, generator.judge(far.x).score
+    assert beyond[0] < usual.min() - 100 < beyond[1]
     assert np.mean(losses[-20:]) < 1.35  # 1.386 for one that knows nothing

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
+from partigan.nets.clouds.observing import ObservableCritic
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.selection import SelectingGenerator
 from partigan.objectives.conditioning import reading_error
@@ -273,6 +274,8 @@ class JudgePhase(Phase):
         with torch.no_grad():
             noise = generator.noise(len(batch), batch.mask, tick.rng).to(batch.x)
             made = generator(noise, batch.condition, batch.mask)
+        if isinstance(judge, ObservableCritic):
+            judge.keep_in_mind(batch.x, batch.mask)
         real = judge(batch.x, batch.condition, batch.mask).score
         fake = judge(made, batch.condition, batch.mask).score
         return {"judge": Minimax().critic(real, fake, batch.weight)}

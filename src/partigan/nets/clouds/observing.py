@@ -13,6 +13,7 @@ from partigan.observables.jets import moments
 OBSERVABLES = 14
 WILD = 20.0  # log pt of no jet
 TINY = 1e-9
+BEYOND = 1e4  # below all scores, in logarithms of odds
 
 
 def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
@@ -67,6 +68,9 @@ def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
 class ObservableCritic(Critic):
     """A small critic that sees nothing of a jet but `observables`.
 
+    It can keep in mind how far those of training jets reach. Once trained, it scores jets beyond that below all others:
+    of wild jets there are too few for a loss to teach it, but a few are enough to spoil moments of high order.
+
     Args:
         particles: largest number of particles.
         hidden: width of its two layers.
@@ -74,6 +78,8 @@ class ObservableCritic(Critic):
 
     invariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
+    lowest: Tensor
+    highest: Tensor
 
     def __init__(self, particles: int = 30, hidden: int = 64) -> None:
         super().__init__()
@@ -85,8 +91,21 @@ class ObservableCritic(Critic):
             nn.LeakyReLU(0.2),
         )
         self.head = nn.Linear(hidden, 1)
+        self.register_buffer("lowest", torch.full((OBSERVABLES,), torch.inf))
+        self.register_buffer("highest", torch.full((OBSERVABLES,), -torch.inf))
+
+    @torch.no_grad()
+    def keep_in_mind(self, x: Tensor, mask: Tensor | None = None) -> None:
+        """Widen the range of the observables to that of these training jets."""
+        seen = observables(x, mask, self.particles)
+        torch.minimum(self.lowest, seen.amin(0), out=self.lowest)
+        torch.maximum(self.highest, seen.amax(0), out=self.highest)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)`` and last layer ``(batch, hidden)``; ``condition`` is not used."""
-        features = self.layers(observables(x, mask, self.particles))
-        return CriticOutput(self.head(features), features)
+        seen = observables(x, mask, self.particles)
+        features = self.layers(seen)
+        score = self.head(features)
+        if not self.training:
+            score = score - BEYOND * ((seen < self.lowest) | (seen > self.highest)).any(1, keepdim=True)
+        return CriticOutput(score, features)
