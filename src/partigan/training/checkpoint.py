@@ -100,9 +100,15 @@ def fit_state(module: nn.Module, tensors: dict[str, Tensor], complaint: str, une
             if name in tensors and tensors[name].shape != own[name].shape
         ],
     }
-    if found := [f"{kind}: {', '.join(names)}" for kind, names in wrong.items() if names]:
+    if found := [f"{kind}: {_first(names)}" for kind, names in wrong.items() if names]:
         raise PartiganError(f"{complaint} ({'; '.join(found)})")
     module.load_state_dict(tensors)
+
+
+def _first(names: list[str], shown: int = 5) -> str:
+    """The first few of many names."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def pack_optimizer(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
