@@ -10,9 +10,8 @@ steps are the same for all seeds, and stand in the JSON. Validation and evaluati
 the averaged generator against the validation split; the table is of the best checkpoint (by W1-M, vetoed by FPD, on the
 validation split) against the test split, which neither training nor choice has seen. In-sample is the same metric with
 jets of the other splits in the place of the generated ones, turned the same with these turned and mirrored at random,
-untrained the generator with fresh weights. The AUC of
-observables is that of the evaluation suite, the AUC of particles is boosted trees on the features of all particles,
-sorted by pt.
+untrained the generator with fresh weights. The AUC of observables is that of the evaluation suite, the AUC of particles
+is boosted trees on the features of all particles, sorted by pt.
 
 Each preset has a JSON of its own, so that two jobs may share the work. Finished trainings are not repeated and
 interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each and at
