@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -150,8 +151,11 @@ def test_bad_samples_and_arguments_are_refused() -> None:
         JetStretch().fit(Batch(torch.ones(5, 4, 3), torch.ones(5, 4, dtype=torch.bool)))
     with pytest.raises(PartiganError, match="at least 3"):
         JetStretch(knots=2)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="candidates = 0; at least one"):
         SelectingGenerator(MDMAGenerator(), ObservableCritic(), candidates=0)
+    for widths in ((), (1.0, 0.0)):
+        with pytest.raises(ValueError, match=r"widths = .*at least one is needed, all above 0"):
+            SelectingGenerator(MDMAGenerator(), ObservableCritic(), widths=widths)
     optimizer = torch.optim.SGD
     with pytest.raises(PartiganError, match="judge has no optimiser"):
         GAN(SelectingGenerator(MDMAGenerator(), ObservableCritic()), MDMACritic(), LeastSquares(), optimizer, optimizer)
@@ -184,24 +188,74 @@ def test_the_choice_among_candidates_makes_them_samples_of_the_data(shift: float
     assert (wasserstein_1d(np.asarray(made), np.asarray(data)) < 0.06) == right
 
 
-def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
-    torch.manual_seed(1)
-    generator = SelectingGenerator(Shifted(particles=1), ObservableCritic(1, 16))
+class Odds(Critic):
+    """Knows the density ratio of standard normal samples and of noise of the widths 1 and 2, but not by how much."""
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        square = x[:, :1, 0] ** 2
+        return CriticOutput(torch.log(2 / (1 + 0.5 * torch.exp(3 / 8 * square))))
+
+
+@pytest.mark.parametrize(("widths", "right"), [((1.0, 2.0), True), ((1.0,), False)])
+def test_candidates_are_drawn_from_all_widths_alike(widths: tuple[float, ...], right: bool) -> None:
+    """A judge that knows the odds of a mixture restores the standard normal from it, and from nothing else."""
+
+    class Plain(MDMAGenerator):
+        def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+            return noise
+
+    generator = SelectingGenerator(Plain(particles=1, latent=1), Odds(), candidates=32, widths=widths).eval()
+    rng = torch.Generator().manual_seed(1)
+    made = generator(generator.noise(20_000, None, rng))[:, 0, 0]
+    assert (abs(float(made.std()) - 1) < 0.02) == right
+    spread = generator.candidate(20_000, None, rng).std()
+    assert float(spread) == pytest.approx(2.5**0.5 if right else 1, rel=0.02)
+    assert float(generator.train().noise(20_000, None, rng).std()) == pytest.approx(1, rel=0.02)
+
+
+def learned(generator: SelectingGenerator, data: Batch, steps: int) -> list[float]:
+    """The judge's losses in its phase."""
     phase = JudgePhase(["generator"], torch.optim.SGD)
-    data = Batch(0.6 * torch.randn(512, 1, 3, generator=torch.Generator().manual_seed(3)))
     optimizer = torch.optim.Adam(generator.judge.parameters(), 1e-2)
     losses = []
-    for step in range(150):
+    for step in range(steps):
         (loss,) = phase.losses({"generator": generator}, data, Tick(step, torch.Generator().manual_seed(step))).values()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
+    return losses
+
+
+class Line(Critic):
+    """A straight line of the first feature."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = torch.nn.Linear(1, 1)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        return CriticOutput(self.line(x[:, 0, :1]))
+
+
+def test_the_judge_learns_the_logarithm_of_the_odds() -> None:
+    """Between normal distributions a distance of 0.7 apart it has the slope -0.7."""
+    generator = SelectingGenerator(Shifted(particles=1), judge := Line())
+    learned(generator, Batch(torch.randn(20_000, 1, 3, generator=torch.Generator().manual_seed(3))), 300)
+    assert float(judge.line.weight.detach()) == pytest.approx(-0.7, abs=0.03)
+
+
+def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
+    torch.manual_seed(1)
+    generator = SelectingGenerator(Shifted(particles=1), ObservableCritic(1, 16))
+    data = Batch(0.6 * torch.randn(512, 1, 3, generator=torch.Generator().manual_seed(3)))
+    losses = learned(generator, data, 150)
     assert all(parameter.grad is None for parameter in generator.generator.parameters())
-    assert losses[0] > 1.3
+    nothing = math.log(513)  # of a judge that knows nothing, one among 512 and itself
+    assert losses[0] > nothing - 0.1
     far = Batch(data.x.clone()[:2])
     far.x[0] *= 30
     generator.eval()
     usual, beyond = generator.judge(data.x).score, generator.judge(far.x).score
     assert beyond[0] < usual.min() - 100 < beyond[1]
-    assert np.mean(losses[-20:]) < 1.35  # 1.386 for one that knows nothing
+    assert np.mean(losses[-20:]) < nothing - 0.1

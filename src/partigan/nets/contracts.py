@@ -66,3 +66,6 @@ class Critic(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Scores and features of samples in the normalised space of the transform."""
+
+    def keep_in_mind(self, real: CriticOutput) -> None:
+        """Called by who trains a judge with what it said of training samples."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
@@ -15,36 +16,51 @@ SMALL = 1e-6  # of a uniform number, the distance from 0 and 1 that is kept
 class SelectingGenerator(Generator):
     """A generator that, once trained, draws several candidates for every sample and keeps one by its judge's odds.
 
-    The judge is a critic that learns to tell training samples from candidates with the logistic loss, so that its score
-    is the logarithm of the ratio of their densities. A candidate is kept with a probability in proportion to that ratio
-    among the candidates (sampling, importance resampling): with many candidates the distribution of what the judge sees
-    becomes that of the data. In training mode single candidates are made; each is a sample of the plain generator.
+    The judge is a critic that learns, in `partigan.training.system.JudgePhase`, the logarithm of the ratio of the
+    densities of training samples and of candidates, up to a constant. A candidate is kept with a probability in
+    proportion to that ratio among the candidates (sampling, importance resampling): with many candidates the
+    distribution of what the judge sees becomes that of the data. What the generator never makes cannot be chosen;
+    so part of the candidates may be made from wider noise, which fills the tails of a generator that makes too few
+    rare samples (a defensive mixture).
+
+    In training mode it is the plain generator, with noise as it is.
 
     Args:
         generator: makes candidates.
         judge: the critic.
         candidates: number of candidates of a sample.
+        widths: factors of the noise; every candidate draws one of them.
 
     References:
         S. Azadi et al., Discriminator Rejection Sampling, arXiv:1810.06758; S. Diefenbacher et al., DCTRGAN: Improving
         the Precision of Generative Models with Reweighting, arXiv:2009.03796; sampling, importance resampling:
-        D. B. Rubin, J. Am. Stat. Assoc. 82 (1987) 543.
+        D. B. Rubin, J. Am. Stat. Assoc. 82 (1987) 543; defensive mixtures: T. Hesterberg, Technometrics 37 (1995) 185.
     """
 
     equivariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 
-    def __init__(self, generator: Generator, judge: Critic, candidates: int = 8) -> None:
+    def __init__(
+        self, generator: Generator, judge: Critic, candidates: int = 8, widths: Sequence[float] = (1.0,)
+    ) -> None:
         super().__init__()
         if candidates < 1:
             raise ValueError(f"candidates = {candidates}; at least one is needed")
-        self.generator, self.judge, self.candidates = generator, judge, candidates
+        if not widths or min(widths) <= 0:
+            raise ValueError(f"widths = {list(widths)}; at least one is needed, all above 0")
+        self.generator, self.judge, self.candidates, self.widths = generator, judge, candidates, tuple(widths)
+
+    def candidate(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        """Noise of one candidate for each of ``size`` samples; ``mask`` is that of the call that follows."""
+        noise = self.generator.noise(size, mask, rng)
+        which = torch.randint(len(self.widths), (size, *[1] * (noise.dim() - 1)), generator=rng, device=rng.device)
+        return noise * torch.tensor(self.widths, device=rng.device)[which]
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """That of one candidate in training mode; of all, and normal numbers that decide, otherwise."""
+        """The plain generator's in training mode; of all candidates, and normal numbers that decide, otherwise."""
         if self.training:
             return self.generator.noise(size, mask, rng)
-        drawn = [self.generator.noise(size, mask, rng) for _ in range(self.candidates)]
+        drawn = [self.candidate(size, mask, rng) for _ in range(self.candidates)]
         shape = (*drawn[0].shape[:2], self.candidates)
         return torch.cat((*drawn, torch.randn(shape, generator=rng, device=rng.device)), dim=-1)
 

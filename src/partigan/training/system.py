@@ -13,13 +13,12 @@ from torch import Tensor, nn
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.nets.clouds.observing import ObservableCritic
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.selection import SelectingGenerator
 from partigan.objectives.conditioning import reading_error
-from partigan.objectives.losses import Minimax, Objective
+from partigan.objectives.losses import Objective, weighted_mean
 from partigan.objectives.terms import Term, Turn
-from partigan.training.schedules import Constant, Schedule
+from partigan.training.schedules import Constant, Linear, Schedule
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -161,7 +160,7 @@ class GAN(System):
         if isinstance(generator, SelectingGenerator):
             if judge_optimizer is None:
                 raise PartiganError("the generator's judge has no optimiser; give system.judge_optimizer")
-            phases.insert(0, JudgePhase(["generator"], judge_optimizer))  # at full rate while the generator settles
+            phases.insert(0, JudgePhase(["generator"], judge_optimizer, Linear()))  # at rest when the generator is
         super().__init__(networks, phases)
 
 
@@ -266,16 +265,26 @@ class ConstrainerPhase(Phase):
 
 
 class JudgePhase(Phase):
-    """The turn of a `SelectingGenerator`'s judge: it learns the odds that a candidate is a training sample."""
+    """The turn of a `SelectingGenerator`'s judge: it learns to find a training sample among candidates.
+
+    The loss is that of ranking, - log of the probability that a choice among a training sample and all candidates of
+    the batch falls on the training sample. At its minimum the score is the logarithm of the ratio of densities, up to
+    a constant, as with the logistic loss; but it still tells ratios apart that are so large that the logistic loss
+    hardly does.
+
+    References:
+        Z. Ma, M. Collins, Noise Contrastive Estimation and Negative Sampling for Conditional Models, arXiv:1809.01812
+        (the ranking objective).
+    """
 
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
-        """The logistic loss."""
+        """The loss of ranking."""
         generator, judge = networks["generator"], networks["generator"].judge
         with torch.no_grad():
-            noise = generator.noise(len(batch), batch.mask, tick.rng).to(batch.x)
+            noise = generator.candidate(len(batch), batch.mask, tick.rng).to(batch.x)
             made = generator(noise, batch.condition, batch.mask)
-        if isinstance(judge, ObservableCritic):
-            judge.keep_in_mind(batch.x, batch.mask)
-        real = judge(batch.x, batch.condition, batch.mask).score
-        fake = judge(made, batch.condition, batch.mask).score
-        return {"judge": Minimax().critic(real, fake, batch.weight)}
+        real: CriticOutput = judge(batch.x, batch.condition, batch.mask)
+        fake: CriticOutput = judge(made, batch.condition, batch.mask)
+        judge.keep_in_mind(real)
+        ranking = torch.logaddexp(real.score, fake.score.logsumexp(0)) - real.score
+        return {"judge": weighted_mean(ranking, batch.weight)}

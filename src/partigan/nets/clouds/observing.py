@@ -95,17 +95,16 @@ class ObservableCritic(Critic):
         self.register_buffer("highest", torch.full((OBSERVABLES,), -torch.inf))
 
     @torch.no_grad()
-    def keep_in_mind(self, x: Tensor, mask: Tensor | None = None) -> None:
+    def keep_in_mind(self, real: CriticOutput) -> None:
         """Widen the range of the observables to that of these training jets."""
-        seen = observables(x, mask, self.particles)
-        torch.minimum(self.lowest, seen.amin(0), out=self.lowest)
-        torch.maximum(self.highest, seen.amax(0), out=self.highest)
+        assert real.features is not None
+        torch.minimum(self.lowest, real.features.amin(0), out=self.lowest)
+        torch.maximum(self.highest, real.features.amax(0), out=self.highest)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
-        """Score ``(batch, 1)`` and last layer ``(batch, hidden)``; ``condition`` is not used."""
+        """Score ``(batch, 1)`` and, as features, the observables ``(batch, 14)``; ``condition`` is not used."""
         seen = observables(x, mask, self.particles)
-        features = self.layers(seen)
-        score = self.head(features)
+        score = self.head(self.layers(seen))
         if not self.training:
             score = score - BEYOND * ((seen < self.lowest) | (seen > self.highest)).any(1, keepdim=True)
-        return CriticOutput(score, features)
+        return CriticOutput(score, seen)
