@@ -42,7 +42,7 @@ from partigan.metrics.classifier import classify
 from partigan.metrics.frechet import fpd
 from partigan.metrics.mmd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
-from partigan.observables.jets import rotated
+from partigan.nets.clouds.turning import DECISIVE, turned
 from partigan.run import Run
 from partigan.sampling import Sampler
 from partigan.training.train import prepare
@@ -52,7 +52,6 @@ ROOT = Path(__file__).parents[1]
 KIND = Jets()
 GENERATED = 42_000  # jets of a final evaluation
 SMALLEST_BIN = 50  # real jets in a bin of multiplicity
-MIRROR = torch.tensor([1.0, -1.0, 1.0])
 REFERENCE = "in_sample.json"
 UNITS = {
     "w1m": ("W1-M (x 10^3)", 1e3),
@@ -188,13 +187,11 @@ def in_sample(data: Path) -> dict[str, Any]:
     splits = {name: KIND.read(data, name) for name in ("train", "valid", "test")}
     others = Batch.joined([splits["valid"], splits["train"]])[:GENERATED]
     seen = {name: KIND.observables(sample) for name, sample in splits.items() if name != "train"}
-    rng = torch.Generator().manual_seed(1)
-    mirrored = others.x * torch.where(torch.rand(len(others), 1, 1, generator=rng) < 0.5, MIRROR, 1.0)
-    angles = rotated(mirrored[..., :2], 2 * torch.pi * torch.rand(len(others), generator=rng))
-    turned = replace(others, x=torch.cat((angles, others.x[..., 2:]), dim=-1))
+    orientations = torch.randn(len(others), DECISIVE, generator=torch.Generator().manual_seed(1))
+    again = replace(others, x=turned(others.x, orientations))
     return {
         "final": quality(seen["test"], KIND.observables(others), final=True),
-        "turned": quality(seen["test"], KIND.observables(turned), final=True),
+        "turned": quality(seen["test"], KIND.observables(again), final=True),
         "curve": quality(seen["valid"], KIND.observables(splits["train"][: len(splits["valid"])]), final=False),
     }
 

@@ -13,6 +13,18 @@ from partigan.observables.jets import rotated
 DECISIVE = 3  # normal numbers of each particle that decide on the jet's orientation
 
 
+def turned(x: Tensor, decisive: Tensor) -> Tensor:
+    """Jets turned about the origin of (eta, phi) and mirrored.
+
+    Args:
+        x: particles, angles as their first two features, ``(batch, particles, features)``.
+        decisive: ``(batch, 3)``; where they are normal, independent and alike, all orientations are equally likely.
+    """
+    eta, phi, side = decisive.unbind(1)
+    mirrored = x[..., :2] * torch.stack((torch.ones_like(side), side.sign()), dim=1)[:, None]
+    return torch.cat((rotated(mirrored, torch.atan2(phi, eta)), x[..., 2:]), dim=-1)
+
+
 class TurningGenerator(Generator):
     """A generator that, once trained, turns and mirrors its jets at random about the origin of (eta, phi).
 
@@ -47,6 +59,4 @@ class TurningGenerator(Generator):
             return single
         made = self.generator(noise[..., :-DECISIVE], condition, mask)
         decisive = noise[..., -DECISIVE:] if mask is None else noise[..., -DECISIVE:] * mask[..., None]
-        eta, phi, side = decisive.sum(1).unbind(1)
-        mirrored = made[..., :2] * torch.stack((torch.ones_like(side), side.sign()), dim=1)[:, None]
-        return torch.cat((rotated(mirrored, torch.atan2(phi, eta)), made[..., 2:]), dim=-1)
+        return turned(made, decisive.sum(1))
