@@ -18,8 +18,8 @@ from partigan.generation import generate
 from partigan.kinds import kind_named
 from partigan.kinds.kind import Kind
 from partigan.progress import console
+from partigan.report.curves import quality_against_time
 from partigan.report.html import png
-from partigan.report.plots import quality_against_time
 from partigan.report.verdict import plus_minus
 from partigan.run import Run
 from partigan.training.train import load, set_threads, train

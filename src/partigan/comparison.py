@@ -13,8 +13,9 @@ from rich.table import Table
 
 from partigan.errors import PartiganError
 from partigan.files import atomic_folder, read_json, refuse_existing, write_json
+from partigan.report.curves import metrics_side_by_side
 from partigan.report.html import gallery, page, png, slug, table
-from partigan.report.plots import Counts, metrics_side_by_side, overlay
+from partigan.report.plots import Counts, overlay
 from partigan.report.verdict import SIGNS, number
 
 

@@ -13,16 +13,15 @@ from partigan.data.batch import Batch
 from partigan.metrics.classifier import Classification
 from partigan.metrics.manifold import PRD
 from partigan.metrics.memorisation import Memorisation
-from partigan.report.html import png
-from partigan.report.plots import (
-    compare,
+from partigan.report.curves import (
     distance_ratios,
     metric_correlations,
-    mosaic,
     prd_curve,
     reliability_diagram,
     training_curves,
 )
+from partigan.report.html import png
+from partigan.report.plots import compare, mosaic
 from partigan.suite import calibration
 
 _COLUMNS = 4  # samples in a row of a mosaic
