@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import numpy as np
 import pytest
@@ -239,10 +238,11 @@ class Line(Critic):
 
 
 def test_the_judge_learns_the_logarithm_of_the_odds() -> None:
-    """Between normal distributions a distance of 0.7 apart it has the slope -0.7."""
+    """Between normal distributions a distance of 0.7 apart they are a line of the slope -0.7, 0 in the middle."""
     generator = SelectingGenerator(Shifted(particles=1), judge := Line())
     learned(generator, Batch(torch.randn(20_000, 1, 3, generator=torch.Generator().manual_seed(3))), 300)
     assert float(judge.line.weight.detach()) == pytest.approx(-0.7, abs=0.03)
+    assert float(judge.line.bias.detach()) == pytest.approx(0.245, abs=0.03)
 
 
 def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
@@ -251,11 +251,10 @@ def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
     data = Batch(0.6 * torch.randn(512, 1, 3, generator=torch.Generator().manual_seed(3)))
     losses = learned(generator, data, 150)
     assert all(parameter.grad is None for parameter in generator.generator.parameters())
-    nothing = math.log(513)  # of a judge that knows nothing, one among 512 and itself
-    assert losses[0] > nothing - 0.1
+    assert losses[0] > 1.3
     far = Batch(data.x.clone()[:2])
     far.x[0] *= 30
     generator.eval()
     usual, beyond = generator.judge(data.x).score, generator.judge(far.x).score
     assert beyond[0] < usual.min() - 100 < beyond[1]
-    assert np.mean(losses[-20:]) < nothing - 0.1
+    assert np.mean(losses[-20:]) < 1.35  # 1.386 for one that knows nothing

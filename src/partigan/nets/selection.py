@@ -16,12 +16,11 @@ SMALL = 1e-6  # of a uniform number, the distance from 0 and 1 that is kept
 class SelectingGenerator(Generator):
     """A generator that, once trained, draws several candidates for every sample and keeps one by its judge's odds.
 
-    The judge is a critic that learns, in `partigan.training.system.JudgePhase`, the logarithm of the ratio of the
-    densities of training samples and of candidates, up to a constant. A candidate is kept with a probability in
-    proportion to that ratio among the candidates (sampling, importance resampling): with many candidates the
-    distribution of what the judge sees becomes that of the data. What the generator never makes cannot be chosen;
-    so part of the candidates may be made from wider noise, which fills the tails of a generator that makes too few
-    rare samples (a defensive mixture).
+    The judge is a critic that learns to tell training samples from candidates with the logistic loss, so that its score
+    is the logarithm of the ratio of their densities. A candidate is kept with a probability in proportion to that ratio
+    among the candidates (sampling, importance resampling): with many candidates the distribution of what the judge sees
+    becomes that of the data. What is never made cannot be chosen; so part of the candidates may be made from wider
+    noise, for a generator that makes too few rare samples (a defensive mixture).
 
     In training mode it is the plain generator, with noise as it is.
 

@@ -16,7 +16,7 @@ from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.selection import SelectingGenerator
 from partigan.objectives.conditioning import reading_error
-from partigan.objectives.losses import Objective, weighted_mean
+from partigan.objectives.losses import Minimax, Objective
 from partigan.objectives.terms import Term, Turn
 from partigan.training.schedules import Constant, Linear, Schedule
 
@@ -265,20 +265,10 @@ class ConstrainerPhase(Phase):
 
 
 class JudgePhase(Phase):
-    """The turn of a `SelectingGenerator`'s judge: it learns to find a training sample among candidates.
-
-    The loss is that of ranking, - log of the probability that a choice among a training sample and all candidates of
-    the batch falls on the training sample. At its minimum the score is the logarithm of the ratio of densities, up to
-    a constant, as with the logistic loss; but it still tells ratios apart that are so large that the logistic loss
-    hardly does.
-
-    References:
-        Z. Ma, M. Collins, Noise Contrastive Estimation and Negative Sampling for Conditional Models, arXiv:1809.01812
-        (the ranking objective).
-    """
+    """The turn of a `SelectingGenerator`'s judge: it learns the odds that a candidate is a training sample."""
 
     def losses(self, networks: Mapping[str, Any], batch: Batch, tick: Tick) -> dict[str, Tensor]:
-        """The loss of ranking."""
+        """The logistic loss."""
         generator, judge = networks["generator"], networks["generator"].judge
         with torch.no_grad():
             noise = generator.candidate(len(batch), batch.mask, tick.rng).to(batch.x)
@@ -286,5 +276,4 @@ class JudgePhase(Phase):
         real: CriticOutput = judge(batch.x, batch.condition, batch.mask)
         fake: CriticOutput = judge(made, batch.condition, batch.mask)
         judge.keep_in_mind(real)
-        ranking = torch.logaddexp(real.score, fake.score.logsumexp(0)) - real.score
-        return {"judge": weighted_mean(ranking, batch.weight)}
+        return {"judge": Minimax().critic(real.score, fake.score, batch.weight)}
