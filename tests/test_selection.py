@@ -188,7 +188,7 @@ def test_the_choice_among_candidates_makes_them_samples_of_the_data(shift: float
 
 
 class Odds(Critic):
-    """Knows the density ratio of standard normal samples and of noise of the widths 1 and 2, but not by how much."""
+    """The density ratio of standard normal samples and of candidates of the widths 1 and 2."""
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         square = x[:, :1, 0] ** 2
