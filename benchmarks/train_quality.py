@@ -233,7 +233,7 @@ def _number(value: float) -> str:
 
 def drawn(found: dict[str, Any]) -> Figure:
     """One panel a metric: the mean over seeds against CPU minutes, and the range of the seeds."""
-    figure = Figure(figsize=(11, 6), layout="constrained", dpi=110)
+    figure = Figure(figsize=(13, 6), layout="constrained", dpi=110)
     for axis, metric in zip(figure.subplots(2, 3).flat, CURVES, strict=True):
         label, unit = UNITS[metric]
         for name, entry in found["presets"].items():
@@ -244,7 +244,7 @@ def drawn(found: dict[str, Any]) -> Figure:
             axis.fill_between(minutes, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
         axis.axhline(unit * found["in_sample"]["curve"][metric][0], color="black", ls="--", lw=1, label="in-sample")
         axis.set(xlabel="CPU minutes", title=label, yscale="log")
-    figure.axes[0].legend(frameon=False, fontsize=8)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
 
