@@ -14,7 +14,6 @@ import argparse
 import json
 import multiprocessing
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,22 +25,20 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from padded_mpgan import padded  # noqa: E402
-from partigan.data.batch import Batch  # noqa: E402
-from partigan.data.loader import Loader  # noqa: E402
-from partigan.data.transforms import LogStandardise  # noqa: E402
-from partigan.kinds.jets import Jets  # noqa: E402
-from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator  # noqa: E402
-from partigan.nets.clouds.mpgan import MPCritic, MPGenerator  # noqa: E402
-from partigan.objectives.losses import LeastSquares  # noqa: E402
-from partigan.objectives.matching import MeanFieldMatching  # noqa: E402
-from partigan.objectives.terms import Term  # noqa: E402
-from partigan.randomness import rng_for  # noqa: E402
-from partigan.sampling import Sampler  # noqa: E402
-from partigan.training.system import GAN, Tick  # noqa: E402
-from unfolded_mdma import unfold  # noqa: E402
+from padded_mpgan import padded
+from partigan.data.batch import Batch
+from partigan.data.loader import Loader
+from partigan.data.transforms import LogStandardise
+from partigan.kinds.jets import Jets
+from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
+from partigan.nets.clouds.mpgan import MPCritic, MPGenerator
+from partigan.objectives.losses import LeastSquares
+from partigan.objectives.matching import MeanFieldMatching
+from partigan.objectives.terms import Term
+from partigan.randomness import rng_for
+from partigan.sampling import Sampler
+from partigan.training.system import GAN, Tick
+from unfolded_mdma import unfold
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,11 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from partigan.data.jets import Floats, write_jets
+from helpers import SHARED, JetFile, toy_jets
+from partigan.data.jets import write_jets
 
 torch.set_num_threads(1)
-
-JetFile = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -30,24 +28,6 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", refuse)
 
 
-def toy_jets(size: int, particles: int = 30, seed: int = 0) -> tuple[Floats, Floats]:
-    """Jets of two prongs with soft radiation, in the JetNet layout: enough structure to train on."""
-    rng = np.random.default_rng(seed)
-    number = rng.integers(max(particles // 3, 1), particles + 1, size)
-    mask = np.arange(particles) < number[:, None]
-    opening = rng.normal(0.3, 0.05, (size, 1))
-    prong = np.where(rng.random((size, particles)) < 0.6, -0.4, 0.6) * opening
-    angle = rng.uniform(0, 2 * np.pi, (size, 1))
-    spread = rng.normal(0, 0.05, (2, size, particles))
-    pt = rng.dirichlet(np.full(particles, 0.5), size) * mask + 1e-4
-    x = np.stack([prong * np.cos(angle) + spread[0], prong * np.sin(angle) + spread[1], pt], -1) * mask[..., None]
-    x[..., 2] /= x[..., 2].sum(1, keepdims=True) * rng.uniform(1.0, 1.1, (size, 1))
-    order = np.argsort(-x[..., 2], axis=1)
-    clouds = np.concatenate([np.take_along_axis(x, order[..., None], 1), mask[..., None]], -1).astype(np.float32)
-    jets = np.stack([rng.uniform(900, 1100, size), rng.normal(0, 1, size), np.full(size, 150.0), number], -1)
-    return clouds, jets.astype(np.float32)
-
-
 @pytest.fixture
 def jet_file(tmp_path: Path) -> JetFile:
     """Makes a file of toy jets."""
@@ -58,3 +38,12 @@ def jet_file(tmp_path: Path) -> JetFile:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def oracle() -> dict[str, np.ndarray]:
+    """Values of the reference implementations of the metrics."""
+    path = SHARED / "reference/metrics_oracle.npz"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    return dict(np.load(path))

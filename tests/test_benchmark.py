@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import JetFile
+from helpers import SHORT, JetFile
 from partigan import train
 from partigan.cli import main
 from partigan.kinds.jets import Jets
-from test_training import SHORT
 
 
 def test_rows_failures_and_going_on(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import JetFile
+from helpers import JetFile
 from partigan import evaluate
 from partigan.cli import main
 from partigan.data.batch import Batch

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import partigan
-from conftest import JetFile
+from helpers import JetFile
 from partigan.cli import main
 from partigan.data.jets import read_jets, write_jets
 from partigan.errors import PartiganError

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from helpers import values
 from partigan.nets.clouds.deepsets import ParticleFlow
 from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
@@ -24,7 +25,7 @@ from partigan.nets.clouds.pointnet import PointNetMixCritic
 from partigan.nets.clouds.rgan import RGANCritic, RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
 from partigan.nets.clouds.turning import TurningGenerator
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, Generator
 from partigan.nets.selection import SelectingGenerator
 
 
@@ -128,10 +129,6 @@ def _particles(network: nn.Module, cloud: Tensor, change: Callable[[Tensor], Ten
     return torch.cat((common, change(local.unflatten(1, (-1, 3))).flatten(1)), dim=1)
 
 
-def _values(output: Tensor | CriticOutput) -> Tensor:
-    return output if isinstance(output, Tensor) else torch.cat([part for part in output if part is not None], 1)
-
-
 def test_parameters_are_counted_and_as_published_within_5_percent(case: Case) -> None:
     assert sum(p.numel() for p in case.make().parameters()) == case.parameters
     if case.published is not None:
@@ -162,8 +159,8 @@ def test_permutations(case: Case, network: Generator | Critic) -> None:
     order = torch.randperm(30, generator=torch.Generator().manual_seed(3))
     plain = network(cloud, mask=mask)
     permuted = network(_particles(network, cloud, lambda x: x[:, order]), mask=mask[:, order])
-    expected = plain[:, order] if isinstance(plain, Tensor) else _values(plain)
-    torch.testing.assert_close(_values(permuted), expected, rtol=1e-9, atol=1e-10)
+    expected = plain[:, order] if isinstance(plain, Tensor) else values(plain)
+    torch.testing.assert_close(values(permuted), expected, rtol=1e-9, atol=1e-10)
 
 
 def test_padding(case: Case, network: Generator | Critic) -> None:
@@ -176,7 +173,7 @@ def test_padding(case: Case, network: Generator | Critic) -> None:
         return
     if cloud.dim() == 3 or isinstance(network, EPiCGenerator):
         far = _particles(network, cloud, lambda x: torch.where(mask[..., None], x, 1e3 * torch.ones_like(x)))
-        same = torch.allclose(_values(network(far, mask=mask)), _values(plain), rtol=1e-9, atol=1e-10)
+        same = torch.allclose(values(network(far, mask=mask)), values(plain), rtol=1e-9, atol=1e-10)
         assert same == case.masked
     for row, number in enumerate(NUMBERS if case.masked else ()):  # trimmed to the real particles
         jet = cloud[row : row + 1]
@@ -185,22 +182,22 @@ def test_padding(case: Case, network: Generator | Critic) -> None:
         calls = [network(jet, mask=torch.ones(1, number, dtype=torch.bool))]
         if case.symmetric:  # and without a mask at all
             calls.append(network(jet))
-        full = plain[row : row + 1, :number] if isinstance(plain, Tensor) else _values(plain)[row : row + 1]
+        full = plain[row : row + 1, :number] if isinstance(plain, Tensor) else values(plain)[row : row + 1]
         for alone in calls:
-            torch.testing.assert_close(_values(alone), full, rtol=1e-9, atol=1e-10)
+            torch.testing.assert_close(values(alone), full, rtol=1e-9, atol=1e-10)
 
 
 def test_float32_agrees(case: Case, network: Generator | Critic) -> None:
     mask = _mask()
     cloud = _cloud(case, network, mask)
-    double = _values(network(cloud, mask=mask))
-    single = _values(copy.deepcopy(network).float()(cloud.float(), mask=mask))
+    double = values(network(cloud, mask=mask))
+    single = values(copy.deepcopy(network).float()(cloud.float(), mask=mask))
     torch.testing.assert_close(single.double(), double, rtol=1e-3, atol=1e-4)
 
 
 def test_every_parameter_matters(case: Case, network: Generator | Critic) -> None:
     mask = _mask()
-    _values(network(_cloud(case, network, mask), mask=_knows(case, network, mask))).square().sum().backward()
+    values(network(_cloud(case, network, mask), mask=_knows(case, network, mask))).square().sum().backward()
     idle = {name for name, p in network.named_parameters() if p.grad is None or p.grad.abs().max() < 1e-12}
     assert not {name for name in idle if not any(part in name for part in case.idle)}
 
@@ -210,7 +207,7 @@ def test_saved_and_loaded(case: Case, network: Generator | Critic) -> None:
     cloud = _cloud(case, network, mask)
     other = case.make().double().eval()
     other.load_state_dict(network.state_dict())
-    assert torch.equal(_values(other(cloud, mask=mask)), _values(network(cloud, mask=mask)))
+    assert torch.equal(values(other(cloud, mask=mask)), values(network(cloud, mask=mask)))
 
 
 def test_noise_is_reproducible_and_fits_the_mask(case: Case, network: Generator | Critic) -> None:

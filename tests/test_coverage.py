@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import linprog
 
-from conftest import toy_jets
+from helpers import rng, toy_jets
 from partigan.errors import PartiganError
 from partigan.metrics import coverage
 from partigan.metrics.coverage import cov_mmd, energy_movers_distance
 from partigan.metrics.measurement import Measurement
-from test_metrics import oracle, rng  # noqa: F401
 
 Jets = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -26,7 +25,7 @@ def jets(size: int, seed: int, particles: int = 8) -> Jets:
     return clouds[..., :3].astype(float), clouds[..., 3] > 0.5
 
 
-def test_emd_of_the_oracle(oracle: dict[str, np.ndarray]) -> None:  # noqa: F811
+def test_emd_of_the_oracle(oracle: dict[str, np.ndarray]) -> None:
     a, b = (oracle[name][:12].astype(float) for name in "ab")
     for row, jet in enumerate(a):
         found = energy_movers_distance(np.repeat(jet[None], 12, 0), b, np.repeat(jet[None, :, 3:], 12, 0), b[..., 3])

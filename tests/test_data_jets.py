@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import JetFile, toy_jets
+from helpers import JetFile, toy_jets
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
 from partigan.data.loader import Loader

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import partigan
-from conftest import JetFile
+from helpers import JetFile
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.samples import write_samples

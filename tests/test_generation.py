@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import JetFile
+from helpers import JetFile
 from partigan import generate, generation, load, train
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.jets import read_jets

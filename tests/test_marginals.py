@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from conftest import toy_jets
+from helpers import toy_jets
 from partigan.data.batch import Batch
 from partigan.data.transforms import LogStandardise
 from partigan.errors import PartiganError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from helpers import values
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
-from test_clouds import _values
 from unfolded_mdma import unfold
 
 
@@ -22,7 +22,7 @@ def test_folded_and_unfolded_agree_in_value_and_gradient(
     outputs, slopes = [], []
     for each in (network, unfold(network)):
         leaf = x.clone().requires_grad_()
-        output = _values(each(leaf, mask=mask))
+        output = values(each(leaf, mask=mask))
         weight = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
         # everything that the blocks compute flows back into the bias of the embedding
         slopes.append(torch.autograd.grad((output * weight).sum(), [leaf, each.body.embed.bias]))
@@ -30,7 +30,7 @@ def test_folded_and_unfolded_agree_in_value_and_gradient(
     torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-9, atol=1e-10)
     torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-8, atol=1e-9)
     with torch.inference_mode():  # where the residual is overwritten
-        torch.testing.assert_close(_values(network(x, mask=mask)), outputs[0].detach(), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(values(network(x, mask=mask)), outputs[0].detach(), rtol=1e-12, atol=1e-12)
 
 
 def test_hidden_has_to_be_a_multiple_of_heads() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,25 +11,12 @@ from numpy.typing import NDArray
 from scipy.linalg import sqrtm
 from scipy.stats import wasserstein_distance
 
+from helpers import rng
 from partigan.errors import PartiganError
 from partigan.metrics.frechet import Moments, fpd, fpnd, frechet_distance
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.mmd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
-
-REFERENCE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
-Rng = np.random.Generator
-
-
-@pytest.fixture(scope="module")
-def oracle() -> dict[str, np.ndarray]:
-    if not REFERENCE.exists():
-        pytest.skip(f"{REFERENCE} is not here")
-    return dict(np.load(REFERENCE))
-
-
-def rng(seed: int = 0) -> Rng:
-    return np.random.default_rng(seed)
 
 
 @settings(max_examples=50, deadline=None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from conftest import JetFile
+from helpers import JetFile, values
 from padded_mpgan import padded
 from partigan import load, train
 from partigan.data.batch import Batch
@@ -18,7 +18,6 @@ from partigan.importing import import_weights
 from partigan.nets.clouds import mpgan
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator, MPLFCGenerator
 from partigan.run import Run
-from test_clouds import _values
 
 WEIGHTS = Path(__file__).parents[2] / "shared/reference/mpgan_weights"
 MAKERS = {
@@ -45,13 +44,13 @@ def test_chunks_and_the_padded_formulation_agree_in_value_and_derivatives(
     found = []
     for each in (network, padded(network)):
         leaf = x.clone().requires_grad_()
-        output = _values(each(leaf, mask=mask))
+        output = values(each(leaf, mask=mask))
         weight = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
         (slope,) = torch.autograd.grad((output * weight).sum(), leaf, create_graph=True)
         second = torch.autograd.grad(slope.square().sum(), next(p for p in each.parameters() if p.dim() > 1))
         found.append((output, slope, *second))
         with torch.inference_mode():
-            torch.testing.assert_close(_values(each(x, mask=mask)), output.detach(), rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(values(each(x, mask=mask)), output.detach(), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(found[0], found[1], rtol=1e-9, atol=1e-10)
 
 

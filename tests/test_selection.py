@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from conftest import toy_jets
+from helpers import toy_jets
 from partigan.data.batch import Batch
 from partigan.data.stretching import WIDTHS, JetStretch, aligned, interpolated
 from partigan.errors import PartiganError

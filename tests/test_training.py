@@ -9,19 +9,15 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 import torch
 import yaml
 from lightning_fabric import Fabric
 
-from conftest import JetFile
+from helpers import SHORT, JetFile, equal_tensors, toy_hitmaps, weights
 from partigan import load, presets, train
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
-from partigan.data.hitmap_files import write_hitmaps
-from partigan.data.hitmaps import Hitmaps
-from partigan.data.pxd import SENSORS
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.nets.clouds.mdma import MDMAGenerator
@@ -77,32 +73,6 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "PEGANGenerator": {"latent": 8, "shared": 8, "filters": 2},
     "PEGANCritic": {"dimension": 16, "filters": 2},
 }
-SHORT: dict[str, Any] = {
-    "system.generator.blocks": 1,
-    "system.critic.blocks": 1,
-    "trainer.max_steps": 12,
-    "trainer.batch_size": 32,
-    "trainer.validations": 3,
-    "trainer.accelerator": "cpu",
-}
-
-
-def _weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_tensors(sorted((run / "checkpoints").glob("*.safetensors"))[-1])[0]
-
-
-def _equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-def toy_hitmaps(path: Path, events: int = 4) -> Path:
-    """Hits at random, one event of which is for validation."""
-    rng = np.random.default_rng(0)
-    limits, hits = (events, len(SENSORS), 250, 768), 10_000 * events
-    columns = [rng.integers(0, limit, hits) for limit in limits]
-    made = Hitmaps.of(events, *columns, rng.integers(7, 256, hits))
-    write_hitmaps(path, [made], {"split_train": [0, events - 1], "split_valid": [events - 1, events]})
-    return path
 
 
 def _small(preset: str) -> dict[str, Any]:
@@ -132,7 +102,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     if kind.name.startswith("pxd"):
         short |= {"trainer.batch_size": 4}
     runs = [train(preset, data, tmp_path / name, threads=1, overrides=short) for name in "ab"]
-    assert _equal(_weights(runs[0].path), _weights(runs[1].path))
+    assert equal_tensors(weights(runs[0].path), weights(runs[1].path))
     for name in ("config.yaml", "transform.json", "manifest.json", "metrics.jsonl", "generator.safetensors"):
         assert (tmp_path / "a" / name).exists(), name
     assert list((tmp_path / "a" / "tensorboard").iterdir())
@@ -150,10 +120,10 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     assert torch.equal(load(tmp_path / "b").sample(40, 5).x, sample.x)
 
 
-def test_other_seeds_give_other_weights(jet_file: JetFile, tmp_path: Path) -> None:
+def test_other_seeds_give_otherweights(jet_file: JetFile, tmp_path: Path) -> None:
     data = jet_file()
     runs = [train("mdma", data, tmp_path / str(seed), seed, 1, overrides=SHORT) for seed in (1, 2)]
-    assert not _equal(_weights(runs[0].path), _weights(runs[1].path))
+    assert not equal_tensors(weights(runs[0].path), weights(runs[1].path))
 
 
 def test_150_particles_need_no_other_preset(jet_file: JetFile, tmp_path: Path) -> None:
@@ -168,7 +138,7 @@ train("mdma", sys.argv[1], sys.argv[2], threads=1, resume=True, overrides=json.l
 """
 
 
-def test_killed_at_random_moments_it_ends_with_the_same_weights(jet_file: JetFile, tmp_path: Path) -> None:
+def test_killed_at_random_moments_it_ends_with_the_sameweights(jet_file: JetFile, tmp_path: Path) -> None:
     data = jet_file()
     options = {**SHORT, "trainer.max_steps": 150, "trainer.checkpoint_seconds": 0.02}
     whole = train("mdma", data, tmp_path / "whole", threads=1, overrides=options)
@@ -185,8 +155,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(jet_file: JetFil
                 kills += 1
     assert kills > 0
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    assert _equal(_weights(tmp_path / "killed"), _weights(whole.path))
-    assert _equal(load_tensors(tmp_path / "killed" / "generator.safetensors")[0], load_tensors(whole.weights)[0])
+    assert equal_tensors(weights(tmp_path / "killed"), weights(whole.path))
+    assert equal_tensors(load_tensors(tmp_path / "killed" / "generator.safetensors")[0], load_tensors(whole.weights)[0])
     lines = [read_log(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed")]
     assert [line["step"] for line in lines[0]] == [line["step"] for line in lines[1]]
 
@@ -439,7 +409,7 @@ def test_first_singular_values_leave_the_network_alone() -> None:
     )
     before = {name: value.clone() for name, value in network.state_dict().items()}
     found = first_singular_values(network)
-    assert _equal(before, network.state_dict())
+    assert equal_tensors(before, network.state_dict())
     network.eval()
     for name, layer in (("0", network[0]), ("1", network[1]), ("2", network[2])):
         exact = torch.linalg.svdvals(layer.weight.flatten(1).double())[0].item()
@@ -538,7 +508,7 @@ def test_two_processes_train_one_run(jet_file: JetFile, tmp_path: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     assert Run(tmp_path / "r").manifest["finished"]["step"] == 12
     alone = train("mdma", jet_file(), tmp_path / "alone", threads=1, overrides=SHORT)
-    assert not _equal(_weights(tmp_path / "r"), _weights(alone.path))
+    assert not equal_tensors(weights(tmp_path / "r"), weights(alone.path))
 
 
 def test_gradients_of_two_processes_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from conftest import JetFile, toy_jets
+from helpers import JetFile, toy_jets
 from partigan import train
 from partigan.data.batch import Batch
 from partigan.data.transforms import LogStandardise
@@ -17,7 +17,6 @@ from partigan.nets.contracts import CriticOutput
 from partigan.objectives.terms import Turn
 from partigan.objectives.transport import EnergyMoversDistance
 from partigan.observables.transport import sinkhorn_emd
-from test_metrics import oracle  # noqa: F401
 
 
 def jets(size: int, seed: int, particles: int = 8) -> tuple[Tensor, Tensor]:
@@ -25,7 +24,7 @@ def jets(size: int, seed: int, particles: int = 8) -> tuple[Tensor, Tensor]:
     return clouds[..., :3], clouds[..., 3] > 0.5
 
 
-def test_it_falls_to_the_exact_distance(oracle: dict[str, np.ndarray]) -> None:  # noqa: F811
+def test_it_falls_to_the_exact_distance(oracle: dict[str, np.ndarray]) -> None:
     a, b = (torch.from_numpy(oracle[name][:6]).double() for name in "ab")
     a, b = a.repeat_interleave(6, 0), b.repeat(6, 1, 1)
     exact = torch.from_numpy(oracle["emd12"][:6, :6]).flatten()
