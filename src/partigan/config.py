@@ -1,4 +1,12 @@
-"""Typed configuration: presets and options to objects, with the nearest name for a mistyped one."""
+"""Configuration: short YAML and options -> a resolved configuration -> objects.
+
+Short form: a class with its arguments is ``{nets.tables.TableGenerator: {latent: 2}}``, without arguments just
+``objectives.losses.Hinge``; ``partigan.`` may be left out, and so may defaults and the class of a GAN. The resolved form, which a run stores,
+has ``class_path`` with the full path and ``init_args`` with every argument.
+
+A class path is followed only where it leads to a class of partigan that a configuration may name (a network, objective,
+term, transform, ...), or to an optimiser of torch. Everything else needs trust.
+"""
 
 from __future__ import annotations
 
@@ -7,68 +15,216 @@ import difflib
 import inspect
 import json
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace  # type: ignore[attr-defined]
+import torch
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from torch import nn
 
 from partigan import presets
-from partigan.data.transforms import Transform
+from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
-from partigan.training.system import System
-from partigan.training.trainer import Trainer
+from partigan.objectives.augmentations import Augmentation
+from partigan.objectives.losses import Objective
+from partigan.objectives.terms import Term
+from partigan.systems.schedules import Schedule
+from partigan.systems.system import Loss, System
+from partigan.systems.options import TrainerOptions
 
+COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
 SECTIONS = ("about", "kind", "transform", "system", "trainer")
+ROLES = (nn.Module, Objective, Term, Augmentation, Loss, Schedule)  # transforms and systems are modules, too
+_CLASS = re.compile(r"\w+(\.\w+)*\.[A-Z]\w*")
+_WORD = re.compile(r"[\w/+-]*")  # what a text in a configuration may be that is no class path
 
 
-class _Preset(ActionConfigFile):
-    """``--config``: a preset by name, or a YAML file."""
-
-    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
-        self.apply_config(parser, cfg, self.dest, json.dumps(presets.read(values)))
-
-
-def add_training_options(parser: ArgumentParser) -> None:
-    """The options of a training that presets hold."""
-    parser.add_argument("--config", action=_Preset, help="preset ('partigan list' shows all) or YAML file")
-    parser.add_argument("--about", type=dict[str, str], default={}, help="title, paper and status of the system")
-    parser.add_argument("--kind", type=str, default="jets", help="kind of data")
-    parser.add_argument("--transform", type=Transform, help="normalisation with an exact inverse")
-    parser.add_argument("--system", type=System, help="networks, objective, terms and optimisers")
-    parser.add_class_arguments(Trainer, "trainer")
-
-
-def parse_training(config: str | dict[str, Any], overrides: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A resolved configuration as plain values.
+def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A configuration in its expanded form, with every ``base`` merged in and options changed.
 
     Args:
         config: name of a preset, path of a YAML file, or the content of one.
-        overrides: options to change, by dotted name.
+        overrides: options to change, by dotted name, such as ``system.generator.latent``.
 
     Raises:
-        PartiganError: an unknown option (the nearest one is suggested) or a value of the wrong type.
+        PartiganError: there is no such preset or file, it is not YAML, or an option is unknown.
     """
-    parser = ArgumentParser(exit_on_error=False, allow_abbrev=False)
-    add_training_options(parser)
-    options = [
-        f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in (overrides or {}).items()
-    ]
-    try:
-        if isinstance(config, str):
-            parsed = parser.parse_args(["--config", config, *options])
+    if isinstance(config, str):
+        content, chain = presets.read(config), (config,)
+    else:
+        content, chain = dict(config), ()
+    while (base := content.pop("base", None)) is not None:
+        if base in chain:
+            raise PartiganError(f"{chain[0]} is its own base, by way of {' and '.join(chain)}")
+        chain = (*chain, base)
+        content = merged(expanded(presets.read(base)), expanded(content))
+    content = expanded(content)
+    if isinstance(system := content.get("system"), Mapping) and "class_path" not in system:
+        content["system"] = {"class_path": COMMON, "init_args": system}
+    return changed(content, overrides or {})
+
+
+def expanded(value: Any) -> Any:
+    """Short forms of classes written out as ``class_path`` and ``init_args``, all the way down."""
+    if isinstance(value, str):
+        return {"class_path": _full(value)} if _CLASS.fullmatch(value) else value
+    if isinstance(value, list):
+        return [expanded(entry) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "class_path" in value:
+        return {"class_path": _full(value["class_path"]), "init_args": expanded(value.get("init_args") or {})}
+    if len(value) == 1 and isinstance(name := next(iter(value)), str) and _CLASS.fullmatch(name):
+        return {"class_path": _full(name), "init_args": expanded(value[name] or {})}
+    return {key: entry if key == "about" else expanded(entry) for key, entry in value.items()}
+
+
+def _full(path: Any) -> str:
+    """The whole path of a class: that of partigan where partigan has a module of that name."""
+    if not isinstance(path, str):
+        raise PartiganError(f"{path!r} is no class path; write a text such as nets.tables.TableGenerator")
+    return f"partigan.{path}" if path.partition(".")[0] in _PACKAGES else path
+
+
+_PACKAGES = {"data", "nets", "objectives", "systems"}
+
+
+def merged(base: Any, change: Any) -> Any:
+    """A configuration with single entries changed, both in their expanded form.
+
+    Mappings are merged, everything else is replaced. A change without a class path changes arguments of the class that
+    is there; another class drops the arguments of the old one.
+    """
+    if not (isinstance(base, Mapping) and isinstance(change, Mapping)):
+        return change
+    if "class_path" in base and "class_path" not in change:
+        return {**base, "init_args": merged(base.get("init_args", {}), change)}
+    if change.get("class_path", base.get("class_path")) != base.get("class_path"):
+        return change
+    return {**base, **{key: merged(base[key], value) if key in base else value for key, value in change.items()}}
+
+
+def changed(config: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with options changed by dotted name, such as ``system.generator.latent``.
+
+    Args:
+        config: in its expanded form.
+        overrides: values by name; texts are read as YAML.
+
+    Raises:
+        PartiganError: an unknown option; the nearest name is suggested.
+    """
+    for path, value in overrides.items():
+        if isinstance(value, str):
+            try:
+                value = yaml.safe_load(value)
+            except yaml.YAMLError as error:
+                raise PartiganError(f"--{path}: {value!r} cannot be read: {error}") from error
+        names = path.split(".")
+        change: Any = expanded(value)
+        for name in reversed(names):
+            change = {name: change}
+        _check_names(config, names, path)
+        config = merged(config, change)
+    return config
+
+
+def _check_names(config: Any, names: list[str], path: str) -> None:
+    """Raise for a dotted name that leads nowhere."""
+    for depth, name in enumerate(names):
+        if depth == 0:
+            known: Any = SECTIONS
+        elif names[0] == "trainer" and depth == 1:
+            known = inspect.signature(TrainerOptions).parameters
+        elif isinstance(config, Mapping) and "class_path" in config:
+            known = inspect.signature(class_named(config["class_path"])).parameters
+            config = config.get("init_args", {})
         else:
-            parsed = parser.parse_args(options, namespace=parser.parse_object(config))
-    except ArgumentError as error:
-        raise readable(error, parser) from error
-    return plain(parsed)
+            return  # names of one's own, such as labels of terms, or types that the parser checks
+        if name not in known:
+            raise unknown_option(name, known, path)
+        config = config.get(name, {}) if isinstance(config, Mapping) else {}
 
 
-def plain(parsed: Namespace) -> dict[str, Any]:
-    """The preset's sections of parsed options as YAML values."""
-    chosen = Namespace(**{key: value for key, value in vars(parsed).items() if key in SECTIONS})
-    if chosen.get("system") is None or chosen.get("transform") is None:
+def unknown_option(name: str, known: Any, path: str = "") -> PartiganError:
+    """The error for a mistyped name, with the nearest one."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+    return PartiganError(f"unknown option {(path or name)!r}; {hint}")
+
+
+def resolve(
+    config: Mapping[str, Any], arguments: Mapping[str, Any] | None = None, trust: bool = False
+) -> dict[str, Any]:
+    """A resolved configuration, as plain values: full class paths, every argument.
+
+    Args:
+        config: in its expanded form.
+        arguments: those that the data decide, such as the number of particles; networks and terms that take them and
+            do not give them get them.
+        trust: follow class paths outside partigan and torch's optimisers.
+
+    Raises:
+        PartiganError: an unknown option (the nearest one is suggested), a value of the wrong type, or a class that is
+            not trusted.
+    """
+    content = copy.deepcopy(dict(config))
+    if unknown := [key for key in content if key not in SECTIONS]:
+        raise unknown_option(unknown[0], SECTIONS)
+    if content.get("system") is None or content.get("transform") is None:
         raise PartiganError("say what to train: --config with a preset ('partigan list' shows all) or a YAML file")
-    return dict(_values(chosen))
+    if not trust:
+        refuse_foreign({key: content[key] for key in ("transform", "system")})
+    _fill(content["system"], arguments or {})
+    _, parsed = _parsed(content, trust)
+    kept = {key: content[key] for key in ("about", "kind") if key in content}
+    return {**kept, **_values(parsed)}
+
+
+def _fill(value: Any, arguments: Mapping[str, Any]) -> None:
+    """Give every network and term the arguments that the data decide, where it takes them and has none of its own."""
+    if isinstance(value, Mapping):
+        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module | Term):
+            accepted, given = inspect.signature(found).parameters, value.setdefault("init_args", {})  # type: ignore[attr-defined]
+            given.update({k: v for k, v in arguments.items() if k in accepted and k not in given})
+        for entry in value.values():
+            _fill(entry, arguments)
+    elif isinstance(value, list):
+        for entry in value:
+            _fill(entry, arguments)
+
+
+def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Transform, TrainerOptions]:
+    """The objects that a resolved configuration describes: networks and phases, normalisation, options of training.
+
+    Raises:
+        PartiganError: a class refuses its arguments, or is not trusted.
+    """
+    parser, parsed = _parsed(dict(config), trust)
+    try:
+        built = parser.instantiate(parsed)
+    except (PartiganError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # a class of the literature, of torch or of the user refuses its arguments
+        raise PartiganError(f"the configuration cannot be built: {error}") from error
+    return built.system, built.transform, built.trainer
+
+
+def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Namespace]:
+    """The sections with classes, checked and typed."""
+    sections = {key: copy.deepcopy(content[key]) for key in ("transform", "system", "trainer") if key in content}
+    if not trust:
+        refuse_foreign(sections)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--transform", type=Transform)
+    parser.add_argument("--system", type=System)
+    parser.add_argument("--trainer", type=TrainerOptions, default=TrainerOptions())
+    try:
+        return parser, parser.parse_object(sections)
+    except ArgumentError as error:
+        raise readable(error) from error
 
 
 def _values(parsed: Any) -> Any:
@@ -80,32 +236,72 @@ def _values(parsed: Any) -> Any:
     return [_values(value) for value in parsed] if isinstance(parsed, (list, tuple)) else parsed
 
 
-def build(config: dict[str, Any]) -> tuple[System, Transform, Trainer]:
-    """The objects that a configuration describes: networks and phases, normalisation, trainer."""
-    parser = ArgumentParser(exit_on_error=False)
-    add_training_options(parser)
-    try:
-        parsed = parser.parse_object(copy.deepcopy({key: config[key] for key in SECTIONS if key in config}))
-        built = parser.instantiate(parsed)
-    except ArgumentError as error:
-        raise readable(error, parser) from error
-    except PartiganError:
-        raise
-    except Exception as error:  # a class of the literature, of torch or of the user refuses its arguments
-        raise PartiganError(f"the configuration cannot be built: {error}") from error
-    return built.system, built.transform, built.trainer
-
-
 def class_named(path: str) -> Any:
-    """The class of an import path."""
+    """The class of a full import path.
+
+    Raises:
+        PartiganError: there is none.
+    """
     module, _, name = path.rpartition(".")
     try:
-        return getattr(import_module(module), name)
+        found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise PartiganError(f"there is no class {path!r}: {error}") from error
+        raise PartiganError(
+            f"there is no class {path!r}: {error}; check the path, and PYTHONPATH for one of your own"
+        ) from error
+    if not inspect.isclass(found):
+        raise PartiganError(f"{path!r} is a {type(found).__name__}, not a class")
+    return found
 
 
-def readable(error: Exception, parser: ArgumentParser) -> PartiganError:
+def own_class(path: str) -> bool:
+    """True for a class that a configuration may name without trust.
+
+    Decided on what the path leads to, not on its text: the class must be defined where the path says, inside partigan,
+    and be of one of the ``ROLES``; or be an optimiser of ``torch.optim``.
+    """
+    module, _, name = path.rpartition(".")
+    if module == "torch.optim":
+        found = getattr(torch.optim, name, None)
+        return inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)
+    if not module.startswith("partigan.") or not re.fullmatch(r"[\w.]+", module):
+        return False
+    try:
+        found = class_named(path)
+    except PartiganError:
+        return False
+    return found.__module__ == module and found.__qualname__ == name and issubclass(found, ROLES)
+
+
+def refuse_foreign(value: Any) -> None:
+    """Raise for anything in a configuration that could lead to somebody's code.
+
+    Raises:
+        PartiganError: a class outside partigan, or a text that could be parsed as something else than a word.
+    """
+    if isinstance(value, Mapping):
+        if "class_path" in value and not own_class(path := value["class_path"]):
+            if path.startswith("partigan."):
+                class_named(path)  # says what is wrong with it
+            raise PartiganError(
+                f"the configuration uses {path}, which is not a class of partigan for configurations; look at its code, "
+                "then give --trust to run it"
+            )
+        for key, entry in value.items():
+            if key != "class_path":
+                refuse_foreign(key)
+                refuse_foreign(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            refuse_foreign(entry)
+    elif isinstance(value, str) and not _WORD.fullmatch(value):
+        raise PartiganError(
+            f"the configuration has the text {value[:60]!r} where a word or a number belongs; write a class with its "
+            "arguments as a mapping, or give --trust"
+        )
+
+
+def readable(error: Exception) -> PartiganError:
     """One line of a parser's error; an unknown option is shown with the nearest known one."""
     text = " ".join(str(error).split())
     unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE)
@@ -114,9 +310,6 @@ def readable(error: Exception, parser: ArgumentParser) -> PartiganError:
     name = unknown.group(2) or unknown.group(3)
     if name in presets.names() and not unknown.group(1):
         return PartiganError(f"{name!r} stands alone; write --config {name}")
-    known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
-    for path in re.findall(r"class_path '([\w.]+)'", text):
-        known = list(inspect.signature(class_named(path)).parameters)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-    return PartiganError(f"unknown option {name!r}; {hint}")
+    paths = re.findall(r"class_path '([\w.]+)'", text)
+    known = list(inspect.signature(class_named(paths[-1])).parameters) if paths else []
+    return unknown_option(name, known or [*SECTIONS])

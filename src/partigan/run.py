@@ -2,32 +2,30 @@
 
     config.yaml            the whole configuration, resolved
     transform.json         normalisation, and what generation has to know of the training data
-    manifest.json          versions, data hash, seed, plan and outcome
+    manifest.json          layout, versions, data, seed, plan and outcome
     metrics.jsonl          losses and validation metrics by step
     generator.safetensors  the best generator, averaged weights
     checkpoints/           to resume from
     samples/               generated at every validation, where asked for
     tensorboard/           the same curves for TensorBoard
 
-It can be mailed and loads without running anybody's code: YAML, JSON and safetensors. Class paths in the
-configuration are only followed inside partigan and torch, unless the user trusts the run.
+It can be mailed and loads without running anybody's code: YAML, JSON and safetensors.
 """
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 from partigan.errors import PartiganError
 from partigan.files import atomic, read_json, read_yaml, write_json
 
-SHIPPED = Path(__file__).parent / "weights"  # trained runs that come with partigan, by name
-TRUSTED = ("partigan.", "torch.optim.", "torch.nn.")
+SHIPPED = Path(__file__).parent / "models" / "weights"  # trained runs that come with partigan, by name
+LAYOUT = 2  # of run directories; raised when older ones can no longer be read
 
 
 def known_run(path: str | Path) -> Path:
-    """The path of a run, or of the run of that name that comes with partigan where nothing stands at the path."""
+    """The path of a run; where nothing stands at it, of the run of that name that comes with partigan."""
     shipped = SHIPPED / Path(path).name
     return shipped if len(Path(path).parts) == 1 and not Path(path).exists() and shipped.is_dir() else Path(path)
 
@@ -36,32 +34,46 @@ class Run:
     """The files of one run.
 
     Args:
-        path: the directory.
-        product: name of the network that is kept, and of its file.
+        path: the directory, or the name of a run that comes with partigan.
+        product: name of the network that is kept, and of its file; None = as the manifest says.
     """
 
-    def __init__(self, path: str | Path, product: str = "generator") -> None:
-        self.path = Path(path)
-        self.config_file, self.weights = self.path / "config.yaml", self.path / f"{product}.safetensors"
-        self.transform_file, self._manifest = self.path / "transform.json", self.path / "manifest.json"
+    def __init__(self, path: str | Path, product: str | None = None) -> None:
+        self.path = known_run(path)
+        self.config_file, self._manifest = self.path / "config.yaml", self.path / "manifest.json"
+        self.transform_file = self.path / "transform.json"
+        self._product = product
+
+    @property
+    def product(self) -> str:
+        """Name of the network that is kept."""
+        if self._product is None:
+            self._product = str(self.manifest.get("product", "generator")) if self._manifest.exists() else "generator"
+        return self._product
+
+    @property
+    def weights(self) -> Path:
+        """File of the best weights of the product."""
+        return self.path / f"{self.product}.safetensors"
 
     @property
     def exists(self) -> bool:
-        """Whether there is a configuration, the first file that a run writes completely."""
+        """True where there is a configuration, the last file that a beginning run writes."""
         return self.config_file.exists()
 
     def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
-        """Write what a training starts from: transform first, configuration last, so that a run exists or not."""
+        """Write what a training starts from: configuration last, so that a run exists or not."""
         write_json(self.transform_file, transform)
-        write_json(self._manifest, manifest)
+        write_json(self._manifest, {"layout": LAYOUT, "product": self.product, **manifest})
         with atomic(self.config_file) as temporary:
-            temporary.write_text(config)
+            temporary.write_text(config, encoding="utf-8")
 
-    def config(self, trust: bool = False) -> dict[str, Any]:
-        """The configuration.
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved configuration.
 
         Raises:
-            PartiganError: there is none, or it names classes outside partigan and torch and is not trusted.
+            PartiganError: there is none, or it was written by a partigan whose runs this one does not read.
         """
         if not self.exists:
             known = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
@@ -69,15 +81,13 @@ class Run:
                 f"{self.path} is not a run directory (no config.yaml); train one, check the path, or name one that "
                 f"comes with partigan: {known}"
             )
-        config = read_yaml(self.config_file)
-        if not trust:
-            for name in _import_paths({key: value for key, value in config.items() if key != "about"}):
-                if not name.startswith(TRUSTED):
-                    raise PartiganError(
-                        f"{self.config_file} uses the class {name}, which is not part of partigan; "
-                        "look at its code, then give --trust to run it"
-                    )
-        return config
+        if (layout := self.manifest.get("layout", 1)) != LAYOUT:
+            by = self.manifest.get("versions", {}).get("partigan", "unknown")
+            raise PartiganError(
+                f"{self.path} has layout {layout}, made by partigan {by}, and this one reads layout {LAYOUT}; train it "
+                "again, or use it with the version that made it"
+            )
+        return read_yaml(self.config_file)
 
     def samples(self, step: int) -> Path:
         """Where the samples that were generated at a validation are, or will be."""
@@ -96,12 +106,3 @@ class Run:
     def update_manifest(self, **values: Any) -> None:
         """Add or replace entries of the manifest."""
         write_json(self._manifest, self.manifest | values)
-
-
-def _import_paths(value: Any) -> list[str]:
-    """Every text that could be taken for an import path, wherever it stands: parsing alone would import it."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        return [name for entry in value for name in _import_paths(entry)]
-    return [value] if isinstance(value, str) and re.fullmatch(r"\s*\w+(\s*\.\s*\w+)+\s*", value) else []

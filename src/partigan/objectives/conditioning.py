@@ -48,9 +48,7 @@ class Contrastive(Term):
     on real samples in the critic's turn, on generated ones in the generator's.
 
     Args:
-        weight: factor of the term.
         temperature: t.
-        until: step after which it is switched off; None = never.
         classes: number of classes, for conditions that begin with the class as 0 or 1; filled in from the data.
 
     References:
@@ -58,10 +56,7 @@ class Contrastive(Term):
         arXiv:2006.12681; the PE-GAN paper prints it without k != i.
     """
 
-    def __init__(
-        self, weight: float = 1.0, temperature: float = 1.0, until: int | None = None, classes: int = 0
-    ) -> None:
-        super().__init__(weight, until)
+    def __init__(self, temperature: float = 1.0, classes: int = 0) -> None:
         if temperature <= 0:
             raise PartiganError(f"temperature = {temperature} of Contrastive; it must be above 0")
         self.temperature, self.classes = temperature, classes
@@ -86,23 +81,31 @@ class Contrastive(Term):
 
 
 class Constraint(Term):
-    """Generated samples shall show their conditions as well as real ones do, and no better.
+    """Match how well conditions can be read off real and generated samples.
 
-    The constrainer, a network that reads conditions off samples, is the system's network of that name and learns from
-    real samples only (`ConstrainerPhase`): a regressor of energy and impact point, or a classifier. The term is the
-    difference |L(generated) - L(real)| of its errors, so that it vanishes where generated conditions scatter as much as
-    the constrainer's resolution on real samples.
+    The constrainer is a network that reads conditions off samples: a regressor of energy and impact point, or a
+    classifier. It learns from real samples in a phase of its own (`partigan.systems.losses.ReadingLoss`). The term is
+    the difference |L(generated) - L(real)| of its errors. It vanishes where generated conditions scatter as much as the
+    constrainer's resolution on real samples.
+
+    Args:
+        network: name of the constrainer among the system's networks.
 
     References:
         M. Erdmann, L. Geiger, J. Glombitza, D. Schmidt, arXiv:1802.03325, section on constrained generation;
         M. Erdmann, J. Glombitza, T. Quast, arXiv:1807.01954.
     """
 
+    def __init__(self, network: str = "constrainer") -> None:
+        self.network = network
+
     def generator(self, turn: Turn) -> Tensor:
         """The difference of the errors, with the conditions that were asked of generated samples."""
-        if "constrainer" not in turn.networks:
-            raise PartiganError("Constraint needs a constrainer; give system.constrainer and its optimiser")
-        constrainer = turn.networks["constrainer"]
+        if self.network not in turn.networks:
+            raise PartiganError(
+                f"Constraint needs the network {self.network!r}; add it to system.networks and its phase to system.phases"
+            )
+        constrainer = turn.networks[self.network]
         with torch.no_grad():
             expected = reading_error(constrainer, turn.real)
         return (reading_error(constrainer, turn.fake) - expected).abs()

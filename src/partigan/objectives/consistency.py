@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -20,25 +21,15 @@ class Consistency(Term):
 
     Args:
         augmentations: changes made one after the other.
-        weight: the factor lambda.
-        until: step after which it is switched off; None = never.
-        every: lazy regularisation, see `Term`.
-        annealing: see `Term`.
 
     References:
         H. Zhang et al., Consistency Regularization for Generative Adversarial Networks,
         arXiv:1910.12027; H. Hashemi et al., PE-GAN, section 3 (embeddings).
     """
 
-    def __init__(
-        self,
-        augmentations: list[Augmentation],
-        weight: float = 10.0,
-        until: int | None = None,
-        every: int = 1,
-        annealing: Callable[[float], float] | None = None,
-    ) -> None:
-        super().__init__(weight, until, every, annealing)
+    weight: ClassVar[float] = 10.0
+
+    def __init__(self, augmentations: list[Augmentation]) -> None:
         if not augmentations:
             raise PartiganError(f"{type(self).__name__} needs at least one augmentation")
         self.augmentations: Sequence[Augmentation] = augmentations

@@ -9,17 +9,15 @@ from partigan.objectives.terms import Term, Turn
 
 
 class IntensityCut(Term):
-    """Generated pixels shall have no charge that the cut after generation would remove.
+    """Keep charges out of the range that the cut after generation removes.
 
     The mean squared distance of the generator's output from what is left of it after the cut: a pixel between dark and
     threshold becomes dark, all others stay. The defaults are those of `partigan.data.hitmaps.LogIntensity`, where a
     pixel below 1 ADU lies below -0.75 and the threshold of 7 ADU at -0.25.
 
     Args:
-        weight: factor of the term.
         threshold: least value of a hit in the normalised space.
         dark: largest value of a pixel that is not hit.
-        until: step after which it is switched off; None = never.
 
     Raises:
         PartiganError: there is nothing between ``dark`` and ``threshold``.
@@ -28,10 +26,7 @@ class IntensityCut(Term):
         PE-GAN, section 5.
     """
 
-    def __init__(
-        self, weight: float = 1.0, threshold: float = -0.25, dark: float = -0.75, until: int | None = None
-    ) -> None:
-        super().__init__(weight, until)
+    def __init__(self, threshold: float = -0.25, dark: float = -0.75) -> None:
         if dark >= threshold:
             raise PartiganError(f"dark = {dark} of IntensityCut; it must be below threshold = {threshold}")
         self.threshold, self.dark = threshold, dark

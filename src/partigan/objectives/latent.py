@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
@@ -25,10 +24,8 @@ class LatentOptimisation(Term):
     to [-1, 1]. Samples are generated without the step.
 
     Args:
-        weight: factor of the regularisation.
         step: alpha.
         damping: beta.
-        until: step after which it is switched off; None = never.
 
     Raises:
         PartiganError: the damping is not above 0.
@@ -37,29 +34,28 @@ class LatentOptimisation(Term):
         Y. Wu et al., LOGAN: Latent Optimisation for Generative Adversarial Networks, arXiv:1912.00953, section 3.
     """
 
-    def __init__(
-        self, weight: float = 300.0, step: float = 0.9, damping: float = 5.0, until: int | None = None
-    ) -> None:
-        super().__init__(weight, until)
+    weight: ClassVar[float] = 300.0
+
+    def __init__(self, step: float = 0.9, damping: float = 5.0) -> None:
         if damping <= 0:
             raise PartiganError(f"damping = {damping} of LatentOptimisation; it must be above 0")
         self.step, self.damping = step, damping
-        self._change = torch.zeros(0)
 
-    def noise(self, noise: Tensor, batch: Batch, networks: Mapping[str, Any]) -> Tensor:
+    def noise(self, noise: Tensor, batch: Batch, generator: nn.Module, critic: nn.Module) -> Tensor:
         """The noise after the step, which is a function of both networks' parameters."""
         with torch.enable_grad():
             start = noise.detach().requires_grad_()
-            made = networks["generator"](start, batch.condition, batch.mask)
-            score = networks["critic"](made, batch.condition, batch.mask).score
+            made = generator(start, batch.condition, batch.mask)
+            score = critic(made, batch.condition, batch.mask).score
             (slope,) = torch.autograd.grad(score.sum(), start, create_graph=True)
             norm = slope.flatten(1).square().sum(1).view(-1, *[1] * (slope.dim() - 1))
-            self._change = self.step / (self.damping + norm) * slope
-            return noise + self._change
+            return noise + self.step / (self.damping + norm) * slope
 
     def critic(self, turn: Turn) -> Tensor:
         """Mean of |dz|^2."""
-        return self._change.flatten(1).square().sum(1).mean()
+        assert turn.noise is not None
+        drawn, given = turn.noise
+        return (given - drawn).flatten(1).square().sum(1).mean()
 
     def generator(self, turn: Turn) -> Tensor:
         """Mean of |dz|^2."""

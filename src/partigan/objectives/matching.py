@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -20,18 +19,11 @@ class MeanFieldMatching(Term):
     Generated and real jets are not paired, so the loss is least not at zero but near the spread of the real mean
     fields; the paper switches it off after 30,000 steps.
 
-    Args:
-        weight: factor of the term.
-        until: step after which it is switched off; None = never.
-
     References:
         arXiv:2305.15254, section 3.2; T. Salimans et al., arXiv:1606.03498, section 3.1 (feature matching of means).
     """
 
     compares: ClassVar[bool] = True
-
-    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
-        super().__init__(weight, until)
 
     def generator(self, turn: Turn) -> Tensor:
         """Mean over the batch of the squared distance between the mean fields of real and generated jets."""
@@ -42,18 +34,11 @@ class MeanFieldMatching(Term):
 class FeatureMatching(Term):
     """The critic's features of generated samples are to have the mean that they have for real ones.
 
-    Args:
-        weight: factor of the term.
-        until: step after which it is switched off; None = never.
-
     References:
         T. Salimans et al., Improved Techniques for Training GANs, arXiv:1606.03498, section 3.1.
     """
 
     compares: ClassVar[bool] = True
-
-    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
-        super().__init__(weight, until)
 
     def generator(self, turn: Turn) -> Tensor:
         """|E f(x) - E f(G(z))|^2."""
@@ -73,31 +58,19 @@ class MarginalMatching(Term):
     correlations, which are left to the critic.
 
     Args:
-        weight: factor of the distances, summed.
         particles: factor of the particles' distances relative to the jets'.
-        until: step after which it is switched off; None = never.
-        annealing: see `Term`.
 
     References:
         A. J. Larkoski, J. Thaler, W. J. Waalewijn, arXiv:1408.3122 (generalised angularities); G. J. Székely,
         M. L. Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013) 1249.
     """
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        particles: float = 1.0,
-        until: int | None = None,
-        annealing: Callable[[float], float] | None = None,
-    ) -> None:
-        super().__init__(weight, until, annealing=annealing)
+    def __init__(self, particles: float = 1.0) -> None:
         self.particles = particles
 
     def generator(self, turn: Turn) -> Tensor:
         """Sum of the distances."""
-        if self.physical is None:
-            raise PartiganError("MarginalMatching needs the way back to physical units: set its `physical`")
-        real, fake = (self.physical(sample) for sample in turn.samples)
+        real, fake = turn.in_physical_units(*turn.compared)
         of_jets = marginal_energy_distances(_of_jets(real), _of_jets(fake)).sum()
         return of_jets + self.particles * marginal_energy_distances(_of_particles(real), _of_particles(fake)).sum()
 

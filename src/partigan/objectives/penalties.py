@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.objectives.terms import Term, Turn
-
-Annealing = Callable[[float], float]
+from partigan.objectives.terms import Showing, Term, Turn
 
 
 def slope(turn: Turn, sample: Batch) -> Tensor:
@@ -33,6 +31,10 @@ def slope(turn: Turn, sample: Batch) -> Tensor:
     return gradient.flatten(1)
 
 
+def _linear(done: float) -> float:
+    return max(1 - done, 0.0)
+
+
 class GradientPenalty(Term):
     """WGAN-GP: the critic's gradient norm is kept at 1 between real and generated samples.
 
@@ -40,26 +42,16 @@ class GradientPenalty(Term):
     generated clouds share their mask and are zero there.
 
     Args:
-        weight: the factor lambda.
-        until: step after which the penalty is switched off; None = never.
         one_sided: only norms above 1 are penalised.
-        every: lazy regularisation, see `Term`.
-        annealing: see `Term`.
 
     References:
         I. Gulrajani et al., Improved Training of Wasserstein GANs, arXiv:1704.00028, equation 3, and section 4 for the
         one-sided penalty; H. Petzka et al., arXiv:1709.08894 (one-sided).
     """
 
-    def __init__(
-        self,
-        weight: float = 10.0,
-        until: int | None = None,
-        one_sided: bool = False,
-        every: int = 1,
-        annealing: Annealing | None = None,
-    ) -> None:
-        super().__init__(weight, until, every, annealing)
+    weight: ClassVar[float] = 10.0
+
+    def __init__(self, one_sided: bool = False) -> None:
         self.one_sided = one_sided
 
     def critic(self, turn: Turn) -> Tensor:
@@ -75,21 +67,12 @@ class GradientPenalty(Term):
 class R1(Term):
     """The critic's squared slope on real samples, half of it: it is to be flat where the data are.
 
-    Args:
-        weight: the factor gamma.
-        until: step after which the penalty is switched off; None = never.
-        every: lazy regularisation, see `Term`; 16 is customary.
-        annealing: see `Term`.
-
     References:
         L. Mescheder, A. Geiger, S. Nowozin, Which Training Methods for GANs do actually Converge?, arXiv:1801.04406,
         equation 9.
     """
 
-    def __init__(
-        self, weight: float = 10.0, until: int | None = None, every: int = 1, annealing: Annealing | None = None
-    ) -> None:
-        super().__init__(weight, until, every, annealing)
+    weight: ClassVar[float] = 10.0
 
     def critic(self, turn: Turn) -> Tensor:
         """Mean |grad D(x)|^2 / 2 on real samples."""
@@ -119,25 +102,15 @@ class ApproximateR1(Term):
     does with gamma.
 
     Args:
-        weight: the factor lambda.
         sigma: standard deviation of the noise, in the normalised space.
-        until: step after which the penalty is switched off; None = never.
-        every: lazy regularisation, see `Term`.
-        annealing: see `Term`.
 
     References:
         S. Lin et al., Diffusion Adversarial Post-Training for One-Step Video Generation, arXiv:2501.08316.
     """
 
-    def __init__(
-        self,
-        weight: float = 100.0,
-        sigma: float = 0.01,
-        until: int | None = None,
-        every: int = 1,
-        annealing: Annealing | None = None,
-    ) -> None:
-        super().__init__(weight, until, every, annealing)
+    weight: ClassVar[float] = 100.0
+
+    def __init__(self, sigma: float = 0.01) -> None:
         self.sigma = _positive("sigma", sigma)
 
     def critic(self, turn: Turn) -> Tensor:
@@ -154,22 +127,17 @@ class InstanceNoise(Term):
 
     It gives disjoint distributions a common support; it is annealed to nothing over the run.
 
-    Args:
-        weight: standard deviation of the noise at the start, in the normalised space.
-        until: step after which there is none; None = never.
-        annealing: factor as a function of the done fraction of the run; None = falls linearly to 0.
-
     References:
         C. K. Sønderby et al., Amortised MAP Inference for Image Super-resolution, arXiv:1610.04490;
         M. Arjovsky, L. Bottou, arXiv:1701.04862, section 3.
     """
 
-    def __init__(self, weight: float = 0.1, until: int | None = None, annealing: Annealing | None = None) -> None:
-        super().__init__(weight, until, annealing=annealing or _linear)
+    weight: ClassVar[float] = 0.1
+    annealing = staticmethod(_linear)
 
-    def shown(self, sample: Batch, factor: float, rng: torch.Generator) -> Batch:
-        """The sample with noise of standard deviation ``factor``."""
-        return with_noise(sample, factor, rng)
+    def shown(self, sample: Batch, strength: float, turn: Showing) -> Batch:
+        """The sample with noise of standard deviation ``strength``, the term's weight at this point of the run."""
+        return with_noise(sample, strength, turn.rng)
 
 
 class WeightClipping(Term):
@@ -183,7 +151,6 @@ class WeightClipping(Term):
     """
 
     def __init__(self, limit: float = 0.01) -> None:
-        super().__init__()
         self.limit = _positive("limit", limit)
 
     @torch.no_grad()
@@ -197,10 +164,6 @@ def with_noise(sample: Batch, sigma: float, rng: torch.Generator) -> Batch:
     """A sample with Gaussian noise on every value; padding stays as it is."""
     noise = torch.randn(sample.x.shape, generator=rng, device=rng.device, dtype=sample.x.dtype).to(sample.x.device)
     return replace(sample, x=sample.x + sigma * (noise if sample.mask is None else noise * sample.mask[..., None]))
-
-
-def _linear(done: float) -> float:
-    return max(1 - done, 0.0)
 
 
 def _positive(name: str, value: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,33 +15,26 @@ class OrthogonalRegularisation(Term):
     """The rows of every weight matrix are kept at right angles to each other; their lengths are free.
 
     Args:
-        weight: the factor beta.
         players: whose weights: ``critic``, ``generator`` or ``both``.
-        until: step after which it is switched off; None = never.
-        every: lazy regularisation, see `Term`.
 
     References:
         A. Brock, J. Donahue, K. Simonyan, Large Scale GAN Training for High Fidelity Natural Image Synthesis,
         arXiv:1809.11096, equation 3 (without the diagonal); A. Brock et al., arXiv:1609.07093.
     """
 
-    def __init__(
-        self,
-        weight: float = 1e-4,
-        players: Literal["critic", "generator", "both"] = "both",
-        until: int | None = None,
-        every: int = 1,
-    ) -> None:
-        super().__init__(weight, until, every)
+    weight: ClassVar[float] = 1e-4
+
+    def __init__(self, players: Literal["critic", "generator", "both"] = "both") -> None:
         self.players = players
 
     def critic(self, turn: Turn) -> Tensor | None:
         """The sum over the critic's weight matrices."""
-        return None if self.players == "generator" else self._sum(turn.networks["critic"])
+        return None if self.players == "generator" else self._sum(turn.critic)
 
     def generator(self, turn: Turn) -> Tensor | None:
         """The sum over the generator's weight matrices."""
-        return None if self.players == "critic" else self._sum(turn.networks["generator"])
+        assert turn.generator is not None
+        return None if self.players == "critic" else self._sum(turn.generator)
 
     @staticmethod
     def _sum(network: nn.Module) -> Tensor:
@@ -56,16 +49,9 @@ class OrthogonalRegularisation(Term):
 class Commitment(Term):
     """The critic's features stay near their codes, for critics with feature quantisation (``extras: {codes: 256}``).
 
-    Args:
-        weight: the factor beta.
-        until: step after which it is switched off; None = never.
-
     References:
         Y. Zhao et al., Feature Quantization Improves GAN Training, arXiv:2004.02088, section 3.
     """
-
-    def __init__(self, weight: float = 1.0, until: int | None = None) -> None:
-        super().__init__(weight, until)
 
     def critic(self, turn: Turn) -> Tensor:
         """Mean squared distance of the features of real and of generated samples from their codes."""

@@ -23,13 +23,17 @@ class Turn:
         critic: the critic, for terms that call it again.
         real: real samples in the normalised space, as the critic is shown them.
         fake: generated samples of the same conditions and masks, as the critic is shown them.
-        real_output: the critic's output for ``real``; in the generator's turn only where a term or the objective
-            ``compares``, and then without gradient.
+        real_output: the critic's output for ``real``. In the generator's turn it has no gradient, and is None unless
+            a term or the objective ``compares``.
         fake_output: the critic's output for ``fake``.
         rng: randomness of this turn.
         objective: the objective that the terms are added to.
+        generator: the generator, for terms that need its weights.
         networks: all networks of the system, by name.
-        unchanged: real and generated samples before terms changed what the critic is shown; None = they did not.
+        samples: all batches of this turn, by name.
+        unchanged: real and generated samples before terms changed what the critic is shown; None = no term did.
+        noise: the noise as it was drawn, and as terms gave it to the generator; None where there is no noise.
+        physical: takes a batch back to physical units, differentiably; None = there is no such way.
     """
 
     critic: Critic
@@ -39,61 +43,51 @@ class Turn:
     fake_output: CriticOutput
     rng: torch.Generator
     objective: Objective = field(default_factory=Wasserstein)
+    generator: nn.Module | None = None
     networks: Mapping[str, Any] = field(default_factory=dict)
+    samples: Mapping[str, Batch] = field(default_factory=dict)
     unchanged: tuple[Batch, Batch] | None = None
+    noise: tuple[Tensor, Tensor] | None = None
+    physical: Callable[[Batch], Batch] | None = None
 
     @property
-    def samples(self) -> tuple[Batch, Batch]:
+    def compared(self) -> tuple[Batch, Batch]:
         """Real and generated samples in the space of the transform, whatever the critic is shown."""
         return self.unchanged or (self.real, self.fake)
 
+    def in_physical_units(self, *batches: Batch) -> list[Batch]:
+        """Batches in physical units.
+
+        Raises:
+            PartiganError: there is no way back to them.
+        """
+        if self.physical is None:
+            raise PartiganError("a term needs physical units, and this turn has no transform; give Turn.physical")
+        return [self.physical(batch) for batch in batches]
+
 
 class Term:
-    """Something added to a loss with a weight; subclasses give one side, or both, or act on samples or after a step.
+    """Something added to a loss. A subclass gives one side, or both, or changes samples, or acts after a step.
 
-    What a term needs and does not find (features, class labels, ...) is a `PartiganError`. One turn of every phase is
-    rehearsed on a few samples before a training starts, so that it is found at once.
-
-    Args:
-        weight: factor of the term.
-        until: number of training steps after which the term is switched off; None = never.
-        every: the term acts in every ``every``-th step only, ``every`` times as strongly (lazy regularisation,
-            T. Karras et al., arXiv:1912.04958, section 3.1).
-        annealing: factor of the weight as a function of how much of the run is done (0 to 1), such as a schedule of
-            `partigan.training.schedules`; None = 1.
+    When and how strongly a term acts is not its own matter: see `partigan.systems.terms.ScheduledTerm`. A term keeps no
+    state between calls. What it needs and does not find (features, class labels, ...) is a `PartiganError`. One turn of
+    every phase is rehearsed on a few samples before a training starts, so that it is found at once.
 
     Attributes:
         compares: the generator's side needs the critic's output for real samples.
-        physical: takes a batch back to physical units, differentiably; given before training by its transform.
+        weight: the customary factor.
+        annealing: the customary factor of the weight as a function of the done fraction of the run; None = 1.
     """
 
     compares: ClassVar[bool] = False
-    physical: Callable[[Batch], Batch] | None = None
+    weight: ClassVar[float] = 1.0
+    annealing: ClassVar[Callable[[float], float] | None] = None
 
-    def __init__(
-        self,
-        weight: float = 1.0,
-        until: int | None = None,
-        every: int = 1,
-        annealing: Callable[[float], float] | None = None,
-    ) -> None:
-        if every < 1:
-            raise PartiganError(f"every = {every} of {type(self).__name__}; it must be at least 1")
-        self.weight, self.until, self.every, self.annealing = weight, until, every, annealing
-
-    def active(self, step: int) -> bool:
-        """Whether the term acts in this training step."""
-        return step % self.every == 0 and (self.until is None or step < self.until)
-
-    def factor(self, done: float) -> float:
-        """What the term is multiplied with when a fraction ``done`` of the run is over."""
-        return self.weight * self.every * (1.0 if self.annealing is None else self.annealing(done))
-
-    def shown(self, sample: Batch, factor: float, rng: torch.Generator) -> Batch:
+    def shown(self, sample: Batch, strength: float, turn: Showing) -> Batch:
         """What the critic is shown in place of a sample, real or generated."""
         return sample
 
-    def noise(self, noise: Tensor, batch: Batch, networks: Mapping[str, Any]) -> Tensor:
+    def noise(self, noise: Tensor, batch: Batch, generator: nn.Module, critic: nn.Module) -> Tensor:
         """What the generator is given in place of its noise, with the conditions and masks of a batch."""
         return noise
 
@@ -146,3 +140,16 @@ class Term:
                 "give a file with labels or remove the term"
             )
         return labels
+
+
+@dataclass(frozen=True)
+class Showing:
+    """What a term may use to change what the critic is shown.
+
+    Attributes:
+        rng: randomness of this turn.
+        physical: takes a batch back to physical units, differentiably; None = there is no such way.
+    """
+
+    rng: torch.Generator
+    physical: Callable[[Batch], Batch] | None = None

@@ -7,7 +7,6 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.errors import PartiganError
 from partigan.objectives.terms import Term, Turn
 from partigan.observables.transport import sinkhorn_emd
 
@@ -22,8 +21,6 @@ class EnergyMoversDistance(Term):
     is least where all generated jets are like the median of the real ones, and makes sense for reconstructed jets only.
 
     Args:
-        weight: factor of the term.
-        until: step after which it is switched off; None = never.
         assign: assign generated to real jets within the batch.
         jets: how many jets of the batch are looked at; the assignment needs the distances of all pairs of them.
         regularisation: epsilon of the regularised distance, in units of angle.
@@ -35,22 +32,17 @@ class EnergyMoversDistance(Term):
 
     def __init__(
         self,
-        weight: float = 1.0,
-        until: int | None = None,
         assign: bool = True,
         jets: int = 16,
         regularisation: float = 0.02,
         iterations: int = 50,
     ) -> None:
-        super().__init__(weight, until)
         self.assign, self.jets = assign, jets
         self.regularisation, self.iterations = regularisation, iterations
 
     def generator(self, turn: Turn) -> Tensor:
         """Mean over jets of the distance between generated and real."""
-        if self.physical is None:
-            raise PartiganError("EnergyMoversDistance needs the way back to physical units: set its `physical`")
-        real, fake = (self.physical(batch[: self.jets]) for batch in turn.samples)
+        real, fake = turn.in_physical_units(*(batch[: self.jets] for batch in turn.compared))
         if self.assign:
             size = len(real)
             with torch.no_grad():

@@ -8,7 +8,7 @@ import torch
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.objectives.terms import Term
+from partigan.objectives.terms import Showing, Term
 
 
 class PhysicalView(Term):
@@ -20,14 +20,13 @@ class PhysicalView(Term):
     """
 
     def __init__(self, angle: float = 0.1, pt: float = 0.03) -> None:
-        super().__init__()
         self.angle, self.pt = angle, pt
 
-    def shown(self, sample: Batch, factor: float, rng: torch.Generator) -> Batch:
+    def shown(self, sample: Batch, strength: float, turn: Showing) -> Batch:
         """Real or generated jets with the features eta_rel / angle, phi_rel / angle, log(pt_rel / pt)."""
-        if self.physical is None:
-            raise PartiganError("PhysicalView needs the way back to physical units: set its `physical`")
-        jets = self.physical(sample)
+        if turn.physical is None:
+            raise PartiganError("PhysicalView needs physical units, and this turn has no transform")
+        jets = turn.physical(sample)
         log_pt = (jets.x[..., 2:] / self.pt).clamp_min(1e-12).log()
         x = torch.cat((jets.x[..., :2] / self.angle, log_pt), dim=-1)
         return replace(jets, x=x if jets.mask is None else x * jets.mask[..., None])

@@ -1,4 +1,4 @@
-"""The systems of the literature, one YAML each, named as people call them."""
+"""The systems of the literature, one short YAML each, named as people call them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def read(name: str, _reading: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A preset by name, or any YAML file by path, with its ``base`` merged in.
-
-    A file whose ``base`` names another changes single entries of that one: mappings are merged, lists and values
-    replaced; where a ``class_path`` changes, the arguments of the old class are dropped.
+def read(name: str) -> dict[str, Any]:
+    """The content of a preset by name, or of any YAML file by path.
 
     Raises:
         PartiganError: there is no such preset or file (the nearest name is suggested), or it is not YAML.
@@ -34,18 +31,15 @@ def read(name: str, _reading: tuple[str, ...] = ()) -> dict[str, Any]:
             raise PartiganError(
                 f"there is no preset or YAML file {name!r}; did you mean {near[0]!r}? 'partigan list' shows all"
             )
-    content = read_yaml(path)
-    base = content.pop("base", None)
-    if base in (*_reading, name):
-        raise PartiganError(f"{path} is its own base, by way of {' and '.join(_reading)}")
-    return content if base is None else _merged(read(base, (*_reading, name)), content)
+    return read_yaml(path)
 
 
-def _merged(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    if "class_path" in change and change["class_path"] != base.get("class_path"):
-        return change
-    merged = dict(base)
-    for key, value in change.items():
-        old = base.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return merged
+def about(name: str) -> dict[str, str]:
+    """Title, paper, status and kind of data of a preset, without building or resolving anything."""
+    found: dict[str, str] = {}
+    base: str | None = name
+    while base is not None:
+        content = read(base)
+        found = {**content.get("about", {}), **({"kind": content["kind"]} if "kind" in content else {}), **found}
+        base = content.get("base")
+    return found

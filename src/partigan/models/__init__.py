@@ -1,0 +1,1 @@
+"""What trainings leave behind: models to sample from, classifiers to measure with."""

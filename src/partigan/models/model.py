@@ -1,0 +1,237 @@
+"""A trained model: what `partigan.load` gives."""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from partigan.config import build
+from partigan.data.batch import Batch
+from partigan.data.transforms.transform import Transform
+from partigan.errors import PartiganError
+from partigan.kinds import find
+from partigan.kinds.kind import Kind
+from partigan.models.checkpoint import load_tensors, unpack_module
+from partigan.nets.contracts import Generator, Translator
+from partigan.randomness import check_seed, rng_for
+from partigan.run import Run
+
+GROUP_VALUES = 2**14  # particles in a group: what a block works on stays in the cache
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with what belongs to it.
+
+    Attributes:
+        network: the generator, or the translator, as it was trained.
+        transform: the fitted normalisation.
+        kind: the kind of data.
+        conditions: what generation has to know of the training sample (`Conditions.state`).
+        manifest: where the run comes from.
+        name: of the run, for messages.
+    """
+
+    network: nn.Module
+    transform: Transform
+    kind: Kind
+    conditions: dict[str, Any]
+    manifest: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def generator(self) -> Generator:
+        """The network, where it makes samples from noise.
+
+        Raises:
+            PartiganError: it does not.
+        """
+        if not isinstance(self.network, Generator):
+            raise PartiganError(f"{self.name}: {type(self.network).__name__} makes no samples from noise; use refine")
+        return self.network
+
+    @cached_property
+    def _deployed(self) -> Any:
+        return self.network.deployed()  # type: ignore[operator]
+
+    def deployed(self) -> nn.Module:
+        """The network's inference form: norms folded, all that is drawn at generation only included."""
+        return self._deployed  # type: ignore[no-any-return]
+
+    def with_truncation(self, truncation: float) -> Model:
+        """The same model with more typical and less various samples, see `Generator.truncation`.
+
+        Raises:
+            PartiganError: the network has nothing of the kind, or the value cannot be.
+        """
+        if self.generator.truncation is None:
+            raise PartiganError(f"{type(self.network).__name__} of {self.name} has no truncation; leave it out")
+        if not 0 <= truncation < torch.inf:
+            raise PartiganError(f"truncation = {truncation}; it must not be below 0, or infinite")
+        network = copy.deepcopy(self.generator)
+        network.truncation = truncation
+        return replace(self, network=network)
+
+    def sample(self, size: int, seed: int | None = None, first: int = 0) -> Batch:
+        """Generate samples.
+
+        Sample i of the stream of a seed is the same for any ``size``, ``first`` and process, up to rounding.
+
+        Args:
+            size: number of samples.
+            seed: of the stream; None = a fresh one each time.
+            first: number of the first sample in the stream.
+
+        Returns:
+            A batch in physical units, on the CPU.
+
+        Raises:
+            PartiganError: a size, seed or number that cannot be, or a network that does not generate.
+
+        Example:
+            >>> jets = load("runs/top").sample(1000, seed=1)  # doctest: +SKIP
+            >>> more = load("runs/top").sample(1000, seed=1, first=1000)  # doctest: +SKIP
+        """
+        if size < 1 or first < 0:
+            raise PartiganError(f"size = {size}, first = {first}; at least one sample is needed, counted from 0")
+        seed = secrets.randbelow(2**31) if seed is None else seed
+        check_seed(seed)
+        self.generator  # noqa: B018  # refuses networks that do not generate
+        block = self.kind.conditions.block
+        parts = [
+            self._block(seed, number, max(first - number * block, 0), min(first + size - number * block, block))
+            for number in range(first // block, -(-(first + size) // block))
+        ]
+        return Batch.joined(parts)
+
+    def _block(self, seed: int, number: int, low: int, high: int) -> Batch:
+        """Samples ``low`` to ``high`` of one block of a stream.
+
+        Conditions, masks and groups are those of the whole block, and every group has randomness of its own, so that a
+        sample does not depend on which others are asked for.
+        """
+        size = self.kind.conditions.block
+        condition, mask = self.kind.conditions.draw(self.conditions, size, rng_for("sample", seed, number))
+        mask = mask if self.transform.masked else None
+        places = list(groups(size, mask, self.kind.conditions.group))
+        found, rows = [], []
+        for index, group in enumerate(places):
+            chosen = (group >= low) & (group < high)
+            if chosen.any():
+                rng = rng_for("noise", seed, number, index)
+                found.append(self._group(group, chosen, condition, mask, rng))
+                rows.append(group[chosen] - low)
+        x = together(found, rows, high - low, None if mask is None else mask.shape[1])
+        wanted = slice(low, high)
+        cut = [None if part is None else part[wanted] for part in (mask, condition)]
+        return self.transform.inverse(Batch(x, *cut))
+
+    @torch.inference_mode()
+    def _group(
+        self, group: Tensor, chosen: Tensor, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator
+    ) -> Tensor:
+        """The chosen samples of a group, in the normalised space, trimmed to its largest cloud."""
+        network = self._deployed
+        device = next(network.parameters()).device
+        part_mask = None if mask is None else mask[group][:, : max(int(mask[group].sum(1).max()), 1)]
+        noise = network.noise(len(group), part_mask, rng)[chosen].to(device)
+        part_condition = None if condition is None else condition[group[chosen]].to(device)
+        part_mask = None if part_mask is None else part_mask[chosen]
+        on_device = None if part_mask is None or part_mask.all() else part_mask.to(device)
+        made: Tensor = network(noise, part_condition, on_device).cpu()
+        return made
+
+    @torch.inference_mode()
+    def refine(self, sample: Batch) -> Batch:
+        """Samples changed by a translator: refined, or translated.
+
+        Args:
+            sample: in physical units.
+
+        Returns:
+            The same samples in physical units, with what they were as ``source``.
+
+        Raises:
+            PartiganError: the network makes samples from noise.
+        """
+        if not isinstance(self.network, Translator):
+            raise PartiganError(f"{self.name}: {type(self.network).__name__} makes samples from noise; use sample")
+        device = next(self._deployed.parameters()).device
+        start = self.transform.forward(sample)
+        parts = []
+        for rows in torch.split(torch.arange(len(sample)), self.kind.conditions.group):
+            part = start[rows].to(device)
+            parts.append(self._deployed(part.x, part.condition, part.mask).cpu())
+        return replace(self.transform.inverse(replace(start, x=torch.cat(parts))), source=sample.x)
+
+
+def groups(size: int, mask: Tensor | None, largest: int) -> Iterator[Tensor]:
+    """Rows of groups that a generator is given at once.
+
+    Clouds are grouped by multiplicity, each group trimmed to its largest cloud, so that next to nothing is spent on
+    padding.
+
+    Args:
+        size: number of rows.
+        mask: of clouds; None for others.
+        largest: rows in a group of others.
+    """
+    if mask is None:
+        yield from torch.split(torch.arange(size), largest)
+        return
+    multiplicity = mask.sum(1)
+    order = multiplicity.argsort(stable=True)
+    widths = multiplicity[order].clamp_min(1)
+    number = (widths.cumsum(0) - 1) // GROUP_VALUES  # a group ends where the particles so far fill it
+    yield from (group for group in torch.split(order, torch.bincount(number).tolist()) if len(group))
+
+
+def together(parts: list[Tensor], rows: list[Tensor], size: int, width: int | None) -> Tensor:
+    """Groups in the order of their rows, clouds padded to ``width``."""
+    shape = list(parts[0].shape[1:])
+    if width is not None:
+        shape[0] = width
+    x = torch.zeros(size, *shape)
+    for part, row in zip(parts, rows, strict=True):
+        if width is None:
+            x[row] = part
+        else:
+            x[row, : part.shape[1]] = part
+    return x
+
+
+def load(path: str | Path, trust: bool = False) -> Model:
+    """The best network of a run, ready for use.
+
+    Args:
+        path: a run directory, or the name of a run that comes with partigan, such as ``pxd-fast``.
+        trust: follow class paths outside partigan.
+
+    Raises:
+        PartiganError: it is not a run directory, has no weights yet, or is not trusted.
+
+    Example:
+        >>> maps = load("pxd-fast").sample(40, seed=1)
+        >>> maps.x.shape  # 40 sensors, one channel, 250 columns, 768 rows
+        torch.Size([40, 1, 250, 768])
+    """
+    run = Run(path)
+    config = run.config
+    if not run.weights.exists():
+        raise PartiganError(f"{run.path} has no {run.product} yet; train on with --resume until the first validation")
+    system, transform, _ = build(config, trust)
+    stored = run.transform
+    transform.load_state(stored["state"])
+    network = system.networks[run.product].eval()
+    if not isinstance(network, Generator | Translator):
+        raise PartiganError(f"{run.path}: {type(network).__name__} is neither a Generator nor a Translator")
+    unpack_module(run.product, network, load_tensors(run.weights)[0])
+    return Model(network, transform, find(stored["kind"], trust), stored["conditions"], run.manifest, str(path))

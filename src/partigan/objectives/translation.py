@@ -1,0 +1,87 @@
+"""Terms of translations between two samples that are not paired, such as simulation and data.
+
+A translator is a network that changes samples: ``translator(x, condition, mask)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.objectives.losses import weighted_mean
+from partigan.objectives.terms import Term, Turn
+
+
+class _Kept(Term):
+    """What comes back should be what went in."""
+
+    def __init__(self, through: list[str], sample: str) -> None:
+        self.through, self.sample = through, sample
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Mean absolute difference."""
+        if self.sample not in turn.samples:
+            known = ", ".join(turn.samples)
+            raise PartiganError(f"{type(self).__name__} needs the sample {self.sample!r}; there are {known}")
+        batch = turn.samples[self.sample]
+        x = batch.x
+        for name in self.through:
+            if name not in turn.networks:
+                known = ", ".join(turn.networks)
+                raise PartiganError(f"{type(self).__name__} needs the network {name!r}; there are {known}")
+            network: Any = turn.networks[name]
+            x = network(x, batch.condition, batch.mask)
+        return _distance(x, batch)
+
+
+class CycleConsistency(_Kept):
+    """A sample that is translated there and back should be itself.
+
+    Args:
+        there: name of the translator that goes first.
+        back: name of the one that leads back.
+        sample: name of the sample that both start from.
+
+    References:
+        J.-Y. Zhu et al., Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks,
+        arXiv:1703.10593, equation 2 (weight 10).
+    """
+
+    weight: ClassVar[float] = 10.0
+
+    def __init__(self, there: str, back: str, sample: str) -> None:
+        super().__init__([there, back], sample)
+
+
+class IdentityMapping(_Kept):
+    """A translator should leave samples alone that are already where it leads.
+
+    With the sample that a refiner starts from, it is the self-regularisation that keeps refined samples near simulated
+    ones.
+
+    Args:
+        network: name of the translator.
+        sample: name of the sample that it should leave alone.
+
+    References:
+        arXiv:1703.10593, section 5.2 (weight 5); A. Shrivastava et al., Learning from Simulated and Unsupervised Images
+        through Adversarial Training, arXiv:1612.07828, section 2.2.
+    """
+
+    weight: ClassVar[float] = 5.0
+
+    def __init__(self, network: str, sample: str) -> None:
+        super().__init__([network], sample)
+
+
+def _distance(x: Tensor, batch: Batch) -> Tensor:
+    """Mean absolute difference from a batch, over real particles where there is a mask."""
+    difference = (x - batch.x).abs()
+    if batch.mask is None:
+        return weighted_mean(difference, batch.weight)
+    number = batch.mask.sum(1).clamp_min(1)
+    of_each = (difference.mean(-1) * batch.mask).sum(1) / number
+    return weighted_mean(of_each[:, None], batch.weight)

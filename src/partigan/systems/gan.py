@@ -1,0 +1,190 @@
+"""Two players: a critic that compares generated with real samples, and the generator that it judges."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from partigan.data.batch import Batch
+from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.objectives.losses import Objective
+from partigan.objectives.terms import Showing, Turn
+from partigan.systems.schedules import Schedule
+from partigan.systems.system import DATA, Loss, Networks, OptimizerFactory, Phase, Samples, System, Tick
+from partigan.systems.terms import ScheduledTerm, acting
+
+
+class _Player(Loss):
+    """What the losses of both players share.
+
+    Args:
+        objective: the pair of losses.
+        terms: what is added to them, by label.
+        critic: name of the critic.
+        generator: name of the generator.
+        real: name of the sample that the critic compares with.
+        source: name of the sample that the generator starts from: its pairs (`Batch.source`) where it has some, else
+            its samples themselves; None = from noise.
+    """
+
+    player: ClassVar[str]
+
+    def __init__(
+        self,
+        objective: Objective,
+        terms: dict[str, ScheduledTerm] | None = None,
+        critic: str = "critic",
+        generator: str = "generator",
+        real: str = DATA,
+        source: str | None = None,
+    ) -> None:
+        self.objective, self.terms = objective, terms or {}
+        self.roles, self.real, self.source = {"critic": critic, "generator": generator}, real, source
+
+    def needs(self) -> tuple[set[str], set[str]]:
+        """Both players, and what is compared."""
+        return {*self.roles.values()}, {self.real} | ({self.source} if self.source else set())
+
+    def play(self, networks: Networks, samples: Samples, tick: Tick) -> tuple[Batch, dict[str, Any]]:
+        """Generated samples, and what a `Turn` has to know of how they were made.
+
+        In the critic's turn they have no gradient, unless a term makes their noise a function of the critic.
+        """
+        generator, critic = (networks[self.roles[role]] for role in ("generator", "critic"))
+        about: dict[str, Any] = {"networks": networks, "samples": samples, "rng": tick.rng, "physical": tick.physical}
+        about |= {"generator": generator, "critic": critic, "objective": self.objective}
+        trains = self.player == "generator"
+        if self.source is not None:
+            batch = samples[self.source]
+            start = batch.x if batch.source is None else batch.source
+            with torch.set_grad_enabled(trains):
+                made = generator(start, batch.condition, batch.mask)
+            return Batch(made, batch.mask, batch.condition, batch.weight, start), about
+        batch = samples[self.real]
+        drawn = given = generator.noise(len(batch), batch.mask, tick.rng).to(batch.x)
+        for _, term in acting(self.terms, tick.step):
+            given = term.term.noise(given, batch, generator, critic)
+        with torch.set_grad_enabled(trains or given.requires_grad):
+            made = generator(given, batch.condition, batch.mask)
+        return Batch(made, batch.mask, batch.condition), {**about, "noise": (drawn, given)}
+
+    def shown(self, sample: Batch, tick: Tick) -> Batch:
+        """What the critic is shown in place of a sample."""
+        for _, term in acting(self.terms, tick.step):
+            sample = term.term.shown(sample, term.strength(tick.done), Showing(tick.rng, tick.physical))
+        return sample
+
+    def with_terms(self, losses: dict[str, Tensor], turn: Turn, tick: Tick) -> dict[str, Tensor]:
+        """The losses with this player's side of every active term, by its label."""
+        for label, term in acting(self.terms, tick.step):
+            if (value := getattr(term.term, self.player)(turn)) is not None:
+                losses[label] = term.strength(tick.done) * value
+        return losses
+
+
+class CriticLoss(_Player):
+    """The critic's loss: real against generated samples, and the critic's side of the terms.
+
+    Args:
+        objective: the pair of losses.
+        terms: what is added to them, by label.
+        critic: name of the critic.
+        generator: name of the generator.
+        real: name of the sample that the critic compares with.
+        source: name of the sample that the generator starts from; None = from noise.
+    """
+
+    player = "critic"
+
+    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
+        """Objective and terms."""
+        made, about = self.play(networks, samples, tick)
+        critic, batch = about["critic"], samples[self.real]
+        fake = self.shown(made, tick)
+        real = self.shown(batch, tick)
+        real_output: CriticOutput = critic(real.x, real.condition, real.mask)
+        fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
+        tick.notes["score/real"] = real_output.score.detach().mean()
+        tick.notes["score/fake"] = fake_output.score.detach().mean()
+        losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight)}
+        outputs = {"real_output": real_output, "fake_output": fake_output}
+        turn = Turn(real=real, fake=fake, unchanged=(batch, made), **outputs, **about)
+        return self.with_terms(losses, turn, tick)
+
+    def after_step(self, networks: Networks) -> None:
+        """What terms do to the critic after its step."""
+        for term in self.terms.values():
+            term.term.after_critic_step(networks[self.roles["critic"]])
+
+
+class GeneratorLoss(_Player):
+    """The generator's loss: what the critic says of its samples, and the generator's side of the terms.
+
+    Args:
+        objective: the pair of losses.
+        terms: what is added to them, by label.
+        critic: name of the critic.
+        generator: name of the generator.
+        real: name of the sample that the critic compares with.
+        source: name of the sample that the generator starts from; None = from noise.
+    """
+
+    player = "generator"
+
+    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
+        """Objective and terms."""
+        made, about = self.play(networks, samples, tick)
+        critic, batch = about["critic"], samples[self.real]
+        fake = self.shown(made, tick)
+        fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
+        real_output: CriticOutput | None = None
+        real = batch
+        if self.objective.compares or any(term.term.compares for _, term in acting(self.terms, tick.step)):
+            with torch.no_grad():
+                real = self.shown(batch, tick)
+                real_output = critic(real.x, real.condition, real.mask)
+        real_score = None if real_output is None else real_output.score
+        losses = {"objective": self.objective.generator(real_score, fake_output.score, batch.weight)}
+        outputs = {"real_output": real_output, "fake_output": fake_output}
+        turn = Turn(real=real, fake=fake, unchanged=(batch, made), **outputs, **about)
+        return self.with_terms(losses, turn, tick)
+
+
+class GAN(System):
+    """One generator and one critic: short for a `System` of the phases ``critic`` and ``generator``.
+
+    Args:
+        generator: makes samples.
+        critic: tells them from real ones.
+        objective: the pair of losses.
+        generator_optimizer: optimiser of the generator.
+        critic_optimizer: optimiser of the critic.
+        terms: what is added to the losses, by label.
+        critic_steps: critic updates, each on a batch of its own, for one of the generator.
+        schedule: factor of both learning rates over the run.
+        networks: further networks by name.
+        phases: further phases by name; they come before the critic's.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        critic: Critic,
+        objective: Objective,
+        generator_optimizer: OptimizerFactory,
+        critic_optimizer: OptimizerFactory,
+        terms: dict[str, ScheduledTerm] | None = None,
+        critic_steps: int = 1,
+        schedule: Schedule | None = None,
+        networks: dict[str, nn.Module] | None = None,
+        phases: dict[str, Phase] | None = None,
+    ) -> None:
+        players = {
+            "critic": Phase(["critic"], CriticLoss(objective, terms), critic_optimizer, schedule, critic_steps),
+            "generator": Phase(["generator"], GeneratorLoss(objective, terms), generator_optimizer, schedule),
+        }
+        super().__init__(
+            {"generator": generator, "critic": critic, **(networks or {})}, {**(phases or {}), **players}
+        )

@@ -1,0 +1,66 @@
+"""Losses of phases that are no player's: reading conditions, judging candidates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from partigan.nets.contracts import CriticOutput
+from partigan.objectives.conditioning import reading_error
+from partigan.objectives.losses import Minimax
+from partigan.systems.system import DATA, Loss, Networks, Samples, Tick
+
+
+class ReadingLoss(Loss):
+    """How well a network reads conditions off real samples: the constrainer's own loss.
+
+    Args:
+        network: name of the constrainer.
+        sample: name of the sample that it learns from.
+
+    References:
+        M. Erdmann, L. Geiger, J. Glombitza, D. Schmidt, arXiv:1802.03325, section on constrained generation; see
+        `partigan.objectives.conditioning.Constraint`.
+    """
+
+    def __init__(self, network: str = "constrainer", sample: str = DATA) -> None:
+        self.network, self.sample = network, sample
+
+    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
+        """Squared error of float conditions, cross-entropy of class labels."""
+        return {"objective": reading_error(networks[self.network], samples[self.sample])}
+
+    def needs(self) -> tuple[set[str], set[str]]:
+        """The constrainer and its sample."""
+        return {self.network}, {self.sample}
+
+
+class JudgeLoss(Loss):
+    """The loss of a `SelectingGenerator`'s judge: the odds that a candidate is a training sample.
+
+    Args:
+        generator: name of the generator; the phase updates ``generator/judge``.
+        sample: name of the sample that candidates are compared with.
+
+    References:
+        S. Azadi et al., Discriminator Rejection Sampling, arXiv:1810.06758.
+    """
+
+    def __init__(self, generator: str = "generator", sample: str = DATA) -> None:
+        self.generator, self.sample = generator, sample
+
+    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
+        """The logistic loss."""
+        generator, batch = networks[self.generator], samples[self.sample]
+        judge = generator.judge
+        with torch.no_grad():
+            noise = generator.candidate(len(batch), batch.mask, tick.rng).to(batch.x)
+            made = generator(noise, batch.condition, batch.mask)
+        real: CriticOutput = judge(batch.x, batch.condition, batch.mask)
+        fake: CriticOutput = judge(made, batch.condition, batch.mask)
+        judge.keep_in_mind(real)
+        return {"objective": Minimax().critic(real.score, fake.score, batch.weight)}
+
+    def needs(self) -> tuple[set[str], set[str]]:
+        """The generator and its sample."""
+        return {self.generator}, {self.sample}

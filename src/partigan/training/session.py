@@ -1,0 +1,205 @@
+"""A run while it is trained: admitted, prepared, begun, trained."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from partigan import __version__, config
+from partigan.data.batch import Batch
+from partigan.data.loader import Loader, Share
+from partigan.data.transforms.transform import Transform
+from partigan.errors import PartiganError
+from partigan.files import refuse_existing, remove_folder
+from partigan.progress import console
+from partigan.randomness import check_seed, rng_for
+from partigan.run import Run
+from partigan.systems.system import System
+from partigan.training.players import Feed
+from partigan.training.selection import Selection
+from partigan.training.trainer import Trainer, Validate
+
+REHEARSED = 8  # samples on which every phase is tried before anything is made
+
+
+class Session:
+    """Owns a run while it is trained.
+
+    Args:
+        run: the run to make or to resume.
+        content: configuration in its expanded form, see `partigan.config.read`.
+        seed: makes the run reproducible.
+        resume: resume an interrupted run, or start it where there is none.
+        overwrite: replace an existing run.
+        trust: follow class paths outside partigan.
+
+    Attributes:
+        resumed: True when an earlier run is resumed.
+
+    Raises:
+        PartiganError: an existing output, or a configuration with mistakes; before anything is read or made.
+    """
+
+    system: System
+    transform: Transform
+    trainer: Trainer
+    resolved: dict[str, Any]
+
+    def __init__(
+        self,
+        run: Run,
+        content: Mapping[str, Any],
+        seed: int = 1,
+        resume: bool = False,
+        overwrite: bool = False,
+        trust: bool = False,
+    ) -> None:
+        check_seed(seed)
+        self.run, self.content, self.seed, self.trust = run, content, seed, trust
+        config.resolve(content, trust=trust)
+        self.resumed = resume and run.exists
+        self._held: dict[str, Batch] = {}
+        self._origin: dict[str, Any] = {}
+        if not self.resumed:
+            refuse_existing(run.path, overwrite or resume)
+            remove_folder(run.path, run.transform_file.name, really=False)
+
+    def refuse_inside(self, path: Path) -> None:
+        """Raise for a file of data that a new run would replace."""
+        if not self.resumed and path.resolve().is_relative_to(self.run.path.resolve()):
+            raise PartiganError(f"the data {path} lie inside {self.run.path}, which would be replaced; choose another --out")
+
+    def prepare(self, samples: Mapping[str, Batch], arguments: Mapping[str, Any], origin: dict[str, Any]) -> None:
+        """Build what the configuration describes, fit the transform, and try every phase on a few samples.
+
+        Args:
+            samples: training samples in physical units, by name.
+            arguments: those of networks that the data decide.
+            origin: where the samples come from, with their ``sha256``, for the manifest.
+
+        Raises:
+            PartiganError: networks that do not fit the data, missing samples, or a resumed run with other options.
+        """
+        self.resolved = config.resolve(self.content, arguments, self.trust)
+        torch.manual_seed(self.seed)
+        self.system, self.transform, options = config.build(self.resolved, self.trust)
+        self.trainer, self._origin = Trainer(options), origin
+        if missing := sorted(self.system.samples - samples.keys()):
+            raise PartiganError(
+                f"the system trains on {', '.join(sorted(self.system.samples))}, and there is no {missing[0]}; give "
+                f"--data {' '.join(f'{name}=FILE' for name in sorted(self.system.samples))}"
+            )
+        for name, phase in self.system.phases.items():  # an optimiser may refuse its options
+            try:
+                phase.optimizer(self.system.parameters_of(phase))
+            except (TypeError, ValueError) as error:
+                raise PartiganError(f"the optimiser of the {name} refuses: {error}") from error
+        if self.resumed:
+            self._refuse_changes()
+            self.transform.load_state(self.run.transform["state"])
+        else:
+            self.transform.fit(Batch.joined(list(samples.values())))
+        self._held = {name: self.transform.held(sample) for name, sample in samples.items()}
+        tried = {
+            name: self.transform.batch(held[:REHEARSED].trimmed(), rng_for("rehearsal", self.seed))
+            for name, held in self._held.items()
+        }
+        self.system.rehearse(tried, self.transform.inverse)
+
+    def train(self, conditions: dict[str, Any], validate: Validate, selection: Selection) -> None:
+        """Write the files that a run starts from, where it is not resumed, and train to the end.
+
+        Args:
+            conditions: what the use of the run has to know of the training data.
+            validate: gives metrics of the averaged product; called with it and the training step.
+            selection: chooses the best checkpoint by these metrics.
+        """
+        fabric = self.trainer.fabric
+        fabric.launch()
+        if not self.resumed and fabric.is_global_zero:
+            remove_folder(self.run.path, self.run.transform_file.name)
+            stored = {"kind": self.content.get("kind"), "state": self.transform.state(), "conditions": conditions}
+            self.run.create(yaml.safe_dump(self._settings(), sort_keys=False), stored, self._manifest())
+        fabric.barrier()
+        size, share = self.trainer.options.batch_size, Share(fabric.global_rank, fabric.world_size)
+        loaders = {
+            name: Loader(held, size, self.seed, share, self.transform, name) for name, held in self._held.items()
+        }
+        self.trainer.fit(self.run, self.system, Feed(loaders, self.seed, self.transform.inverse), validate, selection)
+
+    def _settings(self) -> dict[str, Any]:
+        return {**self.resolved, "seed": self.seed}
+
+    def _manifest(self) -> dict[str, Any]:
+        """Where a run comes from."""
+        return {
+            "versions": {
+                "partigan": __version__,
+                "python": platform.python_version(),
+                **{name: metadata.version(name) for name in ("torch", "lightning-fabric", "numpy")},
+            },
+            "git_revision": _git_revision(),
+            "command": sys.argv,
+            "data": self._origin,
+            "threads": torch.get_num_threads(),
+            "parameters": {n: sum(p.numel() for p in m.parameters()) for n, m in self.system.networks.items()},
+            "source": self.system.source,
+        }
+
+    def _refuse_changes(self) -> None:
+        """Refuse to resume with another configuration or other data."""
+        before, now = (dict(_flat(c)) for c in (self.run.config, json.loads(json.dumps(self._settings()))))
+        for key in sorted(before.keys() | now.keys()):
+            if key != "trainer.checkpoint_seconds" and not key.startswith("about.") and before.get(key) != now.get(key):
+                raise PartiganError(
+                    f"{self.run.path} was trained with {key} = {before.get(key)!r}, not {now.get(key)!r}; "
+                    "resume with the same options, or give another --out"
+                )
+        if self.run.manifest["data"]["sha256"] != self._origin["sha256"]:
+            raise PartiganError(
+                f"{self.run.path} was trained on other data than {self._origin['path']}; resume with the same"
+            )
+        if (threads := self.run.manifest["threads"]) != torch.get_num_threads():
+            console.print(
+                f"note: the run was started with {threads} threads; with others it is not the same bit for bit"
+            )
+
+
+def set_threads(threads: int | None) -> None:
+    """Set torch's threads; None leaves them as they are."""
+    if threads is not None:
+        if threads < 1:
+            raise PartiganError(f"threads = {threads}; at least one is needed")
+        torch.set_num_threads(threads)
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """The leaves of a configuration by dotted name."""
+    if isinstance(value, dict):
+        return [pair for key, entry in value.items() for pair in _flat(entry, f"{prefix}.{key}" if prefix else key)]
+    if isinstance(value, list):
+        return [pair for number, entry in enumerate(value) for pair in _flat(entry, f"{prefix}.{number}")]
+    return [(prefix, value)]
+
+
+def _git_revision() -> str | None:
+    """The commit of partigan's checkout; None where it is installed and not a checkout."""
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here.parent), *arguments]
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        except OSError:  # no git
+            return ""
+
+    return git("rev-parse", "HEAD") if git("ls-files", here.name) else None
