@@ -13,7 +13,7 @@ from helpers import JetFile, toy_jets
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
 from partigan.data.loader import Loader
-from partigan.data.transforms import LogStandardise
+from partigan.data.transforms.jets import LogStandardise
 from partigan.errors import PartiganError
 
 
@@ -200,6 +200,6 @@ def test_what_an_epoch_leaves_out_does_not_depend_on_multiplicity(jet_file: JetF
 
 def test_processes_share_an_epoch(jet_file: JetFile) -> None:
     sample = read_jets(jet_file(640)).batch()
-    loaders = [Loader(sample, 32, 3, rank, 2) for rank in range(2)]
+    loaders = [Loader(sample, 32, 3, Share(rank, 2)) for rank in range(2)]
     seen = torch.cat([loader.batch(number).x[:, 0] for loader in loaders for number in range(loader.per_epoch)])
     assert len(seen.unique(dim=0)) == 640

@@ -12,7 +12,7 @@ from helpers import JetFile, values
 from padded_mpgan import padded
 from partigan import load, train
 from partigan.data.batch import Batch
-from partigan.data.transforms import JetNetScale
+from partigan.data.transforms.jets import JetNetScale
 from partigan.errors import PartiganError
 from partigan.importing import import_weights
 from partigan.nets.clouds import mpgan

@@ -19,9 +19,10 @@ from partigan import presets
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
-from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity, crops
+from partigan.data.hitmaps import Hitmaps, crops
 from partigan.data.loader import Loader
 from partigan.data.pxd import LAYERS, NAMES, PIXELS, SENSORS, sensor_index, sensor_indices
+from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.errors import PartiganError
 from partigan.evaluation import evaluate
 from partigan.kinds import kind_named

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from helpers import toy_jets
 from partigan.data.batch import Batch
-from partigan.data.stretching import WIDTHS, JetStretch, aligned, interpolated
+from partigan.data.transforms.stretching import WIDTHS, JetStretch, aligned, interpolated
 from partigan.errors import PartiganError
 from partigan.metrics.wasserstein import wasserstein_1d
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator

@@ -18,7 +18,8 @@ from partigan.cli import main
 from partigan.config import parse_training
 from partigan.data.batch import Batch
 from partigan.data.samples import condition_state, draw_conditions, write_samples
-from partigan.data.transforms import Rescale, Standardise
+from partigan.data.transforms.images import Rescale
+from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.metrics.sliced import sliced_w1
@@ -293,7 +294,7 @@ def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
     main(["simulate", "digits", "--out", str(data)])
     config = parse_training("toys-lsgan", {**SHORT, "trainer.snapshots": 7, "trainer.batch_size": 64})
     config["kind"] = "images"
-    config["transform"] = {"class_path": "partigan.data.transforms.Rescale"}
+    config["transform"] = {"class_path": "partigan.data.transforms.images.Rescale"}
     for network in ("generator", "critic"):
         config["system"]["init_args"][network] = {"class_path": f"test_toys.Flat{network.capitalize()}"}
     partigan.train(config, data, run, threads=1)
