@@ -18,8 +18,6 @@ from partigan.cli import main
 from partigan.config import parse_training
 from partigan.data.batch import Batch
 from partigan.data.samples import condition_state, draw_conditions, write_samples
-from partigan.data.transforms.images import Rescale
-from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.metrics.sliced import sliced_w1
@@ -34,7 +32,6 @@ from partigan.toys import (
     divergences_of_lines,
     estimated_divergences,
     optimal_discriminator,
-    simulate_digits,
     simulate_toy,
     w2,
 )
@@ -192,22 +189,6 @@ def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any], message: 
             file[name] = values
     with pytest.raises(PartiganError, match=message):
         kind_named("tables").read(tmp_path / "bad.h5", "train")
-
-
-def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
-    rows = Batch(torch.randn(200, 3) * torch.tensor([1.0, 5.0, 0.1]) + 7)
-    standard = Standardise()
-    standard.fit(rows)
-    assert standard.forward(rows).x.std(0).tolist() == pytest.approx([1, 1, 1])
-    torch.testing.assert_close(standard.inverse(standard.forward(rows)).x, rows.x)
-    digits = kind_named("images").read(simulate_digits(tmp_path / "d.h5"), "all")
-    scale = Rescale()
-    scale.fit(digits)
-    inside = scale.forward(digits)
-    assert (inside.x.min(), inside.x.max()) == (-1, 1)
-    assert torch.equal(scale.inverse(inside).x, digits.x)
-    with pytest.raises(PartiganError, match=r"values from 0 to 1, outside 0\.0 to 0\.5; give --transform"):
-        Rescale(0.0, 0.5).fit(digits)
 
 
 @pytest.mark.parametrize(

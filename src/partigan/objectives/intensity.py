@@ -13,7 +13,8 @@ class IntensityCut(Term):
 
     The mean squared distance of the generator's output from what is left of it after the cut: a pixel between dark and
     threshold becomes dark, all others stay. The defaults are those of
-    `partigan.data.transforms.hitmaps.LogIntensity`, where a pixel below 1 ADU lies below -0.75 and the threshold of 7 ADU at -0.25.
+    `partigan.data.transforms.hitmaps.LogIntensity`, where a pixel below 1 ADU lies below -0.75 and the threshold of
+    7 ADU at -0.25.
 
     Args:
         weight: factor of the term.

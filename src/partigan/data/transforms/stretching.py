@@ -46,7 +46,7 @@ class JetStretch(Transform):
         section 3. Mapping distributions by their quantiles is customary in corrections of simulated observables.
 
     Example:
-        >>> x = torch.rand(20, 5, 3, generator=torch.Generator().manual_seed(1))
+        >>> x = torch.rand(20, 5, 3, generator=torch.Generator().manual_seed(1)) - torch.tensor([0.5, 0.5, 0.0])
         >>> jets = Batch(x, torch.ones(20, 5, dtype=torch.bool))
         >>> transform = JetStretch(knots=9)
         >>> transform.fit(jets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import mode
 from typing import ClassVar
 
 import torch
@@ -61,8 +62,10 @@ class Standardise(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        features = (max(values["mean"].numel(), 1),)
-        yield from wrong_lengths(values, *((name, features) for name in self.constants))
+        shape = mode(tuple(value.shape) for value in values.values())
+        yield from wrong_lengths(values, *((name, shape) for name in self.constants))
+        if len(shape) != 1 or shape[0] < 1:
+            yield "mean", "is not a list of one number for each feature"
         if not (values["std"] > 0).all():
             yield "std", "is not above 0"
         if (values["lowest"] > values["highest"]).any():
