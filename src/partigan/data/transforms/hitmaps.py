@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 from partigan.data.batch import Batch
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS
-from partigan.data.transforms.transform import Transform, wrong_lengths
+from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
@@ -150,7 +150,7 @@ class EqualisedCharge(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_lengths(values, ("edges", (MAXIMUM + 1,)))
+        yield from wrong_shapes(values, ("edges", (MAXIMUM + 1,)))
         edges = values["edges"]
         rise = edges.diff()
         if (rise < 0).any() or not (rise[edges[:-1] > 0] > 0).all():

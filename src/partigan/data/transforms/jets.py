@@ -11,7 +11,7 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.transforms.tables import Standardise
-from partigan.data.transforms.transform import Transform, varying_rows, wrong_lengths, zero_padded
+from partigan.data.transforms.transform import Transform, varying_rows, wrong_shapes, zero_padded
 
 
 class LogStandardise(Standardise):
@@ -102,7 +102,7 @@ class EPiCStandardise(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_lengths(values, ("mean", (3,)), ("std", (3,)), ("lowest", ()))
+        yield from wrong_shapes(values, ("mean", (3,)), ("std", (3,)), ("lowest", ()))
         if not (values["std"] > 0).all():
             yield "std", "is not above 0"
 
@@ -183,6 +183,6 @@ class JetNetScale(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_lengths(values, ("maxima", (3,)))
+        yield from wrong_shapes(values, ("maxima", (3,)))
         if not (values["maxima"] > 0).all():
             yield "maxima", "is not above 0"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.transforms.transform import Transform, varying_rows, wrong_lengths, zero_padded
+from partigan.data.transforms.transform import Transform, varying_rows, wrong_shapes, zero_padded
 from partigan.errors import PartiganError
 from partigan.observables.jets import rotated
 
@@ -100,7 +100,7 @@ class JetStretch(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_lengths(values, ("seen", (2, len(self.levels))), ("range", (3,)))
+        yield from wrong_shapes(values, ("seen", (2, len(self.levels))), ("range", (3,)))
         if (values["seen"].diff(dim=1) < 0).any():
             yield "seen", "has quantiles that fall"
         farthest, lowest, highest = values["range"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.transforms.transform import Transform, varying_rows, wrong_lengths, zero_padded
+from partigan.data.transforms.transform import Transform, varying_rows, wrong_shapes, zero_padded
 
 
 class Standardise(Transform):
@@ -63,7 +63,7 @@ class Standardise(Transform):
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
         shape = mode(tuple(value.shape) for value in values.values())
-        yield from wrong_lengths(values, *((name, shape) for name in self.constants))
+        yield from wrong_shapes(values, *((name, shape) for name in self.constants))
         if len(shape) != 1 or shape[0] < 1:
             yield "mean", "is not a list of one number for each feature"
         if not (values["std"] > 0).all():

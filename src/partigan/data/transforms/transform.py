@@ -26,7 +26,7 @@ class Transform(nn.Module, ABC):
             particles.
     """
 
-    constants: ClassVar[tuple[str, ...]]
+    constants: ClassVar[tuple[str, ...]] = ()
     masked: bool = True
 
     @abstractmethod
@@ -68,13 +68,13 @@ class Transform(nn.Module, ABC):
         for name, value in values.items():
             setattr(self, name, value if isinstance(getattr(self, name), Tensor) else state[name])
 
-    @abstractmethod
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Name each impossible constant of a complete and finite state, and what is wrong with it.
 
         Args:
             values: the constants, as tensors.
         """
+        return iter(())
 
     def _read(self, name: str, value: Any) -> Tensor:
         """A constant of a state as a tensor like the present one."""
@@ -82,7 +82,7 @@ class Transform(nn.Module, ABC):
         like = present if isinstance(present, Tensor) else torch.zeros((), dtype=torch.float64)
         try:
             read = like.new_tensor(value)
-        except (TypeError, ValueError, RuntimeError) as error:
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
             raise self._refused(name, f"is neither a number nor a regular list of numbers ({error})") from error
         if not read.isfinite().all():
             raise self._refused(name, "is not finite")
@@ -96,8 +96,8 @@ class Transform(nn.Module, ABC):
         )
 
 
-def wrong_lengths(values: dict[str, Tensor], *shapes: tuple[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
-    """Faults of constants that have not the shapes they must have, for `Transform.faults`."""
+def wrong_shapes(values: dict[str, Tensor], *shapes: tuple[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:
+    """Constants whose shape is not the given one, for `Transform.faults`."""
     for name, shape in shapes:
         if values[name].shape != shape:
             yield name, f"has the shape {tuple(values[name].shape)}, not {shape}"
