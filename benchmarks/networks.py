@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 from padded_mpgan import padded
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
-from partigan.data.transforms import LogStandardise
+from partigan.data.transforms.jets import LogStandardise
 from partigan.kinds.jets import Jets
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator

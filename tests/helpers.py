@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from partigan.data.batch import Batch
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.jets import Floats
@@ -56,6 +57,12 @@ def toy_jets(size: int, particles: int = 30, seed: int = 0) -> tuple[Floats, Flo
     clouds = np.concatenate([np.take_along_axis(x, order[..., None], 1), mask[..., None]], -1).astype(np.float32)
     jets = np.stack([rng.uniform(900, 1100, size), rng.normal(0, 1, size), np.full(size, 150.0), number], -1)
     return clouds, jets.astype(np.float32)
+
+
+def jet_batch(size: int, particles: int = 12, seed: int = 0) -> Batch:
+    """`toy_jets` as a batch in physical units."""
+    clouds = torch.from_numpy(toy_jets(size, particles, seed)[0])
+    return Batch(clouds[..., :3].contiguous(), clouds[..., 3] > 0.5)
 
 
 def toy_hitmaps(path: Path, events: int = 4) -> Path:

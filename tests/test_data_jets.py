@@ -5,15 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from helpers import JetFile, toy_jets
-from partigan.data.batch import Batch
+from helpers import toy_jets
 from partigan.data.jets import read_jets, write_jets
-from partigan.data.loader import Loader
-from partigan.data.transforms import LogStandardise
 from partigan.errors import PartiganError
 
 
@@ -149,57 +143,3 @@ def test_files_that_are_no_jets_are_refused(tmp_path: Path) -> None:
     refused("holds no jets", "empty.h5")
     with pytest.raises(PartiganError, match="unknown split 'tset'"):
         read_jets(tmp_path / "whole.h5", "tset")
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 2**31), st.integers(1, 40), st.floats(0.1, 10))
-def test_the_transform_has_an_exact_inverse(seed: int, particles: int, scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    mask = torch.from_numpy(np.arange(particles) < rng.integers(1, particles + 1, (20, 1)))
-    x = torch.from_numpy(
-        np.stack([*rng.normal(0, scale, (2, 20, particles)), rng.lognormal(-4, 2, (20, particles))], -1)
-    )
-    batch = Batch(x.float() * mask[..., None], mask)
-    transform = LogStandardise()
-    transform.fit(batch)
-    restored = LogStandardise()
-    restored.load_state(transform.state())
-    back = restored.inverse(transform.forward(batch))
-    torch.testing.assert_close(back.x, batch.x, rtol=2e-5, atol=2e-6 * scale)
-    assert (back.x[~mask] == 0).all()
-    normal = transform.forward(batch).x[mask]
-    assert normal.mean(0).abs().max() < 1e-3
-
-
-def test_a_constant_feature_cannot_be_normalised() -> None:
-    with pytest.raises(PartiganError, match="does not vary"):
-        LogStandardise().fit(Batch(torch.ones(5, 4, 3)))
-
-
-def test_batches_cover_an_epoch_once_with_little_padding(jet_file: JetFile) -> None:
-    sample = read_jets(jet_file(640)).batch()
-    loader = Loader(sample, 32, seed=3)
-    batches = [loader.batch(number) for number in range(loader.per_epoch)]
-    seen = torch.cat([batch.x[:, 0] for batch in batches])
-    assert len(seen.unique(dim=0)) == 640
-    assert sum(float((~batch.mask).float().mean()) for batch in batches) / len(batches) < 0.12  # type: ignore[operator]
-    again = Loader(sample, 32, seed=3).batch(7)
-    assert torch.equal(again.x, batches[7].x)
-    assert not torch.equal(Loader(sample, 32, seed=4).batch(7).x[:, 0], batches[7].x[:, 0])
-    with pytest.raises(PartiganError, match="fewer than one batch"):
-        Loader(sample, 641, seed=3)
-
-
-def test_what_an_epoch_leaves_out_does_not_depend_on_multiplicity(jet_file: JetFile) -> None:
-    sample = read_jets(jet_file(640)).batch()
-    assert sample.mask is not None
-    seen = torch.cat([Loader(sample, 400, seed).batch(0).mask.sum(1).float() for seed in range(40)])  # type: ignore[union-attr]
-    everything = sample.mask.sum(1).float()
-    assert abs(seen.mean() - everything.mean()) < 4 * everything.std() / len(seen) ** 0.5
-
-
-def test_processes_share_an_epoch(jet_file: JetFile) -> None:
-    sample = read_jets(jet_file(640)).batch()
-    loaders = [Loader(sample, 32, 3, rank, 2) for rank in range(2)]
-    seen = torch.cat([loader.batch(number).x[:, 0] for loader in loaders for number in range(loader.per_epoch)])
-    assert len(seen.unique(dim=0)) == 640

@@ -18,7 +18,7 @@ from helpers import JetFile
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.samples import write_samples
-from partigan.data.transforms import Standardise
+from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
 from partigan.evaluation import _rebuilder
 from partigan.kinds.jets import Jets

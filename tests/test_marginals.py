@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers import toy_jets
 from partigan.data.batch import Batch
-from partigan.data.transforms import LogStandardise
+from partigan.data.transforms.jets import LogStandardise
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.objectives.losses import RelativisticPairing

@@ -18,7 +18,6 @@ from partigan.cli import main
 from partigan.config import parse_training
 from partigan.data.batch import Batch
 from partigan.data.samples import condition_state, draw_conditions, write_samples
-from partigan.data.transforms import Rescale, Standardise
 from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.metrics.sliced import sliced_w1
@@ -33,7 +32,6 @@ from partigan.toys import (
     divergences_of_lines,
     estimated_divergences,
     optimal_discriminator,
-    simulate_digits,
     simulate_toy,
     w2,
 )
@@ -193,22 +191,6 @@ def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any], message: 
         kind_named("tables").read(tmp_path / "bad.h5", "train")
 
 
-def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
-    rows = Batch(torch.randn(200, 3) * torch.tensor([1.0, 5.0, 0.1]) + 7)
-    standard = Standardise()
-    standard.fit(rows)
-    assert standard.forward(rows).x.std(0).tolist() == pytest.approx([1, 1, 1])
-    torch.testing.assert_close(standard.inverse(standard.forward(rows)).x, rows.x)
-    digits = kind_named("images").read(simulate_digits(tmp_path / "d.h5"), "all")
-    scale = Rescale()
-    scale.fit(digits)
-    inside = scale.forward(digits)
-    assert (inside.x.min(), inside.x.max()) == (-1, 1)
-    assert torch.equal(scale.inverse(inside).x, digits.x)
-    with pytest.raises(PartiganError, match=r"values from 0 to 1, outside 0\.0 to 0\.5; give --transform"):
-        Rescale(0.0, 0.5).fit(digits)
-
-
 @pytest.mark.parametrize(
     "options", [{}, {"batch_norm": True}, {"classes": 3}, {"conditions": 2}, {"activation": "tanh", "depth": 1}]
 )
@@ -293,7 +275,7 @@ def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
     main(["simulate", "digits", "--out", str(data)])
     config = parse_training("toys-lsgan", {**SHORT, "trainer.snapshots": 7, "trainer.batch_size": 64})
     config["kind"] = "images"
-    config["transform"] = {"class_path": "partigan.data.transforms.Rescale"}
+    config["transform"] = {"class_path": "partigan.data.transforms.images.Rescale"}
     for network in ("generator", "critic"):
         config["system"]["init_args"][network] = {"class_path": f"test_toys.Flat{network.capitalize()}"}
     partigan.train(config, data, run, threads=1)

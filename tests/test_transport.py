@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from helpers import JetFile, toy_jets
 from partigan import train
 from partigan.data.batch import Batch
-from partigan.data.transforms import LogStandardise
+from partigan.data.transforms.jets import LogStandardise
 from partigan.errors import PartiganError
 from partigan.metrics.coverage import energy_movers_distance
 from partigan.nets.contracts import CriticOutput

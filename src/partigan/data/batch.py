@@ -21,6 +21,11 @@ class Batch:
         condition: ``(batch, features)`` float or ``(batch,)`` class index; None where there is none.
         weight: ``(batch,)`` event weights such as sWeights; None = 1.
         source: the input of a refiner or translator, shaped like ``x``; None elsewhere.
+
+    Example:
+        >>> jets = Batch(torch.zeros(2, 5, 3), torch.arange(5) < torch.tensor([[2], [1]]))
+        >>> jets.trimmed().x.shape
+        torch.Size([2, 2, 3])
     """
 
     x: Tensor

@@ -1,33 +1,20 @@
-"""Hitmaps of the PXD: sparse events, dense images, crops and the log intensity; files are in `hitmap_files`.
-
-References:
-    H. Hashemi et al., PE-GAN (the images, the padding to 256 x 768 and the cut at 7 ADU after generation).
-"""
+"""Hitmaps of the PXD: sparse events, dense images and crops; files are in `hitmap_files`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from math import log
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
-from torch.nn.functional import pad
 
-from partigan.data.batch import Batch
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
-from partigan.randomness import rng_for
 
 THRESHOLD = 7  # ADU, below which pixels are not read out
 MAXIMUM = 255  # ADU
-LEAST_SHARE = 2e-5  # of the hits, that a charge takes where hits are equalised; well above float32's resolution
-PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 Ints = NDArray[np.int64]
 
@@ -171,128 +158,3 @@ def outside(column: NDArray[Any], limit: int) -> int | None:
     """The first row that is not a number from 0 to ``limit`` - 1."""
     fine = (column >= 0) & (column < limit)
     return None if fine.all() else int(np.argmin(fine))
-
-
-class LogIntensity(Transform):
-    """Charges between -1 and 1 on a logarithmic scale, with dequantisation; 250 columns are padded to 256.
-
-    x = 2 ln(1 + q + d) / ln 256 - 1, where d is uniform between 0 and ``dequantisation`` times 255 ADU, at most 0.99,
-    so that the inverse gives back every charge when it is floored. Generated charges below the threshold are cut
-    (PE-GAN, section 4.2).
-
-    Args:
-        dequantisation: upper end of the noise in units of the full scale of 255 ADU; 0 = none.
-        threshold: least charge in ADU of a generated hit.
-        seed: of the noise of `forward`; batches of a training have noise of their own.
-
-    References:
-        PE-GAN, section 4.2; the map and its noise are those of the authors' published configuration.
-    """
-
-    def __init__(self, dequantisation: float = 0.004, threshold: int = THRESHOLD, seed: int = 1) -> None:
-        self.noise = min(dequantisation * MAXIMUM, 0.99)
-        self.threshold, self.seed = threshold, seed
-        self.height = 0
-
-    def fit(self, sample: Batch) -> None:
-        """Remember the height of images; everything else is fixed."""
-        self.height = sample.x.shape[2]
-
-    def state(self) -> dict[str, Any]:
-        """The height of images."""
-        return {"height": self.height}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """The height of images."""
-        self.height = state["height"]
-
-    def forward(self, sample: Batch) -> Batch:
-        """ADU to the log intensity, padded."""
-        return self.batch(sample, rng_for("dequantisation", self.seed))
-
-    def held(self, sample: Batch) -> Batch:
-        """The charges as they are, in whatever type: a normalised map takes 0.8 MB."""
-        return sample
-
-    def batch(self, held: Batch, rng: torch.Generator) -> Batch:
-        """`forward` with noise from ``rng``."""
-        charge = padded(held.x.float())
-        noise = torch.rand(charge.shape, generator=rng).mul_(self.noise)
-        return replace(held, x=noise.add_(charge).log1p_().mul_(2 / log(MAXIMUM + 1)).sub_(1))
-
-    def inverse(self, sample: Batch) -> Batch:
-        """Log intensity to whole ADU, without what is below the threshold, and without the padding."""
-        charge = torch.expm1((sample.x + 1) * (log(MAXIMUM + 1) / 2))
-        charge = torch.floor(charge + 1e-3).clamp_max(MAXIMUM)
-        charge = torch.where(charge < self.threshold, 0.0, charge)
-        return replace(sample, x=unpadded(charge, self.height))
-
-
-class EqualisedCharge(Transform):
-    """Charges as shares of the training sample's hits that have less, between 0 and 1; pixels without hit are -1.
-
-    The charges of hits are uniform, so that a network sees every part of their steep spectrum equally well, and there
-    is a gap between 0 and -1: for generators that decide which pixels are hit. Within a charge in ADU the share is
-    uniform, so that the inverse, which gives back whole ADU, is exact. What is below 0 is no hit; whole maps may be
-    taken back where crops were fitted.
-
-    Args:
-        seed: of the uniform shares.
-    """
-
-    def __init__(self, seed: int = 1) -> None:
-        self.seed = seed
-        self.edges = torch.zeros(0)
-
-    def fit(self, sample: Batch) -> None:
-        """Count the charges of hits; every charge from the least to 255 ADU gets a little more, so that it has a share.
-
-        Raises:
-            PartiganError: there are no hits.
-        """
-        counts = torch.bincount(sample.x[sample.x > 0].long(), minlength=MAXIMUM + 1).double()
-        if not counts.any():
-            raise PartiganError("the training sample has no hits; their charges cannot be normalised")
-        counts[int(counts.nonzero()[0]) :] += LEAST_SHARE * counts.sum()
-        self.edges = (counts.cumsum(0) / counts.sum()).float()  # upper edge of each charge
-
-    def state(self) -> dict[str, Any]:
-        """Share of the hits of at most each charge."""
-        return {"edges": self.edges.tolist()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """The shares of `state`."""
-        self.edges = torch.tensor(state["edges"])
-
-    def forward(self, sample: Batch) -> Batch:
-        """ADU to shares."""
-        hit = sample.x > 0
-        charge = sample.x[hit].long()
-        inside = torch.rand(charge.shape, generator=rng_for("dequantisation", self.seed)).clamp(0.01, 0.99)
-        x = torch.full(sample.x.shape, -1.0)
-        x[hit] = torch.lerp(self.edges[charge - 1], self.edges[charge], inside)
-        return replace(sample, x=x)
-
-    def inverse(self, sample: Batch) -> Batch:
-        """Shares to whole ADU."""
-        hit = sample.x >= 0
-        charge = torch.zeros_like(sample.x)
-        shares = torch.bucketize(sample.x[hit], self.edges.to(sample.x.device), right=True)
-        charge[hit] = shares.clamp_max(MAXIMUM).to(charge)
-        return replace(sample, x=charge)
-
-
-def padded(x: Tensor) -> Tensor:
-    """Images ``(..., 250, width)`` with zeros around the middle, ``(..., 256, width)``; others as they are."""
-    if x.shape[-2] != COLUMNS:
-        return x
-    before = (PADDED - COLUMNS) // 2
-    return pad(x, (0, 0, before, PADDED - COLUMNS - before))
-
-
-def unpadded(x: Tensor, height: int) -> Tensor:
-    """The inverse of `padded`, for images of ``height``; those that were not padded as they are."""
-    if x.shape[-2] != PADDED:
-        return x
-    before = (PADDED - height) // 2
-    return x[..., before : before + height, :]

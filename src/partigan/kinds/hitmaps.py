@@ -14,9 +14,10 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps, write_hitmaps
-from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops, padded
+from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops
 from partigan.data.pxd import COLUMNS, LAYER_OF, PIXELS, ROWS, SENSORS
 from partigan.data.samples import read_samples, write_samples
+from partigan.data.transforms.hitmaps import padded
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind, Observables, classification
 from partigan.metrics.measurement import Measurement
@@ -43,7 +44,7 @@ def _classifier(kind: str, filters: int, batch_size: int) -> dict[str, Any]:
         "Convolutional network that tells the sensors",
         "ours",
         "not tuned",
-        "partigan.data.hitmaps.LogIntensity",
+        "partigan.data.transforms.hitmaps.LogIntensity",
         "partigan.nets.images.classifier.ImageClassifier",
         arguments={"filters": filters},
         batch_size=batch_size,

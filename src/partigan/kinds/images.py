@@ -60,7 +60,7 @@ class Images(Kind):
         "Small convolutional network",
         "arXiv:1412.6806",
         "sizes are ours",
-        "partigan.data.transforms.Rescale",
+        "partigan.data.transforms.images.Rescale",
         "partigan.nets.images.classifier.ImageClassifier",
         {"low": None, "high": None},
         batch_size=64,

@@ -55,7 +55,7 @@ class Tables(Kind):
         "Fully connected network",
         "none",
         "ours",
-        "partigan.data.transforms.Standardise",
+        "partigan.data.transforms.tables.Standardise",
         "partigan.nets.tables.TableClassifier",
         batch_size=256,
         max_steps=2000,

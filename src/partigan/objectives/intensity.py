@@ -12,8 +12,9 @@ class IntensityCut(Term):
     """Keep charges out of the range that the cut after generation removes.
 
     The mean squared distance of the generator's output from what is left of it after the cut: a pixel between dark and
-    threshold becomes dark, all others stay. The defaults are those of `partigan.data.hitmaps.LogIntensity`, where a
-    pixel below 1 ADU lies below -0.75 and the threshold of 7 ADU at -0.25.
+    threshold becomes dark, all others stay. The defaults are those of
+    `partigan.data.transforms.hitmaps.LogIntensity`, where a pixel below 1 ADU lies below -0.75 and the threshold of
+    7 ADU at -0.25.
 
     Args:
         threshold: least value of a hit in the normalised space.

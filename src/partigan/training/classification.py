@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
-from partigan.data.loader import Loader
+from partigan.data.loader import Loader, Share
 from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import sha256
@@ -185,7 +185,7 @@ def _fit(
         return _quality(classifier.eval(), prepared)  # the copy that minutes are measured with trains
 
     fabric = trainer.fabric
-    loader = Loader(held, trainer.batch_size, seed, fabric.global_rank, fabric.world_size, transform)
+    loader = Loader(held, trainer.batch_size, seed, Share(fabric.global_rank, fabric.world_size), transform)
     trainer.fit(run, system, loader, validate, Selection("loss", "loss"), seed)
     return system, transform, trainer
 

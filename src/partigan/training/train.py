@@ -22,7 +22,7 @@ from torch import nn
 from partigan import __version__, presets
 from partigan.config import build, class_named, parse_training
 from partigan.data.batch import Batch
-from partigan.data.loader import Loader
+from partigan.data.loader import Loader, Share
 from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder, sha256
@@ -109,7 +109,7 @@ def run_training(
         copy.copy(selection).take(0, validate(copy.deepcopy(system.networks[system.product]).eval(), 0))
     begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
     fabric = trainer.fabric
-    loader = Loader(held, trainer.batch_size, seed, fabric.global_rank, fabric.world_size, transform)
+    loader = Loader(held, trainer.batch_size, seed, Share(fabric.global_rank, fabric.world_size), transform)
     trainer.fit(run, system, loader, validate, selection, seed)
     if trainer.fabric.is_global_zero:
         console.print(f"the best generator is in {run.weights}", soft_wrap=True)
@@ -176,11 +176,14 @@ def prepare(
         transform.load_state(run.transform["state"])
     else:
         transform.fit(real)
-    for phase in system.phases:
-        for term in getattr(phase, "terms", ()):
-            term.physical = transform.inverse
+    terms = [term for phase in system.phases for term in getattr(phase, "terms", ())]
+    for term in terms:
+        term.physical = transform.inverse
     held = transform.held(real)
     system.rehearse(transform.batch(held[:REHEARSED].trimmed(), rng_for("rehearsal", seed)))
+    on_device = copy.deepcopy(transform).to(trainer.fabric.device)
+    for term in terms:
+        term.physical = on_device.inverse
     return system, transform, trainer, held
 
 

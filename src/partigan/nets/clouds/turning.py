@@ -28,8 +28,8 @@ def turned(x: Tensor, decisive: Tensor) -> Tensor:
 class TurningGenerator(Generator):
     """A generator that, once trained, turns and mirrors its jets at random about the origin of (eta, phi).
 
-    It learns from jets in a common orientation, such as `partigan.data.stretching.JetStretch` gives, and makes them so
-    in training mode. All orientations are equally likely.
+    It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives, and
+    makes them so in training mode. All orientations are equally likely.
 
     Args:
         generator: makes jets from noise of their particles, angles as their first two features.

@@ -39,7 +39,7 @@ LAST = 2  # and on pixels, the one that makes the image included
 POLYNOMIALS = 7  # T0 to T4 along the width, T1 and T2 along the height
 SHARPNESS = 0.1  # of seeds, standard deviations of their noise
 MODULATION = 0.7  # largest logarithm of what the place does to the density of seeds
-NOTHING = -1.0  # no hit, in `partigan.data.hitmaps.EqualisedCharge`; charges are between 0 and 1
+NOTHING = -1.0  # no hit, in `partigan.data.transforms.hitmaps.EqualisedCharge`; charges are between 0 and 1
 
 
 def _margins() -> tuple[int, ...]:

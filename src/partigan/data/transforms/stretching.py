@@ -1,7 +1,8 @@
-"""Alignment and stretching of jets: what all jets share, or what says nothing, is not left to the generator."""
+"""Alignment and stretching of jets, so that a generator need not learn what all jets share."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -9,50 +10,64 @@ import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.transforms import Features
+from partigan.data.transforms.transform import Transform, varying_rows, wrong_shapes, zero_padded
 from partigan.errors import PartiganError
 from partigan.observables.jets import rotated
 
-REACH = 4.0  # quantiles are tabled at evenly spaced normal levels of at most this
-TINY = 1e-9  # of a pt sum, for jets without particles
+REACH = 4.0  # quantiles are tabled at evenly spaced normal levels from -4 to 4
+TINY = 1e-9  # least pt sum, for jets without particles
 WIDTHS = (0.25, 0.05)  # of stretched jets: standard deviations of log pt sum, and of each coordinate of the axis
 ANGLE, PT = 0.17, 0.017  # units of the angles and of pt: near the spread and the median of particles
 
 
-class JetStretch(Features):
-    """Jets turned to a common orientation, with pt sum and axis spread out, in units of their own.
+class JetStretch(Transform):
+    """Jets in a common orientation, with pt sum and axis spread out.
 
-    Particles become eta_rel / 0.17, phi_rel / 0.17 and log(pt_rel / 0.017), after two steps:
+    The features become eta_rel / 0.17, phi_rel / 0.17 and log(pt_rel / 0.017), after two steps:
 
-    - Alignment. Physics, and a detector seen from the jet's centre, hardly know directions in the plane of (eta, phi),
-      so that a generator need not learn them. A jet is turned about its centre until its longer axis (of the tensor of
-      angles weighted by pt) lies along eta, and mirrored until its third moments along both are positive. The way back
-      cannot know the orientation: `partigan.nets.clouds.turning.TurningGenerator` draws one.
-    - Stretching. The leading particles of a jet carry nearly all of its pt, about its own axis: log pt sum and axis are
-      spread by 0.06 and 0.01 only, far less than a young generator's. Log pt sum and the distance of the axis from the
-      centre are mapped by monotone functions, fitted to the training jets, to those of normal distributions of
-      `WIDTHS`, by a common factor of all pt and a shift of all angles. On the way back errors shrink with it, by
-      factors of four. The functions are linear between tabled quantiles and bounded, so that no generated jet has a pt
-      sum or an axis beyond the training jets', and stretched particles are kept within the training jets' range of pt
-      and distance. On the training sample the inverse is exact but for the orientation.
+    - Alignment. Physics, and a detector seen from the jet's centre, hardly depend on the direction in the plane of
+      (eta, phi), so a generator need not learn it. A jet is turned about its centre until its longer axis (of the
+      tensor of angles weighted by pt) lies along eta, and mirrored until its third moments along both axes are
+      positive. The inverse cannot know the orientation: `partigan.nets.clouds.turning.TurningGenerator` draws one.
+    - Stretching. The leading particles carry nearly all pt of a jet, about its own axis. So log pt sum and axis spread
+      by 0.06 and 0.01 only, far less than those of an untrained generator. Monotone functions, fitted to the training
+      jets, map log pt sum and the distance of the axis from the centre to those of normal distributions of `WIDTHS`.
+      All pt change by a common factor, all angles by a common shift. The inverse shrinks errors by factors of four. The
+      functions are linear between tabled quantiles and bounded, so that no generated jet has a pt sum or an axis beyond
+      those of the training jets. Particles are kept within the training range of pt and distance, too. On the training
+      sample the inverse is exact, but for the orientation.
 
     Args:
-        knots: tabled quantiles of each.
-        align: with the first step.
+        knots: number of tabled quantiles.
+        align: False leaves the first step out.
 
     References:
-        Ours; turning and mirroring jets: L. de Oliveira et al., Jet-Images - Deep Learning Edition, arXiv:1511.05190,
-        section 3; mapping distributions by their quantiles is customary in corrections of simulated observables.
+        Ours. Turning and mirroring jets: L. de Oliveira et al., Jet-Images - Deep Learning Edition, arXiv:1511.05190,
+        section 3. Mapping distributions by their quantiles is customary in corrections of simulated observables.
+
+    Example:
+        >>> x = torch.rand(20, 5, 3, generator=torch.Generator().manual_seed(1)) - torch.tensor([0.5, 0.5, 0.0])
+        >>> jets = Batch(x, torch.ones(20, 5, dtype=torch.bool))
+        >>> transform = JetStretch(knots=9)
+        >>> transform.fit(jets)
+        >>> back = transform.inverse(transform.forward(jets))
+        >>> torch.allclose(back.x, aligned(jets).x, atol=1e-5)
+        True
     """
 
     constants: ClassVar[tuple[str, ...]] = ("seen", "range")
+    levels: Tensor
+    seen: Tensor
+    range: Tensor
 
     def __init__(self, knots: int = 65, align: bool = True) -> None:
+        super().__init__()
         if knots < 3:
             raise PartiganError(f"JetStretch has knots = {knots}; it needs at least 3")
-        self.levels = torch.linspace(-REACH, REACH, knots)
         self.align = align
-        self.seen = self.range = torch.zeros(0)
+        self.register_buffer("levels", torch.linspace(-REACH, REACH, knots), persistent=False)
+        for name in self.constants:
+            self.register_buffer(name, torch.zeros(0))
 
     def fit(self, sample: Batch) -> None:
         """Take the quantiles of jets and the range of particles.
@@ -62,39 +77,42 @@ class JetStretch(Features):
         """
         if sample.mask is None:
             raise PartiganError("JetStretch needs clouds with a mask, which the training sample lacks")
-        self._rows(sample, sample.x)
+        varying_rows(sample, sample.x)
         share = 0.5 * (1 + torch.erf(self.levels.double() / 2**0.5))
         share[0], share[-1] = 0.0, 1.0
         self.seen = torch.quantile(_jet(sample)[0].double(), share, dim=0).T.contiguous().float()
-        rows = _scaled(self._moved(sample, self.seen, self._stretched()))[sample.mask]
+        rows = _scaled(_moved(sample, self.seen, self._stretched()))[sample.mask]
         self.range = torch.stack((rows[:, :2].norm(dim=1).amax(), rows[:, 2].amin(), rows[:, 2].amax()))
 
     def forward(self, sample: Batch) -> Batch:
         """Normalised features, zero where padded."""
         jets = aligned(sample) if self.align else sample
-        return self._masked(sample, _scaled(self._moved(jets, self.seen, self._stretched())))
+        return zero_padded(sample, _scaled(_moved(jets, self.seen, self._stretched())))
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        farthest, lowest, highest = self.range.to(sample.x.device)
+        farthest, lowest, highest = self.range
         angle, log_pt = sample.x[..., :2], sample.x[..., 2:].clamp(lowest, highest)
         squared = angle.square().sum(-1, keepdim=True)
         angle = angle * (farthest * squared.clamp_min(farthest**2).rsqrt())
-        jets = self._masked(sample, torch.cat((angle * ANGLE, log_pt.exp() * PT), dim=-1))
-        return self._masked(sample, self._moved(jets, self._stretched(), self.seen))
+        jets = zero_padded(sample, torch.cat((angle * ANGLE, log_pt.exp() * PT), dim=-1))
+        return zero_padded(sample, _moved(jets, self._stretched(), self.seen))
+
+    def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
+        """Constants that no sample can have."""
+        yield from wrong_shapes(values, ("seen", (2, len(self.levels))), ("range", (3,)))
+        if (values["seen"].diff(dim=1) < 0).any():
+            yield "seen", "has quantiles that fall"
+        farthest, lowest, highest = values["range"]
+        if farthest <= 0:
+            yield "range", "has a greatest distance that is not above 0"
+        if lowest > highest:
+            yield "range", "has a lowest log pt above the highest"
 
     def _stretched(self) -> Tensor:
         """The table that `seen` is mapped to, ``(2, knots)``: log pt sum normal about its median, distance Rayleigh."""
         log_pt = self.seen[0, len(self.levels) // 2] + WIDTHS[0] * self.levels
         return torch.stack((log_pt, WIDTHS[1] * (-2 * torch.special.log_ndtr(-self.levels)).sqrt()))
-
-    @staticmethod
-    def _moved(sample: Batch, before: Tensor, after: Tensor) -> Tensor:
-        """Features of jets whose pt sum and axis are mapped from one table of quantiles to another."""
-        old, direction = _jet(sample)
-        new = interpolated(old.T.contiguous(), before.to(old.device), after.to(old.device)).T
-        angle = sample.x[..., :2] + ((new - old)[:, 1:] * direction)[:, None]
-        return torch.cat((angle, sample.x[..., 2:] * (new - old)[:, None, :1].exp()), dim=-1)
 
 
 def interpolated(x: Tensor, knots: Tensor, values: Tensor) -> Tensor:
@@ -152,3 +170,11 @@ def _jet(sample: Batch) -> tuple[Tensor, Tensor]:
 def _scaled(x: Tensor) -> Tensor:
     """Particles in the units of the normalised space."""
     return torch.cat((x[..., :2] / ANGLE, (x[..., 2:] / PT).clamp_min(torch.finfo(x.dtype).tiny).log()), dim=-1)
+
+
+def _moved(sample: Batch, before: Tensor, after: Tensor) -> Tensor:
+    """Features of jets whose pt sum and axis are mapped from one table of quantiles to another."""
+    old, direction = _jet(sample)
+    new = interpolated(old.T.contiguous(), before, after).T
+    angle = sample.x[..., :2] + ((new - old)[:, 1:] * direction)[:, None]
+    return torch.cat((angle, sample.x[..., 2:] * (new - old)[:, None, :1].exp()), dim=-1)

@@ -1,0 +1,241 @@
+"""One contract, which every transform keeps."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import jet_batch
+from partigan.data.batch import Batch
+from partigan.data.transforms import Transform
+from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
+from partigan.data.transforms.images import Rescale
+from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
+from partigan.data.transforms.stretching import JetStretch, aligned
+from partigan.data.transforms.tables import Standardise
+from partigan.errors import PartiganError
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def jets() -> Batch:
+    return replace(jet_batch(400, 6), weight=torch.rand(400, generator=rng()))
+
+
+def centred() -> Batch:
+    sample = jets()
+    axis = (sample.x[..., :2] * sample.x[..., 2:]).sum(1) / sample.x[..., 2:].sum(1)
+    x = torch.cat((sample.x[..., :2] - axis[:, None], sample.x[..., 2:]), dim=-1)
+    return replace(sample, x=x * sample.mask[..., None])  # type: ignore[index]
+
+
+def table() -> Batch:
+    return Batch(torch.randn(300, 3, generator=rng()) * torch.tensor([1.0, 5.0, 0.1]) + 7, condition=torch.arange(300))
+
+
+def images() -> Batch:
+    return Batch(7 * torch.rand(50, 1, 8, 8, generator=rng()) - 2)
+
+
+def hitmaps() -> Batch:
+    hit = torch.rand(4, 1, 250, 24, generator=rng()) < 0.1
+    return Batch(hit * torch.randint(7, 256, hit.shape, generator=rng()).float(), condition=torch.arange(4))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A transform and what is promised of it.
+
+    Attributes:
+        make: gives one that is not fitted.
+        sample: gives what it is fitted to.
+        tolerance: relative and absolute, of the inverse on the sample.
+        kept: what the inverse gives back of a sample.
+        smooth: the inverse is differentiable.
+        impossible: constants that no sample can have, with a part of what is said of them.
+    """
+
+    make: Callable[[], Transform]
+    sample: Callable[[], Batch]
+    tolerance: tuple[float, float]
+    kept: Callable[[Batch], Batch] = lambda sample: sample
+    smooth: bool = True
+    impossible: tuple[tuple[str, Any, str], ...] = ()
+
+    def fitted(self) -> tuple[Transform, Batch]:
+        transform, sample = self.make(), self.sample()
+        transform.fit(sample)
+        return transform, sample
+
+
+SPREAD = (
+    ("std", [1.0, 0.0, 1.0], "is not above 0"),
+    ("std", [1.0, -1.0, 1.0], "is not above 0"),
+    ("lowest", [0.0, 0.0, 1e9], "is above 'highest'"),
+)
+RISING = [0.0] * 7 + [(charge - 6) / 249 for charge in range(7, 256)]
+SCALE = (("maxima", [1.0, 0.0, 1.0], "is not above 0"),)
+STRETCH = (
+    ("seen", [[float(knot) for knot in range(9)], [*range(8), 6.5]], "has quantiles that fall"),
+    ("range", [0.0, -1.0, 1.0], "greatest distance that is not above 0"),
+    ("range", [1.0, 2.0, 1.0], "lowest log pt above the highest"),
+)
+CASES = {
+    "Standardise": Case(Standardise, table, (1e-5, 1e-6), impossible=SPREAD),
+    "Standardise of clouds": Case(Standardise, jets, (1e-5, 1e-6)),
+    "LogStandardise": Case(
+        LogStandardise, jets, (2e-5, 2e-6), impossible=(*SPREAD, ("std", [[1.0] * 3], r"has the shape \(1, 3\)"))
+    ),
+    "EPiCStandardise": Case(
+        EPiCStandardise, centred, (1e-5, 1e-6), impossible=(SPREAD[0], ("mean", [0.0] * 4, "has the shape"))
+    ),
+    "JetNetScale": Case(JetNetScale, jets, (1e-5, 1e-6), impossible=SCALE),
+    "JetNetScale particles": Case(lambda: JetNetScale("particles", cut=1e-6), jets, (1e-5, 1e-6)),
+    "JetNetScale feature": Case(lambda: JetNetScale("feature"), jets, (1e-5, 1e-6), impossible=SCALE),
+    "JetStretch": Case(lambda: JetStretch(9), jets, (2e-4, 2e-5), aligned, impossible=STRETCH),
+    "JetStretch as it was": Case(lambda: JetStretch(9, align=False), jets, (2e-4, 2e-5)),
+    "Rescale": Case(lambda: Rescale(None, None), images, (0, 2e-6), impossible=(("high", -9.0, "is not above 'low'"),)),
+    "LogIntensity": Case(
+        LogIntensity,
+        hitmaps,
+        (0, 0),
+        smooth=False,
+        impossible=(("height", 0, "whole number above 0"), ("height", 2.5, "whole number above 0")),
+    ),
+    "EqualisedCharge": Case(
+        EqualisedCharge,
+        hitmaps,
+        (0, 0),
+        smooth=False,
+        impossible=(
+            ("edges", [*RISING[:100], RISING[98], *RISING[101:]], "does not rise"),
+            ("edges", [*RISING[:100], RISING[99], *RISING[101:]], "does not rise"),
+            ("edges", [2 * edge for edge in RISING], "does not go from 0 to 1"),
+        ),
+    ),
+}
+every = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+
+
+def assert_same(one: Batch, other: Batch) -> None:
+    for name in ("x", "mask", "condition", "weight", "source"):
+        a, b = getattr(one, name), getattr(other, name)
+        assert (a is None) == (b is None), name
+        assert a is None or torch.equal(a, b), name
+
+
+@every
+def test_the_inverse_is_exact_and_keeps_what_is_not_features(case: Case) -> None:
+    transform, sample = case.fitted()
+    before, kept = copy.deepcopy(sample), case.kept(sample)
+    normal = transform.forward(sample)
+    batches = {"forward": normal, "held": transform.batch(transform.held(sample), rng())}
+    for name, batch in batches.items():
+        given = copy.deepcopy(batch)
+        back = transform.inverse(batch)
+        torch.testing.assert_close(back.x, kept.x, rtol=case.tolerance[0], atol=case.tolerance[1], msg=name)
+        assert_same(replace(back, x=kept.x), kept)
+        assert_same(batch, given)
+        if sample.mask is not None:
+            assert (back.x[~sample.mask] == 0).all()
+            assert (batch.mask is not None) == transform.masked
+        if batch.mask is not None:
+            assert torch.equal(batch.mask, sample.mask)  # type: ignore[arg-type]
+            assert (batch.x[~batch.mask] == 0).all()
+    assert_same(sample, before)
+
+
+@every
+def test_the_state_is_json_and_restores_the_transform(case: Case) -> None:
+    transform, sample = case.fitted()
+    written = json.dumps(transform.state(), allow_nan=False)
+    restored = case.make()
+    restored.load_state(json.loads(written))
+    assert json.dumps(restored.state()) == written
+    assert restored.state().keys() == {*transform.constants}
+    normal = transform.forward(sample)
+    assert_same(restored.forward(sample), normal)
+    assert_same(restored.inverse(normal), transform.inverse(normal))
+
+
+@every
+def test_copies_and_devices(case: Case) -> None:
+    """Constants are buffers or numbers: a copy is independent, and what moves moves as a whole."""
+    transform, sample = case.fitted()
+    normal = transform.forward(sample)
+    other = copy.deepcopy(transform)
+    assert_same(other.forward(sample), normal)
+    other.load_state({**other.state(), **CHANGED[type(other)]})
+    assert other.state() != transform.state()
+    assert_same(transform.forward(sample), normal)
+    assert list(transform.parameters()) == []
+    tensors = {name for name, value in vars(transform).items() if isinstance(value, Tensor)}
+    assert not tensors
+    moved = other.to("meta")
+    assert {buffer.device.type for buffer in moved.buffers()} <= {"meta"}
+    if case.smooth:  # the others take values out by their mask, which has no shape there
+        assert moved.forward(sample.to("meta")).x.shape == normal.x.shape
+        assert moved.inverse(normal.to("meta")).x.shape == sample.x.shape
+
+
+CHANGED: dict[type[Transform], dict[str, Any]] = {
+    Standardise: {"std": [2.0] * 3},
+    LogStandardise: {"std": [2.0] * 3},
+    EPiCStandardise: {"std": [2.0] * 3},
+    JetNetScale: {"maxima": [2.0] * 3},
+    JetStretch: {"range": [1.0, -1.0, 1.0]},
+    Rescale: {"high": 99.0},
+    LogIntensity: {"height": 64},
+    EqualisedCharge: {"edges": RISING},
+}
+
+
+@every
+def test_states_that_cannot_be_are_refused_by_the_name_of_the_constant(case: Case) -> None:
+    transform, _ = case.fitted()
+    state = transform.state()
+    text = json.dumps(state)
+
+    def refused(broken: dict[str, Any], name: str, fault: str) -> None:
+        for one in (transform, case.make()):
+            with pytest.raises(PartiganError, match=f"'{name}' of {type(one).__name__} .*{fault}"):
+                one.load_state(broken)
+        assert json.dumps(transform.state()) == text
+
+    refused({**state, "colour": 1.0}, "colour", "is unknown")
+    for name, value in state.items():
+        refused({key: other for key, other in state.items() if key != name}, name, "is missing")
+        refused({**state, name: value[:-1] if isinstance(value, list) else [value] * 2}, name, "")
+        refused({**state, name: spoiled(value, float("nan"))}, name, "is not finite")
+        refused({**state, name: spoiled(value, float("inf"))}, name, "is not finite")
+        refused({**state, name: "none"}, name, "is neither a number nor a regular list")
+        refused({**state, name: None}, name, "is neither a number nor a regular list")
+    for name, value, fault in case.impossible:
+        refused({**state, name: value}, name, fault)
+
+
+def spoiled(value: Any, by: float) -> Any:
+    """The same constant with one other number in it."""
+    return [spoiled(value[0], by), *value[1:]] if isinstance(value, list) else by
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.smooth])
+def test_the_inverse_is_differentiable(name: str) -> None:
+    transform, sample = CASES[name].fitted()
+    transform.double()
+    few = replace(sample[:3], x=sample.x[:3].double(), condition=None, weight=None)
+    if few.mask is not None:
+        few = replace(few, mask=few.mask & (torch.arange(6) < torch.tensor([6, 4, 5])[:, None]))
+        few = replace(few, x=few.x * few.mask[..., None])  # type: ignore[index]
+    normal = transform.forward(few)
+    z = normal.x.detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: transform.inverse(replace(normal, x=z)).x, z, eps=1e-7, atol=1e-5)
