@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
 from partigan.nets.images.heads import Conditioning, Head
 from partigan.nets.images.layers import Condition, maker
 
@@ -99,7 +99,7 @@ class HitmapGenerator(Generator):
                 "smaller than a crop, and the condition ends with two places and a rate"
             )
         self.condition = Condition(classes, conditions)
-        self.crop, self.whole, self.gate, self.channels = (height, width), whole, gate, channels
+        self.size, self.whole, self.gate, self.channels = (height, width), whole, gate, channels
         self.noises = (1 + marks[0], 0, 4 + marks[1], 4)
         self.shares = {0: long * CELLS[0] ** 2, 2: 1 - long}
         fixed = self.condition.size - (0 if whole is None else 3)
@@ -121,10 +121,11 @@ class HitmapGenerator(Generator):
         self.head = maker(nn.init.orthogonal_)(nn.Conv2d(last, channels * (2 if gate else 1), 3))
         self.own = nn.Parameter(torch.tensor(1.5))  # a training begins with a hit at every seed and no others
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images that the next call makes."""
-        return self.crop if self.training or self.whole is None else self.whole
+    def deployed(self) -> HitmapGenerator:
+        """The form that makes whole maps, where ``whole`` is given."""
+        twin = frozen(self)
+        twin.size = self.whole or self.size
+        return twin
 
     def shapes(self) -> list[tuple[int, int, int]]:
         """Channels, height and width of the noise of each level, margins included."""
