@@ -65,6 +65,11 @@ class BigGANGenerator(_Truncated):
 
     References:
         arXiv:1809.11096, appendix B.1, figure 15 and table 4.
+
+    Example:
+        >>> generator = BigGANGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -125,6 +130,10 @@ class BigGANCritic(ResidualCriticStack):
 
     References:
         arXiv:1809.11096, appendix B.1, figure 15 and table 4.
+
+    Example:
+        >>> BigGANCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(
@@ -253,6 +262,11 @@ class BigGANDeepGenerator(_Truncated):
 
     References:
         arXiv:1809.11096, appendix B.2, figure 16 and table 7.
+
+    Example:
+        >>> generator = BigGANDeepGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -317,6 +331,10 @@ class BigGANDeepCritic(ResidualCriticStack):
 
     References:
         arXiv:1809.11096, appendix B.2, figure 16 and table 7.
+
+    Example:
+        >>> BigGANDeepCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

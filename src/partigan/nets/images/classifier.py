@@ -28,6 +28,10 @@ class ImageClassifier(Critic):
         filters: maps of the first convolution; doubled with each halving, up to 8 times as many.
         hidden: width of the layer whose outputs are the activations.
         dropout: probability, before the last layer.
+
+    Example:
+        >>> ImageClassifier(classes=10)(torch.randn(2, 1, 28, 28)).score.shape
+        torch.Size([2, 10])
     """
 
     def __init__(

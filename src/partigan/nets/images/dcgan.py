@@ -48,6 +48,11 @@ class DCGANGenerator(ImageGenerator):
 
     References:
         arXiv:1511.06434, figure 1.
+
+    Example:
+        >>> generator = DCGANGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -106,6 +111,10 @@ class DCGANCritic(Critic):
 
     References:
         arXiv:1511.06434, section 3; minibatch discrimination: arXiv:1606.03498, section 3.2.
+
+    Example:
+        >>> DCGANCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

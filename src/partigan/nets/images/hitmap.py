@@ -76,6 +76,15 @@ class HitmapGenerator(Generator):
 
     Raises:
         PartiganError: a map smaller than its crops, or places without features for them.
+
+    Example:
+        >>> generator = HitmapGenerator(height=16, width=24, conditions=4, whole=(32, 48))
+        >>> place = torch.tensor([[0.0, -1.0, -1.0, 1.4]])  # one feature, row, column, log rate
+        >>> generator(generator.noise(1, None, torch.Generator()), place).shape
+        torch.Size([1, 1, 16, 24])
+        >>> deployed = generator.deployed()
+        >>> deployed(deployed.noise(1, None, torch.Generator()), place).shape
+        torch.Size([1, 1, 32, 48])
     """
 
     def __init__(
@@ -281,6 +290,10 @@ class HitmapCritic(Critic):
         widths: feature maps at distances of 1, 2, 4 and 8 pixels.
         hidden: features of single pixels, of the condition and of the last layer.
         conditioning: how the condition enters the score, see `partigan.nets.images.heads.Head`.
+
+    Example:
+        >>> HitmapCritic()(torch.randn(2, 1, 64, 96)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -99,6 +99,11 @@ class PEGANGenerator(BigGANDeepGenerator):
 
     References:
         PE-GAN, Table 1 (a).
+
+    Example:
+        >>> generator = PEGANGenerator(channels=1, height=8, width=8, classes=2, prior=[0.01, 0.02], filters=4, attention=1)
+        >>> generator(generator.noise(2, None, torch.Generator()), torch.tensor([0, 1])).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -204,6 +209,11 @@ class PEGANCritic(BigGANDeepCritic):
 
     References:
         PE-GAN, Table 1 (b).
+
+    Example:
+        >>> critic = PEGANCritic(channels=1, height=8, width=8, classes=2, prior=[0.01, 0.02], filters=4)
+        >>> critic(torch.randn(2, 1, 8, 8), torch.tensor([0, 1])).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

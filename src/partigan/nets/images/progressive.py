@@ -143,6 +143,11 @@ class ProgressiveGenerator(GrowingGenerator):
 
     References:
         arXiv:1710.10196, table 2; its 1024 x 1024 network is the default.
+
+    Example:
+        >>> generator = ProgressiveGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -209,6 +214,10 @@ class ProgressiveCritic(Critic):
 
     References:
         arXiv:1710.10196, table 2; blur: arXiv:1812.04948, section 2.
+
+    Example:
+        >>> ProgressiveCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -269,6 +269,12 @@ class ResidualGenerator(ResidualStack):
 
     References:
         arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
+
+    Example:
+        >>> import torch
+        >>> generator = ResidualGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -327,6 +333,11 @@ class ResidualCritic(ResidualCriticStack):
 
     References:
         arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
+
+    Example:
+        >>> import torch
+        >>> ResidualCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -31,6 +31,12 @@ class SAGANGenerator(ResidualGenerator):
 
     References:
         arXiv:1805.08318, sections 3 and 4.
+
+    Example:
+        >>> import torch
+        >>> generator = SAGANGenerator(channels=1, height=8, width=8, filters=4, attention=1)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -71,6 +77,11 @@ class SAGANCritic(ResidualCritic):
 
     References:
         arXiv:1805.08318, sections 3 and 4.
+
+    Example:
+        >>> import torch
+        >>> SAGANCritic(channels=1, height=8, width=8, filters=4, attention=1)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

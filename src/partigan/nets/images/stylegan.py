@@ -80,6 +80,11 @@ class StyleGANGenerator(GrowingGenerator):
 
     References:
         arXiv:1812.04948, figure 1; its 1024 x 1024 network is the default.
+
+    Example:
+        >>> generator = StyleGANGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     mean: Tensor
