@@ -51,6 +51,7 @@ class NormalisedLayer(nn.Module):
         return (self.norm(h) if self.training else h).relu_()
 
     def forward(self, h: Tensor) -> Tensor:
+        """Rows ``(n, outputs)`` of rows ``(n, inputs)``."""
         weight, bias = self.affine()
         return self.finish(torch.addmm(bias, h, weight.t()))
 

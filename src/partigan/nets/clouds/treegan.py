@@ -96,7 +96,7 @@ class TreeGANGenerator(Generator):
         degrees = degrees or [2] * max(1, math.ceil(math.log2(particles)))
         if math.prod(degrees) < particles:
             raise PartiganError(
-                f"degrees = {degrees}: the tree has {math.prod(degrees)} leaves; give at least {particles}, one a particle"
+                f"degrees = {degrees}: the tree has {math.prod(degrees)} leaves; give at least {particles}"
             )
         self.latent, self.particles = latent, particles
         widths = [latent, *[hidden] * (len(degrees) - 1), features]

@@ -253,7 +253,8 @@ class BigGANDeepGenerator(_Truncated):
         latent: length of the noise.
         shared: length of the shared embedding.
         filters: feature maps before the image (the paper's ch).
-        multipliers: of ``filters`` at the base and after each stage, not growing; None = doubled towards the base, up to 16.
+        multipliers: of ``filters`` at the base and after each stage, not growing; None = doubled towards the base,
+            up to 16.
         factors: of height and width in each stage; None = see `Sizes.of`.
         attention: self-attention stands this many stages before the image; 0 = none.
 

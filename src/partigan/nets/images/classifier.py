@@ -16,7 +16,7 @@ SMALLEST = 4  # largest shorter side of the last map, pixels
 
 
 class ImageClassifier(Critic):
-    """Convolutions of 3 x 3 pixels, with stride 2 until the shorter side is at most 4, then means and maxima of the maps.
+    """Convolutions of 3 x 3 pixels, with stride 2 until the shorter side is at most 4, then means and maxima of maps.
 
     Images can have any size. Maxima help with images that are almost empty, such as hitmaps.
 
