@@ -1,4 +1,4 @@
-"""MPGAN as one would write it down from the paper: the reference for the chunked network, in value and speed."""
+"""MPGAN written out as in the paper: the reference for values and speed of the chunked network."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from partigan.nets.clouds.mpgan import SLOPE, MessagePassing, MPCritic, MPGenerator, MPLFCGenerator
+from partigan.nets.clouds.mpgan import MessagePassing, MPCritic, MPGenerator, MPLFCGenerator
+from partigan.nets.layers import SLOPE
 
 Network = TypeVar("Network", MPGenerator, MPLFCGenerator, MPCritic)
 
 
 class PaddedMessagePassing(nn.Module):
-    """Equations 1 and 2 on all pairs of padded particles, each joined and kept for the backward pass."""
+    """Equations 1 and 2 on all pairs of padded particles, joined and kept for the backward pass."""
 
     def __init__(self, layer: MessagePassing) -> None:
         super().__init__()
@@ -23,6 +24,7 @@ class PaddedMessagePassing(nn.Module):
         self.node, self.out, self.distance, self.drop = layer.node, layer.out, layer.distance, nn.Dropout(layer.dropout)
 
     def forward(self, h: Tensor, weight: Tensor | None) -> Tensor:
+        """Updated particles, see `MessagePassing`."""
         n = h.shape[1]
         receiver, sender = h[:, :, None].expand(-1, n, n, -1), h[:, None].expand(-1, n, n, -1)
         parts = [receiver, sender]
@@ -40,7 +42,7 @@ class PaddedMessagePassing(nn.Module):
 
 
 def padded(network: Network) -> Network:
-    """The same network with its message passing written out."""
+    """A copy of the network with message passing written out."""
     twin = copy.deepcopy(network)
     twin.layers = nn.ModuleList(PaddedMessagePassing(layer) for layer in twin.layers)  # type: ignore[arg-type]
     return twin

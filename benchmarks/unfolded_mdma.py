@@ -1,4 +1,4 @@
-"""MDMA as one would write it down from the paper: the reference for the folded network, in value and speed."""
+"""MDMA written out as in the paper: the reference for values and speed of the folded network."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Network = TypeVar("Network", MDMAGenerator, MDMACritic)
 
 
 class UnfoldedBlock(nn.Module):
-    """Figure 1 with `nn.MultiheadAttention` on padded particles, sharing nothing with the folded block."""
+    """Figure 1 with `nn.MultiheadAttention` on padded particles; it shares no code with the folded block."""
 
     def __init__(self, folded: MeanFieldBlock) -> None:
         super().__init__()
@@ -42,6 +42,7 @@ class UnfoldedBlock(nn.Module):
         padding: Tensor | None,
         residual: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """New particles and new mean field, see `MeanFieldBlock`."""
         lifted = self.lift(self.activation(x))
         query = self.norm(self.lift(self.activation(mean_field)))[:, None]
         ignore = None if padding is None else padding[..., 0] < 0
@@ -53,7 +54,7 @@ class UnfoldedBlock(nn.Module):
 
 
 def _plain(layer: nn.Linear) -> nn.Linear:
-    """A linear layer of the same values without parametrisation."""
+    """A linear layer with the same values and no parametrisation."""
     plain = nn.Linear(layer.in_features, layer.out_features, dtype=layer.bias.dtype)
     with torch.no_grad():
         plain.weight.copy_(layer.weight)
@@ -62,7 +63,7 @@ def _plain(layer: nn.Linear) -> nn.Linear:
 
 
 def unfold(network: Network) -> Network:
-    """A copy of the network with unfolded blocks of the same weights."""
+    """A copy of the network with unfolded blocks and the same weights."""
     twin = copy.deepcopy(network)
     twin.body.blocks = nn.ModuleList(UnfoldedBlock(block) for block in network.body.blocks)
     return twin

@@ -1,1 +1,1 @@
-"""Generators and critics."""
+"""Networks: generators, translators, critics and classifiers."""

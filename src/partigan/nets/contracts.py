@@ -1,47 +1,109 @@
-"""What the rest of the package asks of a generator and of a critic."""
+"""What the rest of the package asks of generators, translators and critics."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
-class Generator(nn.Module, ABC):
-    """Makes samples from noise; called as ``generator(noise, condition, mask)``.
+def frozen(network: Network) -> Network:
+    """A copy for inference: evaluation mode, no gradients of parameters, norms of weights folded into the weights.
+
+    Weight and spectral normalisation and scaled learning rates become plain weights. Outputs stay the same.
+
+    Args:
+        network: any network; it is left as it is.
+    """
+    with torch.inference_mode(False), torch.enable_grad():
+        twin = copy.deepcopy(network).eval().requires_grad_()
+        for module in list(twin.modules()):
+            if is_parametrized(module):
+                # copies share the class that holds the parametrised properties, and removing deletes them from it
+                kind = type(module)
+                module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+                for name in list(module.parametrizations):  # type: ignore[arg-type]
+                    remove_parametrizations(module, name, leave_parametrized=True)
+    return twin.requires_grad_(False)
+
+
+class Product(nn.Module, ABC):
+    """A network that makes samples: what a training is for.
+
+    Train and evaluation mode never change the shapes of noise or samples.
 
     Attributes:
-        equivariant: a permutation of the noise's particles permutes the sample in the same way (clouds).
+        equivariant: permuting the particles of the input permutes the sample in the same way (clouds).
         masked: padding can never influence a real particle (clouds).
-        truncation: what may be lowered at generation, to have more typical and less various samples; None where the
-            network has nothing of the kind.
     """
 
     equivariant: ClassVar[bool] = False
     masked: ClassVar[bool] = False
+
+    def deployed(self) -> Product:
+        """The inference form, a copy: evaluation mode, no gradients, norms folded into plain weights.
+
+        Some networks do more in this form, such as choosing among candidates; all others give the same samples.
+        """
+        return frozen(self)
+
+
+class Generator(Product):
+    """Makes samples from noise; called as ``generator(noise, condition, mask)``.
+
+    Attributes:
+        truncation: lower it at generation for more typical and less varied samples; None where the network has no
+            truncation.
+    """
+
     truncation: float | None = None
 
     @abstractmethod
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Draw the noise of ``size`` samples; ``mask`` is that of the call that follows."""
+        """Draw the noise of ``size`` samples; pass the same ``mask`` as to the call that follows."""
 
     @abstractmethod
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Samples in the normalised space of the transform, zero where ``mask`` is False."""
 
+    def deployed(self) -> Generator:
+        """The inference form, see `Product.deployed`."""
+        return frozen(self)
+
+
+class Translator(Product):
+    """Changes samples, such as simulation into data; called as ``translator(x, condition, mask)``.
+
+    References:
+        J.-Y. Zhu et al., CycleGAN, arXiv:1703.10593; refiners: A. Shrivastava et al., arXiv:1612.07828, and M. Erdmann
+        et al., arXiv:1802.03325.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Changed samples, shaped like ``x``, in the normalised space; zero where ``mask`` is False."""
+
+    def deployed(self) -> Translator:
+        """The inference form, see `Product.deployed`."""
+        return frozen(self)
+
 
 class CriticOutput(NamedTuple):
-    """What a critic says of a batch.
+    """What a critic gives for a batch; None for what it does not have.
 
     Attributes:
         score: ``(batch, k)``, high = real.
-        features: ``(batch, f)``, what matching terms use; None where it has none.
-        logits: ``(batch, classes)``, of an auxiliary classifier; None where it has none.
-        embedding: ``(batch, d)``, the sample in the space of contrastive terms, of norm 1; None where it has none.
-        proxy: ``(batch, d)``, the sample's own class in the same space, of norm 1; None where it has none.
-        commitment: ``(batch, 1)``, mean squared distance of features from their codes; None where they have none.
+        features: ``(batch, f)``, used by matching terms.
+        logits: ``(batch, classes)`` of an auxiliary classifier.
+        embedding: ``(batch, d)``, the sample in the space of contrastive terms, norm 1.
+        proxy: ``(batch, d)``, the sample's own class in the same space, norm 1.
+        commitment: ``(batch, 1)``, mean squared distance of features from their codes.
     """
 
     score: Tensor
@@ -56,7 +118,7 @@ class Critic(nn.Module, ABC):
     """Tells real from generated samples; called as ``critic(x, condition, mask)``.
 
     Attributes:
-        invariant: a permutation of the particles does not change the output (clouds).
+        invariant: permuting the particles does not change the output (clouds).
         masked: padding can never influence the output (clouds).
     """
 
@@ -68,4 +130,8 @@ class Critic(nn.Module, ABC):
         """Scores and features of samples in the normalised space of the transform."""
 
     def keep_in_mind(self, real: CriticOutput) -> None:
-        """Called by who trains a judge with what it said of training samples."""
+        """Take note of its output for training samples; called while it is trained as a judge."""
+
+    def log_odds(self, output: CriticOutput) -> Tensor:
+        """Log odds, ``(batch, k)``, by which a trained judge chooses among generated samples; the score."""
+        return output.score

@@ -1,4 +1,4 @@
-"""What several networks share."""
+"""Layers and functions that several networks share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-SLOPE = 0.2  # of LeakyReLU, in all networks of MPGAN's authors
+SLOPE = 0.2  # of LeakyReLU in all networks of MPGAN's authors
 
 
 def weight_normalised(inputs: int, outputs: int) -> nn.Linear:
@@ -19,21 +19,21 @@ def weight_normalised(inputs: int, outputs: int) -> nn.Linear:
 
 
 def small_noise(*shape: int, rng: torch.Generator) -> Tensor:
-    """Normal noise of width 0.2, that of MPGAN's authors in all of their trainings on jets."""
+    """Normal noise of width 0.2, as MPGAN's authors use in all trainings on jets."""
     return 0.2 * torch.randn(*shape, generator=rng, device=rng.device)
 
 
 def binarised(probability: Tensor) -> Tensor:
-    """0 or 1, whichever is nearer, with the gradient of ``probability`` (Y. Bengio et al., arXiv:1308.3432)."""
+    """Round to 0 or 1 and keep the gradient of ``probability`` (Y. Bengio et al., arXiv:1308.3432)."""
     return probability + ((probability > 0.5).to(probability.dtype) - probability).detach()
 
 
 def dropped(x: Tensor, probability: float) -> Tensor:
-    """Dropout from one random byte for each value, several times as fast on CPUs as torch's own.
+    """Dropout from one random byte a value, several times as fast on CPUs as torch's own.
 
     Args:
         x: any shape.
-        probability: with which a value becomes 0, in steps of 1/256; the others are scaled so that means stay.
+        probability: that a value becomes 0, in steps of 1/256; the others are scaled to keep the mean.
 
     References:
         N. Srivastava et al., Dropout, JMLR 15 (2014) 1929.
@@ -45,16 +45,16 @@ def dropped(x: Tensor, probability: float) -> Tensor:
 
 
 def nearest_neighbours(x: Tensor, k: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """The nearest neighbours of each particle, itself left out.
+    """Find the nearest neighbours of each particle.
 
     Args:
         x: coordinates, ``(batch, particles, dimensions)``.
-        k: number of neighbours; fewer where there are not so many particles.
-        mask: ``(batch, particles)``, True for real particles, the only ones to be neighbours or to have them.
+        k: number of neighbours; fewer where there are fewer particles.
+        mask: ``(batch, particles)``, True for real particles; padding has no neighbours and is none.
 
     Returns:
-        Positions of the neighbours, ``(batch, particles, min(k, particles - 1))``, in no order, and which of them are
-        neighbours of a real particle and real themselves; None: all.
+        Indices of the neighbours, ``(batch, particles, min(k, particles - 1))``, unordered, and a tensor of the same
+        shape that is True where particle and neighbour are real; None = everywhere.
     """
     distance = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")  # the same for any number of threads
     distance.diagonal(dim1=1, dim2=2).fill_(torch.inf)
@@ -66,7 +66,7 @@ def nearest_neighbours(x: Tensor, k: int, mask: Tensor | None = None) -> tuple[T
 
 
 def gathered(x: Tensor, index: Tensor) -> Tensor:
-    """Particles by index, ``(batch, n, k, features)``.
+    """Select particles by index, ``(batch, n, k, features)``.
 
     Args:
         x: ``(batch, particles, features)``.
@@ -82,5 +82,5 @@ def dense(widths: Sequence[int], slope: float = SLOPE) -> nn.Sequential:
 
 
 def with_mask(x: Tensor, mask: Tensor | None) -> Tensor:
-    """Particles with mask - 1/2 as one more feature; None = they have it already."""
+    """Append mask - 1/2 as one more feature; None = the particles have it already."""
     return x if mask is None else torch.cat((x, mask[..., None].to(x.dtype) - 0.5), dim=2)

@@ -1,8 +1,9 @@
-"""Fully connected networks for rows of numbers: generator and critic of tables.
+"""Fully connected networks for rows of numbers: generator, translator, critic and classifier of tables.
 
 References:
     I. Goodfellow et al., Generative Adversarial Networks, arXiv:1406.2661 (fully connected players); M. Mirza,
-    S. Osindero, Conditional Generative Adversarial Nets, arXiv:1411.1784 (conditions joined to the input).
+    S. Osindero, Conditional Generative Adversarial Nets, arXiv:1411.1784 (conditions joined to the input);
+    K. He et al., Deep Residual Learning, arXiv:1512.03385 (translator).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, CriticOutput, Generator, Translator
 
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh"]
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -29,7 +30,7 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 
 class _Layers(nn.Module):
-    """Hidden layers of one width over an input joined with its condition."""
+    """Hidden layers of one width; the input is joined with its condition."""
 
     def __init__(
         self,
@@ -62,7 +63,7 @@ class _Layers(nn.Module):
 
 
 class TableGenerator(Generator):
-    """Rows from noise, and from a condition where there is one.
+    """Rows from noise and, where there is one, a condition.
 
     Args:
         features: numbers in a row.
@@ -106,8 +107,48 @@ class TableGenerator(Generator):
         return rows
 
 
+class TableTranslator(Translator):
+    """Rows changed by a fully connected network of row and condition, which is added to them.
+
+    The last layer starts at zero, so a new translator changes nothing.
+
+    Args:
+        features: numbers in a row.
+        classes: number of class labels, 0 = none.
+        conditions: number of float conditions, 0 = none.
+        width: units of a hidden layer.
+        depth: number of hidden layers.
+        activation: after each of them.
+
+    Example:
+        >>> rows = torch.randn(5, 2)
+        >>> torch.equal(TableTranslator(features=2)(rows), rows)
+        True
+    """
+
+    def __init__(
+        self,
+        features: int = 2,
+        classes: int = 0,
+        conditions: int = 0,
+        width: int = 128,
+        depth: int = 3,
+        activation: Activation = "relu",
+    ) -> None:
+        super().__init__()
+        self.body = _Layers(features, classes, conditions, width, depth, activation, False, nn.Linear)
+        self.out = nn.Linear(width, features)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Rows ``(batch, features)``."""
+        rows: Tensor = x + self.out(self.body(x, condition))
+        return rows
+
+
 class TableCritic(Critic):
-    """Scores of rows; its features are the last hidden layer.
+    """Scores of rows; the features are the last hidden layer.
 
     Args:
         features: numbers in a row.
@@ -117,8 +158,8 @@ class TableCritic(Critic):
         depth: number of hidden layers.
         activation: after each of them.
         batch_norm: batch normalisation of hidden layers; not with gradient penalties.
-        spectral_norm: largest singular value of every layer (T. Miyato et al., arXiv:1802.05957, with 1); more lets
-            the critic be steeper; None = not normalised.
+        spectral_norm: largest singular value of every layer (1 in T. Miyato et al., arXiv:1802.05957); a larger value
+            allows a steeper critic; None = not normalised.
         outputs: dimension k of the score.
 
     Example:
@@ -150,7 +191,7 @@ class TableCritic(Critic):
 
 
 class TableClassifier(Critic):
-    """Logits of classes of rows; its features are the activations of the last layer but one.
+    """Logits of classes of rows; the features are the activations of the last layer but one.
 
     Args:
         features: numbers in a row.
@@ -159,6 +200,10 @@ class TableClassifier(Critic):
         depth: number of hidden layers.
         activation: after each of them.
         hidden: width of the layer whose outputs are the activations.
+
+    Example:
+        >>> TableClassifier(features=2, classes=3)(torch.zeros(5, 2)).score.shape
+        torch.Size([5, 3])
     """
 
     def __init__(
@@ -182,7 +227,7 @@ class TableClassifier(Critic):
 
 
 class _Spectral(nn.Module):
-    """A linear layer of given largest singular value."""
+    """A linear layer with a given largest singular value."""
 
     def __init__(self, largest: float, inputs: int, outputs: int) -> None:
         super().__init__()

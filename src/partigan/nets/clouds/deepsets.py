@@ -1,4 +1,4 @@
-"""Particle flow network: a sum over particles of a network of each, then a network of the sum; a classifier of jets.
+"""Particle flow network, a classifier of jets: a network of each particle, their sum, a network of the sum.
 
 References:
     P. T. Komiske, E. M. Metodiev, J. Thaler, Energy Flow Networks: Deep Sets for Particle Jets, JHEP 01 (2019) 121,
@@ -20,14 +20,18 @@ from partigan.nets.layers import dense
 class ParticleFlow(Critic):
     """Particle flow network (PFN) with the widths of the paper: F(sum of Phi(particle) over the real particles).
 
-    The sum is divided by the root of the number of places for particles, so that the first steps do not depend on it.
+    The sum is divided by the square root of ``particles``, so that the first steps do not depend on it.
 
     Args:
         particles: largest number of particles.
         features: features of a particle.
         classes: number of classes.
-        phi: widths of the network of a particle, the last one that of the sum.
+        phi: widths of the network of a particle; the last one is that of the sum.
         f: widths of the network of the sum.
+
+    Example:
+        >>> ParticleFlow(classes=2)(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 2])
     """
 
     invariant: ClassVar[bool] = True

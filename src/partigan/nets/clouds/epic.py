@@ -1,4 +1,4 @@
-"""EPiC-GAN: equivariant point clouds, particles that exchange information through pooled global features.
+"""EPiC-GAN: equivariant point clouds; particles exchange information through pooled global features.
 
 References:
     E. Buhmann, G. Kasieczka, J. Thaler, EPiC-GAN: Equivariant Point Cloud Generation for Particle Jets,
@@ -18,7 +18,7 @@ from torch.nn import functional
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.layers import weight_normalised
 
-SUM_SCALE = 0.01  # keeps sums over particles of the size of their means
+SUM_SCALE = 0.01  # brings sums over particles to the scale of their means
 
 
 def _pooled(x: Tensor, real: Tensor) -> Tensor:
@@ -28,10 +28,10 @@ def _pooled(x: Tensor, real: Tensor) -> Tensor:
 
 
 class EPiCLayer(nn.Module):
-    """Global features are updated from pooled particles, particles from the new global features (figure 1).
+    """Update the global features from pooled particles, then the particles from the global features (figure 1).
 
-    The first linear layer of the particles acts on particle and global features joined; it is done as the sum of
-    two, so that nothing of the joined size is built.
+    The first linear layer of the particles acts on particle and global features joined; it is computed as a sum of two
+    layers, so nothing of the joined size is built.
 
     Args:
         hidden: dimension of the particles and of hidden layers.
@@ -62,19 +62,24 @@ def _real(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class EPiCGenerator(Generator):
-    """Generator of EPiC-GAN, 424,850 parameters; particles and global features are connected to their input.
+    """Generator of EPiC-GAN, 424,850 parameters, with skip connections from the first particles and global features.
 
-    Noise is one row for each jet: first the global noise, then that of the particles.
+    Noise is one row a jet: the global noise, then the noise of the particles.
 
     Args:
         features: features of a particle, and of its noise.
         particles: largest number of particles.
-        hidden: dimension of the particles inside.
+        hidden: features of a particle between layers.
         latent: dimension of the global features and of their noise.
         layers: number of EPiC layers.
 
     References:
         arXiv:2301.08128, section 3.1.
+
+    Example:
+        >>> generator = EPiCGenerator(layers=1)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
     """
 
     equivariant: ClassVar[bool] = True
@@ -111,16 +116,20 @@ class EPiCGenerator(Generator):
 
 
 class EPiCCritic(Critic):
-    """Critic of EPiC-GAN, 313,170 parameters; its features are the last global ones.
+    """Critic of EPiC-GAN, 313,170 parameters; the features are the last global features.
 
     Args:
         features: features of a particle.
-        hidden: dimension of the particles inside.
+        hidden: features of a particle between layers.
         latent: dimension of the global features.
         layers: number of EPiC layers.
 
     References:
         arXiv:2301.08128, section 3.2.
+
+    Example:
+        >>> EPiCCritic()(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 1])
     """
 
     invariant: ClassVar[bool] = True

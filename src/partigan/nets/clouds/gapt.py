@@ -1,4 +1,4 @@
-"""GAPT: generator and critic made of self-attention between particles.
+"""GAPT: generator and critic with self-attention between particles.
 
 References:
     R. Kansal et al., Evaluating generative models in high energy physics, Phys. Rev. D 107 (2023) 076017,
@@ -24,7 +24,7 @@ class AttentionBlock(nn.Module):
     Args:
         width: features of a particle.
         heads: attention heads.
-        dropout: probability with which features are dropped in training.
+        dropout: probability that a feature is dropped in training.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
@@ -34,7 +34,7 @@ class AttentionBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None) -> Tensor:
-        """``x`` ``(batch, n, width)`` after looking at the real ones of ``y`` ``(batch, particles, width)``."""
+        """``x`` ``(batch, n, width)`` after attending to the real ones of ``y`` ``(batch, particles, width)``."""
         padded = None if mask is None else ~mask
         x = self.dropout(x + self.attention(x, y, y, key_padding_mask=padded, need_weights=False)[0])
         new: Tensor = self.dropout(x + self.dropout(functional.leaky_relu(self.feed(x), SLOPE)))
@@ -47,12 +47,17 @@ class GAPTGenerator(Generator):
     Args:
         features: features of a particle.
         particles: largest number of particles.
-        width: features of a particle inside, and of its noise.
+        width: features of a particle between layers, and of its noise.
         heads: attention heads.
         blocks: number of self-attention blocks.
 
     References:
         arXiv:2211.10295, section IV.
+
+    Example:
+        >>> generator = GAPTGenerator(blocks=1)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
     """
 
     equivariant: ClassVar[bool] = True
@@ -85,13 +90,17 @@ class GAPTCritic(Critic):
 
     Args:
         features: features of a particle.
-        width: features of a particle inside.
+        width: features of a particle between layers.
         heads: attention heads.
         blocks: number of self-attention blocks.
-        dropout: probability with which features are dropped in training.
+        dropout: probability that a feature is dropped in training.
 
     References:
         arXiv:2211.10295, section IV; pooling by attention: arXiv:1810.00825, equation 11.
+
+    Example:
+        >>> GAPTCritic()(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 1])
     """
 
     invariant: ClassVar[bool] = True

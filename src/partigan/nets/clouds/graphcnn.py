@@ -1,9 +1,9 @@
-"""GraphCNN-GAN: edge-conditioned convolutions on the nearest neighbours in feature space.
+"""GraphCNN-GAN: edge-conditioned convolutions over the nearest neighbours in feature space.
 
 References:
     D. Valsesia, G. Fracastoro, E. Magli, Learning Localized Generative Models for 3D Point Clouds via Graph
     Convolution, ICLR 2019; the convolution: M. Simonovsky, N. Komodakis, arXiv:1704.02901, equation 1; sizes for jets:
-    arXiv:2106.11535, appendix D, and the authors' published weights, whose batch statistics settle the order of
+    arXiv:2106.11535, appendix D, and the authors' published weights, whose batch statistics fix the order of
     activation and normalisation.
 """
 
@@ -22,12 +22,12 @@ from partigan.nets.layers import SLOPE, gathered, nearest_neighbours, small_nois
 class EdgeConditionedConvolution(nn.Module):
     """Mean over neighbours j of W(x_j - x_i) x_j, plus a linear map of x_i.
 
-    The matrix W is linear in the difference, so that the sum over neighbours is one product with the mean of
-    (x_j - x_i) x_j^T; no matrix is built for an edge.
+    W is linear in the difference, so the mean over neighbours is one product with the mean of (x_j - x_i) x_j^T, and no
+    matrix is built for an edge.
 
     Args:
         inputs: features of a particle.
-        outputs: features of a new particle.
+        outputs: features of an updated particle.
         k: number of neighbours.
     """
 
@@ -38,7 +38,7 @@ class EdgeConditionedConvolution(nn.Module):
         self.root = nn.Linear(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """New particles ``(batch, particles, outputs)``."""
+        """Updated particles ``(batch, particles, outputs)``."""
         with torch.no_grad():
             neighbours, _ = nearest_neighbours(x, self.k)
         near = gathered(x, neighbours)
@@ -51,9 +51,9 @@ class EdgeConditionedConvolution(nn.Module):
 
 
 class GraphCNNGenerator(Generator):
-    """GraphCNN generator: one vector of noise, a linear layer to a cloud, convolutions with batch normalisation.
+    """GraphCNN generator: one vector of noise, a linear layer to all particles, convolutions with batch normalisation.
 
-    It makes as many particles as a jet has at most and knows no mask.
+    It always makes the largest number of particles and ignores masks.
 
     Args:
         features: features of a particle.
@@ -64,6 +64,11 @@ class GraphCNNGenerator(Generator):
 
     References:
         arXiv:2106.11535, section 5 ("GraphCNN").
+
+    Example:
+        >>> generator = GraphCNNGenerator()
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
     """
 
     def __init__(

@@ -1,15 +1,15 @@
 """MDMA: generator and critic around one mean-field token, linear in the number of particles.
 
-All particles of a jet talk to each other only through one token, the mean field, which attends to them. With a
-single query per head nothing of size (particles, hidden) has to be built, because linear maps fold
-(``a`` are the activated particles, ``W`` the layer that lifts them to the hidden dimension):
+The particles of a jet exchange information only through one token, the mean field, which attends to them. With a
+single query per head, linear maps fold and nothing of size (particles, hidden) is built (``a`` are the activated
+particles, ``W`` the layer that lifts them to the hidden dimension):
 
     attention score   q . K (W a)              = (W^T K^T q) . a
     weighted values   sum_i w_i V (W a_i)      = V W (sum_i w_i a_i)
     particle update   U [W a, m]               = (U_x W) a + U_m m
 
-so that attention, values and update act on ``a`` in the small latent dimension. Values and gradients are those of
-the unfolded network, which ``tests/unfolded_mdma.py`` keeps as the reference.
+Attention, values and update act on ``a`` in the small latent dimension. Outputs and gradients equal those of the
+unfolded network, kept as a reference in ``benchmarks/unfolded_mdma.py``.
 
 References:
     B. Käch, I.-A. Melzer-Pellmann, Attention to Mean-Fields for Particle Cloud Generation, arXiv:2305.15254,
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.layers import weight_normalised
 
@@ -35,17 +36,17 @@ Linear = Callable[[int, int], nn.Linear]
 class MeanFieldBlock(nn.Module):
     """The building block of figure 1, folded.
 
-    Particles and mean field pass the same activation and lifting layer; the layer-normalised mean field attends
-    to the particles; with the multiplicity it is mapped back to the latent dimension; every particle is then
-    updated from itself and the new mean field. The activation stands *before* the shared lifting layer, as in the
-    authors' published code; figure 1 draws it after.
+    Particles and mean field pass the same activation and lifting layer. The layer-normalised mean field attends to the
+    particles and, with the multiplicity, is mapped back to the latent dimension. Every particle is then updated from
+    itself and the new mean field. The activation comes *before* the shared lifting layer, as in the authors' published
+    code; figure 1 draws it after.
 
     Args:
         latent: dimension l of a particle between blocks.
         hidden: dimension h in which particles and mean field meet; a multiple of ``heads``.
         heads: attention heads.
-        linear: makes a linear layer from its numbers of inputs and outputs.
-        activation: applied to particles and mean field on entering.
+        linear: makes a linear layer, given the numbers of inputs and outputs.
+        activation: applied to particles and mean field at the start.
     """
 
     def __init__(self, latent: int, hidden: int, heads: int, linear: Linear, activation: Activation) -> None:
@@ -75,11 +76,11 @@ class MeanFieldBlock(nn.Module):
             mean_field: ``(batch, latent)``.
             multiplicity: ``(batch, 1)``, scaled.
             padding: ``(batch, particles, 1)``, 0 for real particles and -inf for padding; None = all real.
-            residual: what the new particles are added to, shaped like ``x``, overwritten where no gradients are
-                recorded; None = nothing.
+            residual: shaped like ``x``, added to the new particles, overwritten where no gradients are recorded;
+                None = nothing.
 
         Returns:
-            New particles and new mean field, shaped like the old.
+            New particles and new mean field, shaped like the old ones.
         """
         heads, batch = self.heads, len(x)
         lift, lift_bias = self.lift.weight, self.lift.bias
@@ -88,7 +89,7 @@ class MeanFieldBlock(nn.Module):
         active = self.activation(x)
 
         query = self.query(self.norm(self.lift(self.activation(mean_field)))) * depth**-0.5
-        # (heads, depth, latent): the key of each head seen from the latent space; its bias drops from the softmax
+        # (heads, depth, latent): keys of each head in the latent space; their bias cancels in the softmax
         key = (self.key.weight @ lift).view(heads, depth, latent)
         probe = torch.bmm(query.view(batch, heads, depth).transpose(0, 1), key)  # (heads, batch, latent)
         scores = torch.bmm(active, probe.permute(1, 2, 0))  # (batch, particles, heads)
@@ -116,7 +117,7 @@ class MeanFieldBlock(nn.Module):
 
 
 class _MeanFieldNetwork(nn.Module):
-    """What generator and critic share: the embedding, the blocks and the first mean field."""
+    """Shared by generator and critic: the embedding, the blocks and the first mean field."""
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class _MeanFieldNetwork(nn.Module):
     ) -> None:
         super().__init__()
         if hidden % heads:
-            raise ValueError(f"hidden = {hidden} must be a multiple of heads = {heads}")
+            raise PartiganError(f"hidden = {hidden}; give a multiple of heads = {heads}")
         self.features, self.particles = features, particles
         self.embed = linear(features, latent)
         self.blocks = nn.ModuleList(MeanFieldBlock(latent, hidden, heads, linear, activation) for _ in range(blocks))
@@ -151,10 +152,10 @@ class _MeanFieldNetwork(nn.Module):
 
 
 class MDMAGenerator(Generator):
-    """Generator of MDMA: residual connections between the particles that enter and leave a block, GELU.
+    """Generator of MDMA: residual connections between the particles before and after a block, GELU.
 
-    The defaults are the setting that gives the paper's 87k parameters (85,235); the configuration that the authors
-    published with their code has 111,555.
+    The defaults give the paper's 87k parameters (85,235); the configuration in the authors' published code has
+    111,555.
 
     Args:
         features: features of a particle, and of its noise.
@@ -207,7 +208,7 @@ class MDMAGenerator(Generator):
 class MDMACritic(Critic):
     """Critic of MDMA: residual connections between mean fields, weight-normalised layers, LeakyReLU 0.01.
 
-    The defaults give the paper's 43k parameters (42,418); its features are the last mean field.
+    The defaults give the paper's 43k parameters (42,418); the features are the last mean field.
 
     Args:
         features: features of a particle.
@@ -219,6 +220,10 @@ class MDMACritic(Critic):
 
     References:
         arXiv:2305.15254, section 3; weight normalisation in critics: S. Xiang, H. Li, arXiv:1704.03971.
+
+    Example:
+        >>> MDMACritic()(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 1])
     """
 
     invariant: ClassVar[bool] = True

@@ -1,20 +1,20 @@
 """MPGAN: generators and critic that pass messages between all pairs of particles.
 
-One iteration (equations 1 and 2): every particle receives a message from every particle, itself included, and is
-updated from the sum of its messages and its old features.
+In one iteration (equations 1 and 2) every particle receives a message from every particle, itself included, and is
+updated from the sum of the messages and its old features.
 
     m_ij = f_e(h_i, h_j)
     h_i' = f_n(sum_j m_ij, h_i)
 
-The first layer of f_e acts on both particles joined; done as the sum of a layer on each, it costs n products instead of
-n^2, and nothing of size (n^2, 2 h) is built. The rest of f_e runs in chunks of pairs that stay in the cache; while
-gradients are recorded the chunks are not kept but done again in the backward pass, so that memory does not grow with
-n^2.
+The first layer of f_e acts on both particles joined. Computed as the sum of a layer on each, it costs n products
+instead of n^2, and nothing of size (n^2, 2 h) is built. The rest of f_e runs in chunks of pairs that stay in the cache.
+While gradients are recorded, chunks are not kept but computed again in the backward pass, so memory does not grow with
+n^2. The plain formulation is kept as a reference in ``benchmarks/padded_mpgan.py``.
 
 References:
     R. Kansal et al., Particle Cloud Generation with Message Passing Generative Adversarial Networks, NeurIPS 2021,
-    arXiv:2106.11535, section 4 and appendix E. Where the paper is silent (layer sizes, slopes, noise) the values are
-    those that the authors' published weights were trained with.
+    arXiv:2106.11535, section 4 and appendix E. Where the paper is silent (layer sizes, slopes, noise), the values are
+    those of the authors' published weights.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class MessagePassing(nn.Module):
         outputs: features of an updated particle.
         edge: widths of the layers of f_e.
         node: widths of the hidden layers of f_n, whose last layer is linear.
-        distance: f_e sees the distance |h_i - h_j|, too, as in an older version of the authors' network.
-        dropout: probability with which outputs of layers are dropped in training.
+        distance: f_e also sees the distance |h_i - h_j|, as in an older version of the authors' network.
+        dropout: probability that an output of a layer is dropped in training.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class MessagePassing(nn.Module):
 
         Args:
             h: ``(batch, particles, inputs)``.
-            weight: ``(batch, particles)``, how much of its messages a particle sends: 1 where real and 0 where
-                padded; None = all 1.
+            weight: ``(batch, particles)``, factor of the messages that a particle sends: 1 = real, 0 = padding;
+                None = all 1.
 
         Returns:
             ``(batch, particles, outputs)``.
@@ -92,7 +92,7 @@ class MessagePassing(nn.Module):
         rows = []
         for receivers, senders, some, particles in groups:
             if some is not None and not some.requires_grad and bool((some == 1).all()):
-                some = None  # no padding in these jets: a plain sum is cheaper
+                some = None  # no padding in these jets: a plain sum is faster
             parts = []
             for to, coordinates in zip(receivers.split(step, 1), particles.split(step, 1), strict=True):
                 arguments = (to, senders, some, *((coordinates, particles) if self.distance else ()))
@@ -107,7 +107,7 @@ class MessagePassing(nn.Module):
     def _sums(
         self, received: Tensor, sent: Tensor, weight: Tensor | None, to: Tensor | None = None, of: Tensor | None = None
     ) -> Tensor:
-        """Sums over the senders of the messages of a chunk, from what its first layer has of each particle."""
+        """Sums over the senders of the messages of a chunk, given the first layer's part of each particle."""
         m = received[:, :, None] + sent[:, None]
         if to is not None and of is not None:
             distance = (to[:, :, None] - of[:, None] + 1e-12).norm(dim=-1, keepdim=True)
@@ -132,7 +132,7 @@ def _layers(widths: Sequence[int]) -> nn.ModuleList:
 
 
 class _MPGenerator(Generator):
-    """What both generators share: message passing from a cloud of latent particles to features, then tanh."""
+    """Shared by both generators: message passing from a latent cloud to features, then tanh."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ class _MPGenerator(Generator):
             self.mask_network = nn.Sequential(*dense([latent, 64]), nn.Linear(64, 1), nn.Sigmoid())
 
     def cloud(self, h: Tensor, own: Tensor | None, mask: Tensor | None) -> Tensor:
-        """Particles of a latent cloud.
+        """Make particles from a latent cloud.
 
         Args:
             h: ``(batch, particles, latent)``.
@@ -164,7 +164,7 @@ class _MPGenerator(Generator):
             mask: ``(batch, particles)``.
 
         Returns:
-            ``(batch, particles, features)``, with a further feature mask - 1/2 where the network makes the mask.
+            ``(batch, particles, features)``; where the network makes the mask, mask - 1/2 is one more feature.
         """
         weight = None if mask is None else mask.to(h.dtype)
         if own is not None:
@@ -195,11 +195,11 @@ class MPGenerator(_MPGenerator):
         iterations: of message passing.
         masking: where the mask comes from (appendix E).
             ``given``: from the number of particles, drawn from data; the particles with the smallest first noise
-            feature are real. ``learned``: a network makes it from each particle's noise, and it weights the messages.
-            ``separate``: the same from noise of its own. ``feature``: it is one more feature that the network gives.
-            The last three belong to `JetNetScale` with ``padding: feature`` and a critic with ``mask_feature``; no
-            mask at all to ``padding: particles``, and the manual strategy, a cut in pt, is its ``cut``.
-        binary: masks that the network makes are 0 or 1, and gradients pass as if they were not rounded.
+            feature are real. ``learned``: a network makes it from the noise of each particle, and it weights messages.
+            ``separate``: the same, from separate noise. ``feature``: the mask is one more feature of the output.
+            The last three need `JetNetScale` with ``padding: feature`` and a critic with ``mask_feature``. No mask at
+            all needs ``padding: particles``; its ``cut`` is the manual strategy, a cut in pt.
+        binary: round masks that the network makes to 0 or 1; gradients pass as if they were not rounded.
         distance: messages see the distance of the particles, as in an older version of the authors' network.
 
     References:
@@ -231,10 +231,10 @@ class MPGenerator(_MPGenerator):
         super().__init__(features, particles, latent, hidden, edge, node, iterations, masking, binary, distance)
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Normal with width 0.2, ``(size, particles, latent)``, or twice the latent where masks have their own noise.
+        """Normal with width 0.2, ``(size, particles, latent)``, or twice the latent where masks have separate noise.
 
-        With a mask it is drawn for all particles and sorted by its first feature, so that the leading particles, the
-        real ones, are those with the smallest; what lies beyond the mask is left out.
+        With a mask, noise is drawn for all particles, sorted by its first feature and cut to the width of the mask, so
+        that the real particles, which come first, have the smallest values.
         """
         width = self.latent * (2 if self.masking == "separate" else 1)
         noise = small_noise(size, self.particles, width, rng=rng)
@@ -247,7 +247,7 @@ class MPGenerator(_MPGenerator):
 
 
 class MPLFCGenerator(_MPGenerator):
-    """MP-LFC generator: one vector of noise, made into a latent cloud by a linear layer.
+    """MP-LFC generator: a linear layer makes a latent cloud from one vector of noise.
 
     Args:
         features: features of a particle.
@@ -259,10 +259,15 @@ class MPLFCGenerator(_MPGenerator):
         node: widths of the hidden layers of f_n.
         iterations: of message passing.
         masking: ``given``: the particles with the smallest first latent feature are real; others as in `MPGenerator`.
-        binary: masks that the network makes are 0 or 1.
+        binary: round masks that the network makes to 0 or 1.
 
     References:
         arXiv:2106.11535, section 4.
+
+    Example:
+        >>> generator = MPLFCGenerator(iterations=1)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
     """
 
     equivariant: ClassVar[bool] = False
@@ -298,13 +303,13 @@ class MPLFCGenerator(_MPGenerator):
 
 
 def _sorted(particles: Tensor) -> Tensor:
-    """Particles in rising order of their first feature."""
+    """Particles in increasing order of their first feature."""
     order = particles[..., 0].argsort(dim=1)
     return particles.gather(1, order[..., None].expand_as(particles))
 
 
 class MPCritic(Critic):
-    """MP critic: message passing, the mean over real particles, and one linear layer; its features are the mean.
+    """MP critic: message passing, the mean over real particles, one linear layer; the features are the mean.
 
     Args:
         features: features of a particle.
@@ -312,11 +317,15 @@ class MPCritic(Critic):
         edge: widths of the layers of f_e.
         node: widths of the hidden layers of f_n.
         iterations: of message passing.
-        dropout: probability with which outputs of layers are dropped in training.
-        mask_feature: particles have mask - 1/2 as a last feature, which weights messages and mean.
+        dropout: probability that an output of a layer is dropped in training.
+        mask_feature: mask - 1/2 is a last feature of particles; it weights messages and mean.
 
     References:
         arXiv:2106.11535, section 4.
+
+    Example:
+        >>> MPCritic()(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 1])
     """
 
     invariant: ClassVar[bool] = True

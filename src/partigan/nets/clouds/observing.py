@@ -1,4 +1,4 @@
-"""A critic of jets that sees nothing but a few observables of theirs."""
+"""A critic that sees only a few observables of a jet."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from partigan.nets.contracts import Critic, CriticOutput
 from partigan.observables.jets import moments
 
 OBSERVABLES = 14
-WILD = 20.0  # log pt of no jet
+WILD = 20.0  # log pt that no jet reaches
 TINY = 1e-9
-BEYOND = 1e4  # below all scores, in logarithms of odds
+BEYOND = 1e4  # log odds subtracted from jets out of range: below all others
 
 
 def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
-    """Observables of jets that no rotation or reflection changes, each of order 1.
+    """Observables of jets that rotations and reflections leave unchanged, each of order 1.
 
-    With z_i the share of pt, theta_i the angle and w_i = theta_i exp(i alpha_i) the place about the axis, they are:
-    mass over pt (that of small angles, sqrt(sum z theta^2)), pt sum, distance of the axis from the origin, width
+    With z_i the share of pt, theta_i the angle and w_i = theta_i exp(i alpha_i) the position about the axis, they
+    are: mass over pt (for small angles, sqrt(sum z theta^2)), pt sum, distance of the axis from the origin, width
     sum z theta, fourth moment sum z theta^4, ptD, multiplicity; the harmonics |sum z w^2|^2 (0 for a round jet),
-    |sum z w^3|^2 (three prongs) and |sum z theta^2 w|^2 (lopsidedness); and, over particles that all count alike, the
+    |sum z w^3|^2 (three prongs) and |sum z theta^2 w|^2 (lopsidedness); and, with equal weight for all particles, the
     means of theta and theta^2, mean and standard deviation of log pt. The first two, the fourth moment, ptD, the
-    harmonics and the mean of theta^2 are logarithms; the inverse hyperbolic sine keeps wild jets in reach.
+    harmonics and the mean of theta^2 are logarithms; the inverse hyperbolic sine bounds extreme jets.
 
     Args:
-        x: angles and log pt as `partigan.data.transforms.stretching.JetStretch` gives them, ``(batch, particles, 3)``;
-            those of `partigan.data.transforms.jets.LogStandardise` are near enough.
+        x: features as `partigan.data.transforms.stretching.JetStretch` gives them, angles and log pt, ``(batch, particles, 3)``;
+            those of `partigan.data.transforms.jets.LogStandardise` are close enough.
         mask: real particles; None = all.
         particles: largest number of particles.
 
@@ -66,14 +66,18 @@ def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
 
 
 class ObservableCritic(Critic):
-    """A small critic that sees nothing of a jet but `observables`.
+    """A small critic that sees only the `observables` of a jet.
 
-    It can keep in mind how far those of training jets reach. Once trained, it scores jets beyond that below all others:
-    of wild jets there are too few for a loss to teach it, but a few are enough to spoil moments of high order.
+    As a judge it records the range of the observables of training jets and puts jets outside of it below all others.
+    Such jets are too rare to learn from, but a few of them spoil moments of high order.
 
     Args:
         particles: largest number of particles.
         hidden: width of its two layers.
+
+    Example:
+        >>> ObservableCritic()(torch.randn(5, 30, 3)).score.shape
+        torch.Size([5, 1])
     """
 
     invariant: ClassVar[bool] = True
@@ -104,7 +108,10 @@ class ObservableCritic(Critic):
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)`` and, as features, the observables ``(batch, 14)``; ``condition`` is not used."""
         seen = observables(x, mask, self.particles)
-        score = self.head(self.layers(seen))
-        if not self.training:
-            score = score - BEYOND * ((seen < self.lowest) | (seen > self.highest)).any(1, keepdim=True)
-        return CriticOutput(score, seen)
+        return CriticOutput(self.head(self.layers(seen)), seen)
+
+    def log_odds(self, output: CriticOutput) -> Tensor:
+        """The score, lowered by 10,000 for jets outside the recorded range."""
+        seen = output.features
+        assert seen is not None
+        return output.score - BEYOND * ((seen < self.lowest) | (seen > self.highest)).any(1, keepdim=True)

@@ -1,11 +1,11 @@
-"""ParticleNet: edge convolutions over the nearest neighbours of each particle; a classifier of jets.
+"""ParticleNet, a classifier of jets: edge convolutions over the nearest neighbours of each particle.
 
-The edge network sees a particle and the difference to its neighbour. Its first layer is linear, so that it is a sum
-of two products per particle and the edges' input of double width is never built:
+The edge network sees a particle and the difference to its neighbour. Its first layer is linear, so it is a sum of two
+products a particle, and no input of double width is built for an edge:
 
     W [x_i, x_j - x_i] + b  =  (W_x - W_d) x_i + b  +  W_d x_j
 
-In evaluation mode batch normalisation is part of the linear layers, and the edges are done in chunks of jets that
+In evaluation mode batch normalisation is folded into the linear layers, and edges are computed in chunks of jets that
 stay in the cache.
 
 References:
@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.nets.layers import nearest_neighbours
 
-_CHUNK = 2**19  # values of the edges of a chunk
+CHUNK = 2**19  # values of the edges of a chunk
 
 
-class _Layer(nn.Module):
+class NormalisedLayer(nn.Module):
     """Linear layer, batch normalisation, ReLU."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -37,7 +37,7 @@ class _Layer(nn.Module):
         self.linear, self.norm = nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs)
 
     def affine(self) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the linear layer, with the normalisation in evaluation mode."""
+        """Weight and bias of the linear layer; in evaluation mode with the normalisation folded in."""
         weight, bias, norm = self.linear.weight, self.linear.bias, self.norm
         if self.training:
             return weight, bias
@@ -47,20 +47,21 @@ class _Layer(nn.Module):
         return weight * scale[:, None], (bias - norm.running_mean) * scale + norm.bias
 
     def finish(self, h: Tensor) -> Tensor:
-        """What comes after `affine`, in place."""
+        """Normalisation in training mode and ReLU, in place."""
         return (self.norm(h) if self.training else h).relu_()
 
     def forward(self, h: Tensor) -> Tensor:
+        """Rows ``(n, outputs)`` of rows ``(n, inputs)``."""
         weight, bias = self.affine()
         return self.finish(torch.addmm(bias, h, weight.t()))
 
 
 class EdgeConvolution(nn.Module):
-    """Mean over the neighbours j of particle i of a network of (x_i, x_j - x_i), with three layers.
+    """Mean over the neighbours j of particle i of a three-layer network of (x_i, x_j - x_i).
 
     Args:
         inputs: features of a particle.
-        outputs: features of the result, and width of the layers.
+        outputs: features of an updated particle, and width of the layers.
 
     References:
         Y. Wang et al., Dynamic graph CNN for learning on point clouds, arXiv:1801.07829.
@@ -68,16 +69,16 @@ class EdgeConvolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.first = _Layer(2 * inputs, outputs)
-        self.others = nn.Sequential(_Layer(outputs, outputs), _Layer(outputs, outputs))
+        self.first = NormalisedLayer(2 * inputs, outputs)
+        self.others = nn.Sequential(NormalisedLayer(outputs, outputs), NormalisedLayer(outputs, outputs))
 
     def forward(self, x: Tensor, neighbours: Tensor, valid: Tensor | None) -> Tensor:
-        """New features of the particles; 0 for those without neighbours.
+        """Updated particles; 0 for those without neighbours.
 
         Args:
             x: ``(batch, particles, inputs)``.
-            neighbours: positions of the neighbours, ``(batch, particles, k)``.
-            valid: shaped like ``neighbours``, which of them count; None: all.
+            neighbours: indices of the neighbours, ``(batch, particles, k)``.
+            valid: shaped like ``neighbours``, True for those that count; None = all.
 
         Returns:
             ``(batch, particles, outputs)``.
@@ -87,7 +88,7 @@ class EdgeConvolution(nn.Module):
         own, other = x @ (of_own - of_other).t() + bias, x @ of_other.t()
         jets = len(x)
         if not self.training:  # batch normalisation looks at the whole batch
-            jets = max(1, _CHUNK // max(1, neighbours[0].numel() * own.shape[2]))
+            jets = max(1, CHUNK // max(1, neighbours[0].numel() * own.shape[2]))
         chunks = [part.split(jets) for part in (own, other, neighbours)]
         valids: Sequence[Tensor | None] = [None] * len(chunks[0]) if valid is None else valid.split(jets)
         return torch.cat([self._chunk(*parts) for parts in zip(*chunks, valids, strict=True)])
@@ -110,11 +111,11 @@ class EdgeConvolution(nn.Module):
 
 
 class ParticleNet(Critic):
-    """ParticleNet as the Fréchet ParticleNet distance has it: 3 edge convolutions with skip connections, 2 layers.
+    """ParticleNet of the Fréchet ParticleNet distance: 3 edge convolutions with skip connections, 2 linear layers.
 
-    Neighbours are the nearest in the first two features (eta_rel and phi_rel) for the first convolution and in all
-    features, those of the layers before included, for the others. Without a mask all particles count, padded ones too:
-    so was the published network trained, whose padded particles lie at the origin.
+    The first convolution takes the nearest neighbours in the first two features (eta_rel and phi_rel), the others in
+    all features, including those of earlier layers. Without a mask all particles count, padded ones too: the published
+    network was trained so, with padding at the origin.
 
     Args:
         features: features of a particle.
@@ -126,6 +127,10 @@ class ParticleNet(Critic):
 
     References:
         arXiv:2106.11535, section 5.2 and appendix C; arXiv:1902.08570.
+
+    Example:
+        >>> ParticleNet(classes=2)(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 2])
     """
 
     invariant: ClassVar[bool] = True

@@ -1,8 +1,8 @@
-"""PointNet-Mix: a shared network for each particle, then the maximum and the mean over them.
+"""PointNet-Mix: a shared network for each particle, then maximum and mean over the particles.
 
 References:
     C. Qi et al., PointNet, arXiv:1612.00593; H. Wang et al., Rethinking Sampling in 3D Point Cloud Generative
-    Adversarial Networks, arXiv:2006.07029, section 5 (mix of maximum and mean pooling); sizes for jets:
+    Adversarial Networks, arXiv:2006.07029, section 5 (maximum and mean pooling mixed); sizes for jets:
     arXiv:2106.11535, appendix D.
 """
 
@@ -19,16 +19,20 @@ from partigan.nets.layers import dense, with_mask
 
 
 class PointNetMixCritic(Critic):
-    """PointNet-Mix critic; its features are the maxima and means over the particles.
+    """PointNet-Mix critic; the features are the maxima and means over the particles.
 
     Args:
         features: features of a particle.
         shared: widths of the layers that see one particle.
         widths: of the hidden layers that see maxima and means.
-        mask_feature: particles have mask - 1/2 as a last feature; it is added where a mask is given.
+        mask_feature: mask - 1/2 is a last feature of particles; it is appended where a mask is given.
 
     References:
         arXiv:2106.11535, section 5.
+
+    Example:
+        >>> PointNetMixCritic()(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 1])
     """
 
     invariant: ClassVar[bool] = True

@@ -18,9 +18,9 @@ from partigan.nets.layers import dense, small_noise, with_mask
 
 
 class RGANGenerator(Generator):
-    """Generator of r-GAN: one vector of noise to all particles at once.
+    """Generator of r-GAN: a fully connected network from one vector of noise to all particles.
 
-    It makes as many particles as a jet has at most and knows no mask.
+    It always makes the largest number of particles and ignores masks.
 
     Args:
         features: features of a particle.
@@ -30,6 +30,11 @@ class RGANGenerator(Generator):
 
     References:
         arXiv:2106.11535, section 5 ("FC").
+
+    Example:
+        >>> generator = RGANGenerator(particles=30)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
     """
 
     def __init__(
@@ -50,16 +55,20 @@ class RGANGenerator(Generator):
 
 
 class RGANCritic(Critic):
-    """Critic of r-GAN; its features are the maxima over the particles.
+    """Critic of r-GAN; the features are the maxima over the particles.
 
     Args:
         features: features of a particle.
         shared: widths of the layers that see one particle.
         widths: of the hidden layers that see the maxima.
-        mask_feature: particles have mask - 1/2 as a last feature; it is added where a mask is given.
+        mask_feature: mask - 1/2 is a last feature of particles; it is appended where a mask is given.
 
     References:
         arXiv:2106.11535, section 5 ("FC").
+
+    Example:
+        >>> RGANCritic()(torch.randn(8, 30, 3)).score.shape
+        torch.Size([8, 1])
     """
 
     invariant: ClassVar[bool] = True

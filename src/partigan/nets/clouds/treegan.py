@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Generator
 from partigan.nets.layers import SLOPE, small_noise
 
 
 class TreeConvolution(nn.Module):
-    """One level of the tree: every node branches, and each child adds up what comes from all of its ancestors.
+    """One level of the tree: every node branches, and each child sums contributions of all its ancestors.
 
     Args:
         widths: features of the nodes of each level from the root to the parents.
@@ -27,7 +28,7 @@ class TreeConvolution(nn.Module):
         nodes: number of parents.
         degree: children of a parent.
         support: factor of the inner width of the loop term.
-        last: leaves have neither bias nor activation.
+        last: the children are leaves, without bias and activation.
     """
 
     def __init__(self, widths: Sequence[int], outputs: int, nodes: int, degree: int, support: int, last: bool) -> None:
@@ -47,7 +48,7 @@ class TreeConvolution(nn.Module):
         """The children ``(batch, nodes * degree, outputs)`` of a tree of levels ``(batch, nodes, features)``."""
         parents = tree[-1]
         batch, nodes, inputs = parents.shape
-        # each ancestor's part goes to all of its descendants among the parents
+        # each ancestor contributes to all of its descendants among the parents
         parts = [layer(level) for layer, level in zip(self.ancestors, tree, strict=True)]
         root = torch.stack([part.repeat_interleave(nodes // part.shape[1], dim=1) for part in parts]).sum(0)
         branches = functional.leaky_relu(torch.bmm(parents.transpose(0, 1), self.branch), SLOPE).transpose(0, 1)
@@ -58,9 +59,9 @@ class TreeConvolution(nn.Module):
 
 
 class TreeGANGenerator(Generator):
-    """Generator of TreeGAN; of the leaves of the last level the first ``particles`` are kept.
+    """Generator of TreeGAN; the first ``particles`` leaves of the last level are the particles.
 
-    It makes as many particles as a jet has at most and knows no mask.
+    It always makes the largest number of particles and ignores masks.
 
     Args:
         features: features of a particle.
@@ -70,8 +71,16 @@ class TreeGANGenerator(Generator):
         degrees: children of a node at each level; None = 2 at as many levels as the particles need.
         support: factor of the inner width of the loop terms.
 
+    Raises:
+        PartiganError: fewer leaves than particles.
+
     References:
         arXiv:2106.11535, section 5 ("TreeGAN").
+
+    Example:
+        >>> generator = TreeGANGenerator(latent=8, hidden=8)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
     """
 
     def __init__(
@@ -86,7 +95,9 @@ class TreeGANGenerator(Generator):
         super().__init__()
         degrees = degrees or [2] * max(1, math.ceil(math.log2(particles)))
         if math.prod(degrees) < particles:
-            raise ValueError(f"a tree of degrees {degrees} has {math.prod(degrees)} leaves, fewer than {particles}")
+            raise PartiganError(
+                f"degrees = {degrees}: the tree has {math.prod(degrees)} leaves; give at least {particles}"
+            )
         self.latent, self.particles = latent, particles
         widths = [latent, *[hidden] * (len(degrees) - 1), features]
         self.levels = nn.ModuleList(

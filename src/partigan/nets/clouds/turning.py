@@ -1,4 +1,4 @@
-"""Jets of every orientation from a generator that makes them in one."""
+"""Random orientation for the jets of a generator that makes them all in the same one."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from torch import Tensor
 from partigan.nets.contracts import Generator
 from partigan.observables.jets import rotated
 
-DECISIVE = 3  # normal numbers of each particle that decide on the jet's orientation
+DECISIVE = 3  # normal numbers a particle that decide the jet's orientation
 
 
 def turned(x: Tensor, decisive: Tensor) -> Tensor:
-    """Jets turned about the origin of (eta, phi) and mirrored.
+    """Rotate and mirror jets about the origin of (eta, phi).
 
     Args:
-        x: particles, angles as their first two features, ``(batch, particles, features)``.
-        decisive: ``(batch, 3)``; where they are normal, independent and alike, all orientations are equally likely.
+        x: particles, ``(batch, particles, features)``; their first two features are the angles.
+        decisive: ``(batch, 3)``; independent normal numbers of equal width make all orientations equally likely.
     """
     eta, phi, side = decisive.unbind(1)
     mirrored = x[..., :2] * torch.stack((torch.ones_like(side), side.sign()), dim=1)[:, None]
@@ -26,13 +26,47 @@ def turned(x: Tensor, decisive: Tensor) -> Tensor:
 
 
 class TurningGenerator(Generator):
-    """A generator that, once trained, turns and mirrors its jets at random about the origin of (eta, phi).
+    """A plain generator of jets in a common orientation; deployed, it rotates and mirrors them at random.
 
-    It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives, and
-    makes them so in training mode. All orientations are equally likely.
+    It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives. In the deployed
+    form, `TurnedGenerator`, all orientations about the origin of (eta, phi) are equally likely.
 
     Args:
-        generator: makes jets from noise of their particles, angles as their first two features.
+        generator: makes jets from noise of each particle; the first two features are the angles.
+
+    Example:
+        >>> from partigan.nets.clouds.mdma import MDMAGenerator
+        >>> generator = TurningGenerator(MDMAGenerator(blocks=1)).deployed()
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 30, 3])
+    """
+
+    equivariant: ClassVar[bool] = True
+    masked: ClassVar[bool] = True
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        """The plain generator's."""
+        return self.generator.noise(size, mask, rng)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """The plain generator's particles ``(batch, particles, features)``."""
+        particles: Tensor = self.generator(noise, condition, mask)
+        return particles
+
+    def deployed(self) -> TurnedGenerator:
+        """The form that rotates and mirrors."""
+        return TurnedGenerator(self.generator.deployed()).eval()
+
+
+class TurnedGenerator(Generator):
+    """Deployed form of `TurningGenerator`: every jet is rotated and mirrored at random.
+
+    Args:
+        generator: makes jets in a common orientation, in its deployed form.
 
     Shapes:
         noise ``(batch, particles, that of the generator + 3)``, jets ``(batch, particles, features)``.
@@ -46,17 +80,12 @@ class TurningGenerator(Generator):
         self.generator = generator
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """That of the generator; otherwise than in training mode with normal numbers that decide, too."""
+        """The plain generator's, and three normal numbers a particle that decide the orientation."""
         noise = self.generator.noise(size, mask, rng)
-        if self.training:
-            return noise
         return torch.cat((noise, torch.randn(*noise.shape[:2], DECISIVE, generator=rng, device=rng.device)), dim=-1)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Particles ``(batch, particles, features)``."""
-        if self.training:
-            single: Tensor = self.generator(noise, condition, mask)
-            return single
         made = self.generator(noise[..., :-DECISIVE], condition, mask)
         decisive = noise[..., -DECISIVE:] if mask is None else noise[..., -DECISIVE:] * mask[..., None]
         return turned(made, decisive.sum(1))

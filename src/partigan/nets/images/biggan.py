@@ -20,14 +20,14 @@ from partigan.nets.images.sizes import Factor, Sizes
 
 
 def _embedding(condition: Condition, shared: int) -> tuple[nn.Module, int]:
-    """The embedding that all norms share, without spectral normalisation, and its length; nothing to embed gives 0."""
+    """The embedding that all norms share, without spectral normalisation, and its length; 0 without a condition."""
     if condition.size == 0:
         return nn.Identity(), 0
     return maker(nn.init.orthogonal_)(nn.Linear(condition.size, shared, bias=False)), shared
 
 
 class _Truncated(ResidualStack):
-    """A generator whose noise lies within ``truncation`` standard deviations (section 3.1 of the paper)."""
+    """A generator with noise within ``truncation`` standard deviations (section 3.1 of the paper)."""
 
     truncation: float = math.inf
 
@@ -44,27 +44,32 @@ class _Truncated(ResidualStack):
 class BigGANGenerator(_Truncated):
     """Generator of BigGAN.
 
-    The noise is cut into equal chunks: the first feeds the smallest map, the others, each joined with the shared class
-    embedding, the conditional norms of one stage.
+    The noise is cut into equal chunks. The first makes the smallest map; each of the others, joined with the shared
+    class embedding, conditions the norms of one stage.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         chunk: noise for each stage and for the smallest map.
         shared: length of the shared embedding.
         filters: feature maps before the image (the paper's ch).
-        multipliers: of ``filters`` at the base and after each stage; None = doubled backwards, up to 16.
+        multipliers: of ``filters`` at the base and after each stage; None = doubled towards the base, up to 16.
         factors: of height and width in each stage; None = see `Sizes.of`.
-        attention: how many stages before the image self-attention stands; 0 = none.
+        attention: self-attention stands this many stages before the image; 0 = none.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
         arXiv:1809.11096, appendix B.1, figure 15 and table 4.
+
+    Example:
+        >>> generator = BigGANGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -98,7 +103,7 @@ class BigGANGenerator(_Truncated):
         self.embed = embed
 
     def prepare(self, noise: Tensor, condition: Tensor | None) -> tuple[Tensor, Sequence[Tensor]]:
-        """The first chunk, and the others, each with the embedding."""
+        """The first chunk, and each of the others joined with the embedding."""
         embedded = self.embed(self.condition(condition, noise))
         first, *others = noise.chunk(len(self.stages) + 1, dim=1)
         return first, [torch.cat((embedded, chunk), dim=1) for chunk in others]
@@ -112,19 +117,23 @@ class BigGANCritic(ResidualCriticStack):
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps after the first stage (the paper's ch).
-        multipliers: of ``filters`` from the last block to the first; None = doubled from the first, up to 16.
-        factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
-        attention: how many stages after the image self-attention stands; 0 = none.
-        extras: what stands before the head.
+        multipliers: of ``filters`` from the last block to the first; None = doubled after the first, up to 16.
+        factors: of height and width in each stage from the base on; None = see `Sizes.of`.
+        attention: self-attention stands this many stages after the image; 0 = none.
+        extras: layers between the last block and the head.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
         arXiv:1809.11096, appendix B.1, figure 15 and table 4.
+
+    Example:
+        >>> BigGANCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(
@@ -159,13 +168,13 @@ class BigGANCritic(ResidualCriticStack):
 class DeepUpBlock(nn.Module):
     """Residual block of BigGAN-deep's generator: 1x1 to a quarter, enlarge, 3x3, 3x3, 1x1, each after norm and ReLU.
 
-    The skip connection keeps the first ``outputs`` maps and drops the others.
+    The skip connection keeps the first ``outputs`` maps.
 
     Args:
         inputs: feature maps before, at least ``outputs``.
         outputs: feature maps after.
         factor: what height and width are multiplied by.
-        vector: length of the vector that the norms are conditioned on.
+        vector: length of the condition vector of the norms.
         make: finishes layers.
 
     References:
@@ -198,7 +207,7 @@ class DeepUpBlock(nn.Module):
 class DeepDownBlock(nn.Module):
     """Residual block of BigGAN-deep's critic: 1x1 to a quarter, 3x3, 3x3, reduce, 1x1, each after a ReLU.
 
-    The skip connection keeps its maps and adds those that are missing by a 1x1 convolution.
+    The skip connection keeps its maps; a 1x1 convolution makes the missing ones.
 
     Args:
         inputs: feature maps before, at most ``outputs``.
@@ -240,19 +249,25 @@ class BigGANDeepGenerator(_Truncated):
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         latent: length of the noise.
         shared: length of the shared embedding.
         filters: feature maps before the image (the paper's ch).
-        multipliers: of ``filters`` at the base and after each stage, not growing; None = doubled backwards, up to 16.
+        multipliers: of ``filters`` at the base and after each stage, not growing; None = doubled towards the base,
+            up to 16.
         factors: of height and width in each stage; None = see `Sizes.of`.
-        attention: how many stages before the image self-attention stands; 0 = none.
+        attention: self-attention stands this many stages before the image; 0 = none.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
         arXiv:1809.11096, appendix B.2, figure 16 and table 7.
+
+    Example:
+        >>> generator = BigGANDeepGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -290,7 +305,7 @@ class BigGANDeepGenerator(_Truncated):
         self.embed = embed
 
     def prepare(self, noise: Tensor, condition: Tensor | None) -> tuple[Tensor, Sequence[Tensor]]:
-        """Noise and embedding joined, for everything."""
+        """Noise and embedding joined, for the smallest map and all norms."""
         vector = torch.cat((self.embed(self.condition(condition, noise)), noise), dim=1)
         return vector, [vector] * len(self.stages)
 
@@ -303,20 +318,24 @@ class BigGANDeepCritic(ResidualCriticStack):
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps after the first convolution (the paper's ch).
-        multipliers: of ``filters`` from the last stage to the first convolution, not growing; None = doubled from the
-            first convolution, up to 16.
-        factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
-        attention: how many stages after the image self-attention stands; 0 = none.
-        extras: what stands before the head.
+        multipliers: of ``filters`` from the last stage to the first convolution, not growing; None = doubled after
+            the first convolution, up to 16.
+        factors: of height and width in each stage from the base on; None = see `Sizes.of`.
+        attention: self-attention stands this many stages after the image; 0 = none.
+        extras: layers between the last block and the head.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
         arXiv:1809.11096, appendix B.2, figure 16 and table 7.
+
+    Example:
+        >>> BigGANDeepCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A small convolutional network that tells classes of images; its activations are what Fréchet distances are taken of.
+"""A small convolutional classifier of images; Fréchet distances use its activations.
 
 References:
     J. T. Springenberg et al., Striving for Simplicity: The All Convolutional Net, arXiv:1412.6806 (strides in place of
@@ -12,22 +12,26 @@ from torch import Tensor, nn
 
 from partigan.nets.contracts import Critic, CriticOutput
 
-SMALLEST = 4  # pixels of the shorter side of the last map, which is not halved any more
+SMALLEST = 4  # largest shorter side of the last map, pixels
 
 
 class ImageClassifier(Critic):
-    """Convolutions of 3 x 3 pixels, at stride 2 until the shorter side is short, then means and maxima of the maps.
+    """Convolutions of 3 x 3 pixels, with stride 2 until the shorter side is at most 4, then means and maxima of maps.
 
-    Any size of image will do. Maxima are there for images that are almost empty, such as hitmaps.
+    Images can have any size. Maxima help with images that are almost empty, such as hitmaps.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes.
-        filters: maps of the first convolution; doubled with each halving, up to 8 times as many.
+        filters: maps of the first convolution; doubled at each halving, up to 8 times as many.
         hidden: width of the layer whose outputs are the activations.
         dropout: probability, before the last layer.
+
+    Example:
+        >>> ImageClassifier(classes=10)(torch.randn(2, 1, 28, 28)).score.shape
+        torch.Size([2, 10])
     """
 
     def __init__(

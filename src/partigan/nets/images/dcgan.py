@@ -29,17 +29,17 @@ _normal = partial(nn.init.normal_, std=0.02)
 
 
 class DCGANGenerator(ImageGenerator):
-    """Generator of DCGAN: noise, joined with the condition, projected to the smallest map, then enlarged; tanh.
+    """Generator of DCGAN: noise and condition make the smallest map, transposed convolutions enlarge it; tanh.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         latent: length of the noise.
         filters: feature maps before the image (128 in figure 1).
-        multipliers: of ``filters`` from the base to the map before the image; None = doubled backwards, up to 8.
+        multipliers: of ``filters`` from the base to the map before the image; None = doubled towards the base, up to 8.
         factors: of height and width in each stage; None = see `Sizes.of`.
         norm: normalisation.
 
@@ -48,6 +48,11 @@ class DCGANGenerator(ImageGenerator):
 
     References:
         arXiv:1511.06434, figure 1.
+
+    Example:
+        >>> generator = DCGANGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -85,19 +90,19 @@ class DCGANGenerator(ImageGenerator):
 
 
 class DCGANCritic(Critic):
-    """Critic of DCGAN; its features are the last map, flat.
+    """Critic of DCGAN; the features are the last map, flattened.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps after the first convolution.
-        multipliers: of ``filters`` from the last convolution to the first; None = doubled from the first, up to 8.
-        factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
-        norm: normalisation after all convolutions but the first; a gradient penalty asks for other than ``batch``.
+        multipliers: of ``filters`` from the last convolution to the first; None = doubled after the first, up to 8.
+        factors: of height and width in each stage from the base on; None = see `Sizes.of`.
+        norm: normalisation after all convolutions but the first; with a gradient penalty use another than ``batch``.
         spectral: spectral normalisation of every layer.
         kernels: kernels of minibatch discrimination before the head; 0 = none.
 
@@ -106,6 +111,10 @@ class DCGANCritic(Critic):
 
     References:
         arXiv:1511.06434, section 3; minibatch discrimination: arXiv:1606.03498, section 3.2.
+
+    Example:
+        >>> DCGANCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(
@@ -139,6 +148,6 @@ class DCGANCritic(Critic):
         self.head = Head(features + kernels, Condition(classes, conditions), conditioning, make)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
-        """Score ``(batch, 1)``, features and what ``conditioning`` adds."""
+        """Score ``(batch, 1)``, features and outputs of the ``conditioning``."""
         output: CriticOutput = self.head(self.neighbours(self.body(x)), condition)
         return output

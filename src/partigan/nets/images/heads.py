@@ -1,4 +1,4 @@
-"""Heads of critics: score, and what conditioning asks of the pooled features."""
+"""Heads of critics: score and conditioning from pooled features."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Conditioning = Literal["projection", "auxiliary", "contrastive", "none"]
 
 
 class Head(nn.Module):
-    """A linear score of the features, and the critic's side of the conditioning.
+    """A linear score of the features, with conditioning.
 
-    - ``projection``: the inner product of features and class embedding is added to the score;
-    - ``auxiliary``: class logits, for a term that trains an auxiliary classifier;
-    - ``contrastive``: embedding of the sample and proxy of its class, for contrastive terms;
-    - ``none``: the critic does not look at the condition.
+    - ``projection``: add the inner product of features and condition embedding to the score;
+    - ``auxiliary``: give class logits, for a term that trains an auxiliary classifier;
+    - ``contrastive``: give an embedding of the sample and a proxy of its class, for contrastive terms;
+    - ``none``: ignore the condition.
 
     Args:
         features: number of features.
-        condition: makes the vector that samples are conditioned on; of size 0, conditioning is ``none``.
-        conditioning: one of the above.
+        condition: makes the condition vector; where its size is 0, conditioning is ``none``.
+        conditioning: one of these.
         make: finishes the linear layers.
 
     Raises:

@@ -1,22 +1,21 @@
-"""The project's own networks for sparse hitmaps: trained on crops, and maps of any size in one pass without seams.
+"""Our networks for sparse hitmaps: trained on crops, they make whole maps in one pass without seams.
 
-**Generator.** Convolutional throughout, over noise that has a value in every place: no layer pads, so that every level
-is made with as much margin as the next one needs and a pixel does not know whether it lies in a crop or in a map.
-Levels have cells of 8, 4, 2 and 1 pixels.
+**Generator.** Convolutions over noise with values at every position. No layer pads: every level is made with the margin
+that the next one needs, so a pixel comes out the same in a crop and in a map. Levels have cells of 8, 4, 2 and 1
+pixels.
 
 *Seeds.* Clusters are few and independent. A pixel is a seed where its noise exceeds a quantile, with probability p; so
-is a cell of 8 x 8 pixels for long tracks. ln p is the logarithm of the rate that the condition gives and a learned
-polynomial of the place for every sensor. Further noise, the marks, whose mean may depend on sensor and place, is let
-through where there is a seed. A whole map at generation has as many seeds of pixels as p expects, no more and no less:
-the fluctuation of their number comes from the condition, as that of particles in a jet does. Those of long tracks
-fluctuate freely.
+is a cell of 8 x 8 pixels for long tracks. ln p is the logarithm of the rate, given by the condition, plus a learned
+polynomial of the position for every sensor. Where there is a seed, further noise passes, the marks, whose mean can
+depend on sensor and position. In a whole map the number of seed pixels is exactly the expected one: its fluctuation
+comes from the condition, as the number of particles in a jet does. Seeds of long tracks fluctuate freely.
 
-*Gate.* The last layer gives two numbers for a pixel: the logit of a hit and its charge. A pixel is hit where the logit
-is positive; backwards the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al.,
-arXiv:1308.3432). Charges are between 0 and 1, so that the gap below the threshold is a part of the model.
+*Gate.* The last layer gives two numbers a pixel: the logit of a hit and its charge. A pixel is hit where the logit is
+positive; in the backward pass the gate has the slope of the logit's sigmoid (straight-through, Y. Bengio et al.,
+arXiv:1308.3432). Charges are between 0 and 1, so the gap below the threshold is part of the model.
 
-**Critic.** Strided convolutions without normalisation; sums of the features of all scales over the square root of the
-number of places make the features. The condition joins them by a small network.
+**Critic.** Strided convolutions without normalisation. The features are sums over positions at all scales, divided by
+the square root of the number of positions. A small network adds the condition.
 """
 
 from __future__ import annotations
@@ -29,16 +28,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
 from partigan.nets.images.heads import Conditioning, Head
 from partigan.nets.images.layers import Condition, maker
 
-CELLS = (8, 4, 2)  # pixels along a side of a cell, level by level
-REACH = (3, 2, 2)  # convolutions of 3 x 3 on each of these levels
-LAST = 2  # and on pixels, the one that makes the image included
+CELLS = (8, 4, 2)  # pixels along a side of a cell at each level
+REACH = (3, 2, 2)  # convolutions of 3 x 3 at each of these levels
+LAST = 2  # and on pixels, including the one that makes the image
 POLYNOMIALS = 7  # T0 to T4 along the width, T1 and T2 along the height
 SHARPNESS = 0.1  # of seeds, standard deviations of their noise
-MODULATION = 0.7  # largest logarithm of what the place does to the density of seeds
+MODULATION = 0.7  # largest logarithm of the factor of the seed density that depends on the position
 NOTHING = -1.0  # no hit, in `partigan.data.transforms.hitmaps.EqualisedCharge`; charges are between 0 and 1
 
 
@@ -55,27 +54,34 @@ _make = maker(lambda weight: nn.init.kaiming_normal_(weight, a=0.2))
 
 
 class HitmapGenerator(Generator):
-    """Hitmaps from noise in every place.
-
-    In training images have the size of the crops; in evaluation mode that of the whole map, where it is given.
+    """Hitmaps from noise at every position: crops, or whole maps in the deployed form.
 
     Args:
-        channels: of an image.
+        channels: channels of an image.
         height: pixels u of a crop.
         width: pixels v of a crop.
         classes: number of classes; 0 = none.
-        conditions: number of features of the condition; 0 = none.
-        whole: height and width of the whole map; then the last three features of the condition are the places of the
-            crop's first row and column between -1 and 1 and the logarithm of the clusters in 1000 pixels. None: there
-            are no places, and the rate is learned.
+        conditions: number of float conditions; 0 = none.
+        whole: height and width of the whole map. The last three conditions then are the positions of the crop's first
+            row and column, between -1 and 1, and the logarithm of the clusters in 1000 pixels. None: there are no
+            positions, and the rate is learned.
         widths: feature maps of the levels of 8, 4, 2 and 1 pixels.
-        marks: noise of a seed of a long track, and of one of a pixel.
+        marks: noise values of a seed of a long track, and of a pixel.
         long: share of the clusters that begin as long tracks.
-        rate: clusters in 1000 pixels that a learned rate begins with.
-        gate: hits and charges apart; False gives one intensity, whose values below 0 are to be cut.
+        rate: start value of a learned rate, clusters in 1000 pixels.
+        gate: separate hit and charge; False = one intensity, to be cut below 0.
 
     Raises:
-        PartiganError: a map smaller than its crops, or places without features for them.
+        PartiganError: a map smaller than its crops, or too few conditions for positions and rate.
+
+    Example:
+        >>> generator = HitmapGenerator(height=16, width=24, conditions=4, whole=(32, 48))
+        >>> place = torch.tensor([[0.0, -1.0, -1.0, 1.4]])  # one feature, row, column, log rate
+        >>> generator(generator.noise(1, None, torch.Generator()), place).shape
+        torch.Size([1, 1, 16, 24])
+        >>> deployed = generator.deployed()
+        >>> deployed(deployed.noise(1, None, torch.Generator()), place).shape
+        torch.Size([1, 1, 32, 48])
     """
 
     def __init__(
@@ -95,11 +101,11 @@ class HitmapGenerator(Generator):
         super().__init__()
         if whole is not None and (whole[0] < height or whole[1] < width or conditions < 4):
             raise PartiganError(
-                f"whole = {whole} with crops of {height} x {width} and {conditions} conditions; the map must not be "
-                "smaller than a crop, and the condition ends with two places and a rate"
+                f"whole = {whole} with crops of {height} x {width} and {conditions} conditions; give a map not smaller "
+                "than a crop, and conditions that end with two positions and a rate"
             )
         self.condition = Condition(classes, conditions)
-        self.crop, self.whole, self.gate, self.channels = (height, width), whole, gate, channels
+        self.size, self.whole, self.gate, self.channels = (height, width), whole, gate, channels
         self.noises = (1 + marks[0], 0, 4 + marks[1], 4)
         self.shares = {0: long * CELLS[0] ** 2, 2: 1 - long}
         fixed = self.condition.size - (0 if whole is None else 3)
@@ -119,12 +125,13 @@ class HitmapGenerator(Generator):
         self.enlarge = _make(nn.ConvTranspose2d(widths[2] + 4, last, 2, 2))
         self.body = nn.ModuleList(_make(nn.Conv2d(last, last, 3)) for _ in range(LAST - 1))
         self.head = maker(nn.init.orthogonal_)(nn.Conv2d(last, channels * (2 if gate else 1), 3))
-        self.own = nn.Parameter(torch.tensor(1.5))  # a training begins with a hit at every seed and no others
+        self.own = nn.Parameter(torch.tensor(1.5))  # training starts with hits at seeds only
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images that the next call makes."""
-        return self.crop if self.training or self.whole is None else self.whole
+    def deployed(self) -> HitmapGenerator:
+        """The form that makes whole maps, where ``whole`` is given."""
+        twin = frozen(self)
+        twin.size = self.whole or self.size
+        return twin
 
     def shapes(self) -> list[tuple[int, int, int]]:
         """Channels, height and width of the noise of each level, margins included."""
@@ -138,7 +145,7 @@ class HitmapGenerator(Generator):
         return [(math.ceil(height / cell), math.ceil(width / cell)) for cell in CELLS]
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Standard normal, ``(size, values)``: one level after the other."""
+        """Standard normal, ``(size, values)``, one level after another."""
         return torch.randn(size, sum(math.prod(shape) for shape in self.shapes()), generator=rng, device=rng.device)
 
     def split(self, noise: Tensor) -> list[Tensor]:
@@ -160,13 +167,13 @@ class HitmapGenerator(Generator):
         return self.render(inputs, levels[3])
 
     def _corner(self, places: Tensor) -> Tensor:
-        """Row and column ``(batch, 2)`` of the first pixel in the map."""
+        """Row and column of the crop's first pixel in the map, ``(batch, 2)``."""
         assert self.whole is not None
         room = [whole - part for whole, part in zip(self.whole, self.size, strict=True)]
         return (places + 1) / 2 * places.new_tensor(room)
 
     def _places(self, level: int, corner: Tensor | None, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Centres of a level's cells between -1 and 1 across the map, ``(batch or 1, rows)`` and of columns."""
+        """Centres of a level's cells, -1 to 1 across the map: ``(batch or 1, rows)`` and ``(batch or 1, columns)``."""
         cell, margin = CELLS[level], MARGINS[level]
         if corner is None:
             corner = like.new_zeros(1, 2)
@@ -179,7 +186,7 @@ class HitmapGenerator(Generator):
         return found[0], found[1]
 
     def _field(self, coefficients: Tensor, level: int, corner: Tensor | None, like: Tensor) -> Tensor:
-        """Polynomials of the place, ``(batch, k, rows, columns)`` for coefficients ``(batch, k, 7)``."""
+        """Polynomials of the position, ``(batch, k, rows, columns)``, for coefficients ``(batch, k, 7)``."""
         if self.whole is None:
             return coefficients[:, :, 0, None, None]
         u, v = (x.clamp(-1, 1) for x in self._places(level, corner, like))
@@ -188,23 +195,23 @@ class HitmapGenerator(Generator):
         return (coefficients[:, :, :5] @ along)[:, :, None] + (coefficients[:, :, 5:] @ across)[..., None]
 
     def seeded(self, noise: Tensor, level: int, fixed: Tensor, corner: Tensor | None, log_rate: Tensor) -> Tensor:
-        """Seeds, between 0 and 1, and their marks: what a level begins with.
+        """Seeds, between 0 and 1, and their marks: the input of a level.
 
         Args:
             noise: of the level, ``(batch, seeds + marks, rows, columns)``.
-            level: 0 for long tracks, with a seed in a cell; 2 with four, one for each pixel.
+            level: 0 for long tracks, with one seed a cell; 2 for pixels, with four.
             fixed: condition of the map, ``(batch, k)``.
-            corner: first row and column in the map, ``(batch, 2)``; None where there are no places.
+            corner: first row and column in the map, ``(batch, 2)``; None without positions.
             log_rate: logarithm of the clusters in 1000 pixels, ``(batch,)``.
 
         Returns:
-            The same shape as the noise.
+            Shaped like the noise.
         """
         number = 1 if level == 0 else 4
         field = self._field(0.3 * self.fields[str(level)](fixed).unflatten(1, (-1, POLYNOMIALS)), level, corner, noise)
         p = (log_rate[:, None, None, None] + MODULATION * torch.tanh(field[:, :1])).exp() * (self.shares[level] / 1000)
         p = p.clamp(1e-9, 0.5).expand(-1, 1, *noise.shape[2:])
-        if self.whole is not None:  # nothing begins outside of the map
+        if self.whole is not None:  # no seeds outside the map
             u, v = self._places(level, corner, noise)
             p = torch.where((u.abs() < 1)[:, None, :, None] & (v.abs() < 1)[:, None, None, :], p, 1e-9)
         score = noise[:, :number] + torch.special.ndtri(p)
@@ -214,7 +221,7 @@ class HitmapGenerator(Generator):
         return torch.cat((there, (noise[:, number:] + field[:, 1:]) * there.amax(1, keepdim=True)), dim=1)
 
     def render(self, inputs: dict[int, Tensor], pixels: Tensor) -> Tensor:
-        """Images from the seeds and marks of levels, and the noise of pixels."""
+        """Images from the seeds and marks of each level, and the noise of pixels."""
         x = _last(inputs[0])
         for level, convolutions in enumerate(self.levels):
             if level > 0:
@@ -232,14 +239,14 @@ class HitmapGenerator(Generator):
         return self._intensity(self.head(x), self.own * (2 * own - 1))
 
     def _below(self, x: Tensor, level: int) -> Tensor:
-        """The maps of the level before, on the cells of this one and its margin."""
+        """The maps of the previous level, on the cells and margin of this one."""
         margin = MARGINS[level]
-        first = margin % 2  # the level before covers whole cells
+        first = margin % 2  # the previous level covers whole cells
         height, width = (side + 2 * margin for side in self._cells()[level])
         return functional.interpolate(x, scale_factor=2)[:, :, first : first + height, first : first + width]
 
     def _intensity(self, out: Tensor, own: Tensor) -> Tensor:
-        """Log intensity of what the last layer gives, to which the pixel's own seed is added."""
+        """Log intensity from the last layer's output plus the pixel's own seed."""
         if not self.gate:
             return torch.tanh(out + own)
         logit, charge = out.split(self.channels, dim=1)
@@ -248,7 +255,7 @@ class HitmapGenerator(Generator):
 
 
 def hit(logit: Tensor) -> Tensor:
-    """1 where the logit is positive and 0 elsewhere; its gradient is that of the sigmoid (straight-through)."""
+    """1 where the logit is positive, else 0; the gradient is that of the sigmoid (straight-through)."""
     hard = (logit > 0).to(logit)
     if not logit.requires_grad:
         return hard
@@ -257,7 +264,7 @@ def hit(logit: Tensor) -> Tensor:
 
 
 def _last(x: Tensor) -> Tensor:
-    """The same with channels last in memory, which convolutions of few channels want."""
+    """Channels last in memory, faster for convolutions with few channels."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -269,17 +276,21 @@ def _last_of(score: Tensor, number: Tensor) -> Tensor:
 
 
 class HitmapCritic(Critic):
-    """Sums of local features of several scales, and the condition.
+    """Sums of local features at several scales, and the condition.
 
     Args:
-        channels: of an image.
-        height: not used: any size does.
-        width: the same.
+        channels: channels of an image.
+        height: not used, images can have any size.
+        width: not used.
         classes: number of classes; 0 = none.
-        conditions: number of features of the condition; 0 = none.
-        widths: feature maps at distances of 1, 2, 4 and 8 pixels.
-        hidden: features of single pixels, of the condition and of the last layer.
-        conditioning: how the condition enters the score, see `partigan.nets.images.heads.Head`.
+        conditions: number of float conditions; 0 = none.
+        widths: feature maps with a pixel pitch of 1, 2, 4 and 8.
+        hidden: features of the embedded condition, and half of those before the score.
+        conditioning: how the condition is used, see `Head`.
+
+    Example:
+        >>> HitmapCritic()(torch.randn(2, 1, 64, 96)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(
@@ -309,7 +320,7 @@ class HitmapCritic(Critic):
         self.head = Head(2 * hidden, condition, conditioning, _make)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
-        """Scores ``(batch, 1)`` and features."""
+        """Score ``(batch, 1)``, features ``(batch, 2 hidden)`` and outputs of the ``conditioning``."""
         h = _last(x - NOTHING)
         sums = []
         embedded = self.embed(self.condition(condition, x)) if self.condition.size else None
@@ -327,5 +338,5 @@ class HitmapCritic(Critic):
 
 
 def _sum(x: Tensor) -> Tensor:
-    """Sums over all places by the square root of their number: their fluctuations do not depend on the size."""
+    """Sums over positions, divided by the root of their number: fluctuations do not depend on the size."""
     return x.flatten(2).sum(2) / math.sqrt(x.shape[2] * x.shape[3])

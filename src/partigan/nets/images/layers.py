@@ -1,4 +1,4 @@
-"""Layers that image networks share."""
+"""Layers shared by image networks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Norm = Literal["batch", "layer", "instance", "none"]
 
 
 def maker(initialise: Callable[[Tensor], Any], spectral: bool = False) -> Make:
-    """How a family finishes its layers: initial weights, biases of zero and, where wanted, spectral normalisation.
+    """Make the function that finishes layers: initial weights, zero biases and, on request, spectral normalisation.
 
     Args:
         initialise: sets the weights in place.
-        spectral: divide the weights by an estimate of their largest singular value, improved by one power iteration
-            at each call in training (T. Miyato et al., arXiv:1802.05957, algorithm 1).
+        spectral: divide the weights by an estimate of their largest singular value, which every call in training
+            improves by one power iteration (T. Miyato et al., arXiv:1802.05957, algorithm 1).
     """
 
     def make(layer: Layer) -> nn.Module:
@@ -50,12 +50,12 @@ class _Scaled(nn.Module):
 
 
 def equalised(layer: Layer, gain: float = 2**0.5, rate: float = 1.0) -> nn.Module:
-    """A layer with equalised learning rate: weights of unit variance, scaled by He's constant when they are used.
+    """Equalise a layer's learning rate: weights have unit variance and are multiplied by He's constant at every use.
 
     Args:
-        layer: the layer; a transposed convolution is taken to act on a map of one pixel.
+        layer: the layer; a transposed convolution must act on a map of one pixel.
         gain: sqrt(2) before a rectifier, 1 before nothing.
-        rate: factor of the layer's learning rate; the weights are stored that much larger.
+        rate: factor of the learning rate; stored weights are larger by its inverse.
 
     References:
         T. Karras et al., arXiv:1710.10196, section 4.1; the rate: arXiv:1812.04948, appendix C.
@@ -71,7 +71,7 @@ def equalised(layer: Layer, gain: float = 2**0.5, rate: float = 1.0) -> nn.Modul
 
 
 def linear(layer: Layer) -> nn.Module:
-    """A layer with equalised learning rate that no rectifier follows."""
+    """Equalise the learning rate of a layer without a rectifier after it."""
     return equalised(layer, gain=1.0)
 
 
@@ -81,7 +81,7 @@ def enlarged(x: Tensor, factor: Factor) -> Tensor:
 
 
 def reduced(x: Tensor, factor: Factor) -> Tensor:
-    """Means of blocks of ``factor`` pixels; undoes `enlarged`."""
+    """Means of blocks of ``factor`` pixels, the inverse of `enlarged`."""
     return x if factor == (1, 1) else functional.avg_pool2d(x, factor)
 
 
@@ -89,7 +89,7 @@ def normalisation(kind: Norm, features: int) -> nn.Module:
     """Batch, layer or instance normalisation of feature maps, or none.
 
     Raises:
-        PartiganError: there is no normalisation of this name.
+        PartiganError: an unknown name.
     """
     match kind:
         case "batch":
@@ -104,14 +104,13 @@ def normalisation(kind: Norm, features: int) -> nn.Module:
 
 
 class Condition(nn.Module):
-    """Class index or features as a vector: one-hot for classes, so that a linear layer of it is an embedding.
+    """The condition as a vector: classes are one-hot, so a linear layer of it is an embedding.
 
-    Images with both have one float condition: the class as 0 or 1 in each of the first ``classes`` features, then the
-    others.
+    With classes and other conditions the condition is a float tensor: the one-hot class first, then the others.
 
     Args:
         classes: number of classes; 0 = none.
-        conditions: number of float features, the class left out; 0 = none.
+        conditions: number of float conditions besides the class; 0 = none.
 
     Attributes:
         size: length of the vector; 0 = unconditional.
@@ -125,29 +124,28 @@ class Condition(nn.Module):
         """``(batch, size)``, of the type and on the device of ``like``.
 
         Raises:
-            PartiganError: a conditional network was called without condition, or with one of another shape, or with
-                a class that there is not.
+            PartiganError: the condition is missing or has a wrong shape, or a class does not exist.
         """
         if self.size == 0:
             return like.new_zeros(len(like), 0)
         wanted = (len(like), self.size) if self.conditions else (len(like),)
         if condition is None or condition.shape != wanted:
             given = "none" if condition is None else f"one of shape {tuple(condition.shape)}"
-            raise PartiganError(f"the network needs a condition of shape {wanted} and was given {given}")
+            raise PartiganError(f"the network needs a condition of shape {wanted}, not {given}")
         if self.conditions:
             return condition.to(like)
         try:
             return functional.one_hot(condition, self.size).to(like)
         except RuntimeError as error:
-            raise PartiganError(f"the network knows classes from 0 to {self.size - 1}: {error}") from error
+            raise PartiganError(f"the network has classes from 0 to {self.size - 1}: {error}") from error
 
 
 class ImageGenerator(Generator):
-    """A generator whose noise is one normal row for each image.
+    """A generator whose noise is one normal row an image.
 
     Args:
         latent: length of the row.
-        condition: makes the vector that the image is conditioned on.
+        condition: makes the condition vector.
     """
 
     def __init__(self, latent: int, condition: Condition) -> None:
@@ -160,7 +158,7 @@ class ImageGenerator(Generator):
 
 
 class ConditionalBatchNorm(nn.Module):
-    """Batch normalisation whose gain and bias are linear in a vector; gain and bias of its own without one.
+    """Batch normalisation with gain and bias linear in a vector; plain batch normalisation without a vector.
 
     Args:
         features: feature maps.
@@ -179,9 +177,9 @@ class ConditionalBatchNorm(nn.Module):
         )
 
     def forward(self, x: Tensor, vector: Tensor) -> Tensor:
-        """Maps ``(batch, features, height, width)`` normalised for a vector ``(batch, vector)``.
+        """Normalise maps ``(batch, features, height, width)``, given a vector ``(batch, vector)``.
 
-        With running means and widths both steps are one linear function of x.
+        In evaluation mode, normalisation, gain and bias are one linear function of x.
         """
         if self.norm.affine:
             x = self.norm(x)
@@ -196,10 +194,10 @@ class ConditionalBatchNorm(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every pixel attends to all of a map reduced by 2; added to the input with a gain that starts at 0.
+    """Every pixel attends to a map reduced by 2; the result is added with a gain that starts at 0.
 
-    As in the authors' published code keys and values are max-pooled and the values have half of the features (the
-    paper writes an eighth, without pooling).
+    As in the authors' published code, keys and values are max-pooled and values have half of the features (in the paper
+    an eighth, without pooling).
 
     Args:
         features: feature maps.
@@ -235,7 +233,7 @@ class PixelNorm(nn.Module):
 
 
 class MinibatchDeviation(nn.Module):
-    """One more map: the standard deviation over the batch, averaged over features and pixels.
+    """Append one map: the standard deviation over the batch, averaged over features and pixels.
 
     References:
         T. Karras et al., arXiv:1710.10196, section 3.
@@ -248,15 +246,15 @@ class MinibatchDeviation(nn.Module):
 
 
 class MinibatchDiscrimination(nn.Module):
-    """More features: how close a sample is to the others of its batch, for each of several kernels.
+    """Append features: how close a sample is to the others of its batch, one a kernel.
 
     Args:
         features: features of a sample.
         kernels: number of kernels B.
-        dimension: dimension C of the space in which a kernel compares.
+        dimension: dimension C of the space in which a kernel compares samples.
 
     References:
-        T. Salimans et al., arXiv:1606.03498, section 3.2. The sample itself, which adds 1 to every kernel, is left out.
+        T. Salimans et al., arXiv:1606.03498, section 3.2, without the sample itself, which would add 1 to every kernel.
     """
 
     def __init__(self, features: int, kernels: int, dimension: int = 5) -> None:

@@ -1,16 +1,16 @@
-"""PE-GAN: BigGAN-deep with contrastive conditioning, told the mean occupancy of each class.
+"""PE-GAN: BigGAN-deep with contrastive conditioning, given the mean occupancy of each class.
 
 With s the prior (mean occupancy) of a class y, e an embedding and l linear layers, a class is described by
 
     e(y) || l(s).
 
-The generator's vector is the noise joined with a linear layer of it; the critic's proxies are the 40 tokens
-Q = l[e(y) || l(s)] after one self-attention, A = softmax(Q Q^T / sqrt(d)) Q.
+The generator's vector is the noise joined with a linear layer of this description. The critic's proxies are the 40
+tokens Q = l[e(y) || l(s)] after one self-attention, A = softmax(Q Q^T / sqrt(d)) Q.
 
-The paper leaves open, and ours are: the score's linear layer, which Table 1 omits and the hinge loss needs; the block
-2ch -> 2ch of the critic, whose row is not legible; priors less their mean and over their spread; lengths in the
-generator, where what joins the noise has Table 1's 128 numbers; embeddings without spectral normalisation, under which
-Q Q^T / sqrt(d) would be near 0 and classes of similar priors had one and the same proxy.
+Our choices where the paper leaves them open: the score's linear layer, which Table 1 omits and the hinge loss needs;
+the critic's block 2ch -> 2ch, whose row is not legible; priors standardised to mean 0 and width 1; the lengths in the
+generator, where Table 1's 128 numbers join the noise; no spectral normalisation of embeddings, which would bring
+Q Q^T / sqrt(d) near 0 and give classes of similar priors the same proxy.
 
 References:
     H. Hashemi et al., PE-GAN: Prior Embedding GAN for PXD images at Belle II, section 3.1 and Table 1.
@@ -37,16 +37,16 @@ MULTIPLIERS = [16, 16, 8, 8, 4, 2, 1]  # of Table 1, for six stages
 
 
 class PriorEmbedding(nn.Module):
-    """A class embedding joined with a linear projection of the class's prior, e(y) || l(s).
+    """Class embedding and linear projection of the class's prior, joined: e(y) || l(s).
 
     Args:
-        condition: makes the vector that samples are conditioned on; it begins with the class as 0 or 1.
+        condition: makes the condition vector; it begins with the one-hot class.
         prior: of each class, such as its mean occupancy, in any unit; None = the same for all.
         length: of each of the two parts.
         make: finishes the linear layers.
 
     Raises:
-        PartiganError: there is not one prior for each class, or one is negative or not finite.
+        PartiganError: not one prior a class, or a prior that is negative or not finite.
 
     References:
         PE-GAN, section 3.1.
@@ -60,7 +60,7 @@ class PriorEmbedding(nn.Module):
         if len(values) != condition.classes:
             raise PartiganError(f"prior has {len(values)} values; {condition.classes} classes need one each")
         if not all(0 <= value < math.inf for value in values):
-            raise PartiganError("prior has values that are negative or not finite; it is a mean occupancy")
+            raise PartiganError("prior has values that are negative or not finite; give mean occupancies")
         mean, width = fmean(values), pstdev(values)
         self.register_buffer("prior", torch.tensor([(s - mean) / (width or 1) for s in values]), persistent=False)
         self.embed = make(nn.Linear(condition.size, length, bias=False))
@@ -73,32 +73,37 @@ class PriorEmbedding(nn.Module):
 
 
 class PEGANGenerator(BigGANDeepGenerator):
-    """Generator of PE-GAN: BigGAN-deep's, whose shared embedding knows the prior.
+    """Generator of PE-GAN: BigGAN-deep with a shared embedding that includes the prior.
 
-    At 256 x 768 pixels and with 40 classes it is that of Table 1, 11.6 million parameters. Without classes it is
-    BigGAN-deep's.
+    At 256 x 768 pixels and with 40 classes it is that of Table 1, with 11.6 million parameters. Without classes it is
+    BigGAN-deep.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on beside the class; 0 = none.
+        conditions: number of float conditions besides the class; 0 = none.
         prior: mean occupancy of each class; None = the same for all.
         latent: length of the noise.
-        shared: length of the class embedding, of the projected prior, and of what is made of both.
+        shared: length of the class embedding, of the projected prior, and of the embedding made of both.
         filters: feature maps before the image (the paper's ch).
         multipliers: of ``filters`` at the base and after each stage, not growing; None = those of Table 1 for six
-            stages, else doubled backwards, up to 16.
+            stages, else doubled towards the base, up to 16.
         factors: of height and width in each stage; None = see `Sizes.of`.
-        attention: how many stages before the image the non-local block stands; 0 = none.
+        attention: the non-local block stands this many stages before the image; 0 = none.
 
     Raises:
-        PartiganError: the size does not factor, there are fewer stages than ``attention``, or `PriorEmbedding` refuses
-            the prior.
+        PartiganError: the size does not factor, there are fewer stages than ``attention``, or the prior is wrong, see
+            `PriorEmbedding`.
 
     References:
         PE-GAN, Table 1 (a).
+
+    Example:
+        >>> generator = PEGANGenerator(1, 8, 8, classes=2, prior=[0.01, 0.02], filters=4, attention=1)
+        >>> generator(generator.noise(2, None, torch.Generator()), torch.tensor([0, 1])).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -127,16 +132,16 @@ class PEGANGenerator(BigGANDeepGenerator):
 
 
 class RelationalHead(nn.Module):
-    """A linear score, the embedding of a sample, and the proxy of its class among all classes (contrastive terms).
+    """A linear score, and for contrastive terms the sample's embedding and its class's proxy.
 
-    Float features beside the class, such as the place of a crop, move the proxy: a linear layer of them is added before
-    it is normalised.
+    Float conditions besides the class, such as the position of a crop, move the proxy: a linear layer of them is added
+    before it is normalised.
 
     Args:
         features: number of features.
-        condition: makes the vector that samples are conditioned on.
+        condition: makes the condition vector.
         prior: of each class; None = the same for all.
-        dimension: d of embeddings and proxies; class embedding and projected prior have a quarter each.
+        dimension: d of embeddings and proxies; class embedding and projected prior have a quarter of it each.
         make: finishes the layers of the score and of the sample's embedding.
 
     Raises:
@@ -180,30 +185,35 @@ class RelationalHead(nn.Module):
 
 
 class PEGANCritic(BigGANDeepCritic):
-    """Critic of PE-GAN: BigGAN-deep's with the relational head.
+    """Critic of PE-GAN: BigGAN-deep with the relational head.
 
-    At 256 x 768 pixels and with 40 classes it is that of Table 1. Without classes it is BigGAN-deep's with projection.
+    At 256 x 768 pixels and with 40 classes it is that of Table 1. Without classes it is BigGAN-deep with projection.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on beside the class; 0 = none.
+        conditions: number of float conditions besides the class; 0 = none.
         prior: mean occupancy of each class; None = the same for all.
         dimension: of embeddings and proxies.
         filters: feature maps after the first convolution (the paper's ch).
         multipliers: of ``filters`` from the last stage to the first convolution, not growing; None = those of Table 1
-            for six stages, else doubled from the first convolution, up to 16.
-        factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
-        attention: how many stages after the image self-attention stands; 0 = none, as in the table.
-        extras: what stands before the head, remedies for a collapse that the authors tried.
+            for six stages, else doubled after the first convolution, up to 16.
+        factors: of height and width in each stage from the base on; None = see `Sizes.of`.
+        attention: self-attention stands this many stages after the image; 0 = none, as in the table.
+        extras: layers before the head, remedies that the authors tried against collapse.
 
     Raises:
         PartiganError: as for `PEGANGenerator`.
 
     References:
         PE-GAN, Table 1 (b).
+
+    Example:
+        >>> critic = PEGANCritic(channels=1, height=8, width=8, classes=2, prior=[0.01, 0.02], filters=4)
+        >>> critic(torch.randn(2, 1, 8, 8), torch.tensor([0, 1])).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(
@@ -231,5 +241,5 @@ class PEGANCritic(BigGANDeepCritic):
 
 
 def _multipliers(height: int, width: int, factors: Sequence[Factor] | None) -> list[int] | None:
-    """Those of Table 1 where there are as many stages."""
+    """The multipliers of Table 1, where the number of stages is that of the table."""
     return MULTIPLIERS if Sizes.of(height, width, factors).stages == len(MULTIPLIERS) - 1 else None

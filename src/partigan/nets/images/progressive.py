@@ -1,18 +1,18 @@
-"""Progressive growing: generator and critic start with small images and fade in one level after the other.
+"""Progressive growing: generator and critic start with small images and fade in one level after another.
 
 The rest of the library sees images of one size. With E = `enlarged` (pixels repeated), R = `reduced` (means of
-blocks), P = E R and a level that is faded in with weight a,
+blocks), P = E R and a level that fades in with weight a:
 
-- the generator enlarges its images to full size, and the critic reduces what it is given to the level at work.
-  R E = 1, so the critic sees exactly the generated image of that level, and real images averaged to it;
-- the paper shows the critic real images ``P x + a (1 - P) x`` and generated ones ``y = (1 - a) E low + a high``. The
-  critic here cannot know which is which and blends both in the first way, B = P + a (1 - P). In training the
-  generator therefore gives ``y + (1 - a) (1 - P) high``, whose blend B is y: the critic compares what the paper's
-  compares. In evaluation the generator gives y itself, which is continuous where a level begins (a = 0) and where it
-  is complete (a = 1).
+- The generator enlarges its images to full size, and the critic reduces its input to the current level. R E = 1, so
+  the critic sees exactly the generated image of that level, and real images averaged to it.
+- The paper shows the critic real images ``P x + a (1 - P) x`` and generated ones ``y = (1 - a) E low + a high``. The
+  critic here blends both in the first way, B = P + a (1 - P). In training the generator therefore gives
+  ``y + (1 - a) (1 - P) high``, whose blend B is y, so the critic compares the same images as in the paper. In
+  evaluation mode the generator gives y itself, which is continuous where a level begins (a = 0) and where it is
+  complete (a = 1).
 
-A gradient penalty is taken with respect to images of full size: before the last level its unit slope refers to
-distances of full-size images, which are larger than those of reduced ones by the square root of the ratio of pixels.
+A gradient penalty acts on images of full size: before the last level its unit slope refers to distances of full-size
+images, which exceed those of reduced images by the square root of the ratio of pixels.
 
 References:
     T. Karras, T. Aila, S. Laine, J. Lehtinen, Progressive Growing of GANs for Improved Quality, Stability, and
@@ -47,10 +47,10 @@ CAP = 32  # largest multiplier of the feature maps: 512 maps of 1024 x 1024 imag
 
 
 class Growth(nn.Module):
-    """The level at work, a function of the fraction of the run that is done.
+    """The current level, given the fraction of the run that is done.
 
-    Every level but the first takes two equal parts of the growing time, the first for the fade-in of figure 2 and the
-    second at full weight; the first level takes one part, and the last what is left of the run.
+    The first level takes one part of the growing time. Every other level takes two parts of the same length: the
+    fade-in of figure 2, then full weight. The last level stays to the end of the run.
 
     Args:
         stages: number of levels above the smallest.
@@ -65,7 +65,7 @@ class Growth(nn.Module):
     def __init__(self, stages: int, grown: float) -> None:
         super().__init__()
         if not 0 < grown <= 1:
-            raise PartiganError(f"grown = {grown}; it is a fraction of the run, above 0 and not above 1")
+            raise PartiganError(f"grown = {grown}; give a fraction of the run, above 0 and up to 1")
         self.stages, self.grown = stages, grown
         self.register_buffer("done", torch.ones(()))
 
@@ -77,13 +77,13 @@ class Growth(nn.Module):
 
 
 class GrowingGenerator(ImageGenerator):
-    """A generator whose maps can be turned into images at every level.
+    """A generator that can make images from its maps at every level.
 
     Args:
         sizes: of the maps.
         channels: channels of an image.
         latent: length of the noise.
-        condition: makes the vector that images are conditioned on.
+        condition: makes the condition vector.
         widths: feature maps at each level.
         grown: fraction of the run after which the last level is complete.
     """
@@ -96,11 +96,11 @@ class GrowingGenerator(ImageGenerator):
         self.to_image = nn.ModuleList(linear(nn.Conv2d(n, channels, 1)) for n in widths)
 
     def set_progress(self, done: float) -> None:
-        """Say which fraction of the run is done; a new network is complete, as after 1."""
+        """Set the fraction of the run that is done; a new network is complete, as for 1."""
         self.growth.done.fill_(done)
 
     def image(self, maps: Iterator[Tensor]) -> Tensor:
-        """The image of full size made of as many levels as are at work.
+        """The image of full size at the current level.
 
         Args:
             maps: feature maps ``(batch, features, height, width)`` level by level.
@@ -131,10 +131,10 @@ class ProgressiveGenerator(GrowingGenerator):
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         latent: length of the noise.
         filters: feature maps of the last level.
-        multipliers: of ``filters`` at each level from the smallest; None = doubled backwards, up to 32.
+        multipliers: of ``filters`` at each level from the smallest; None = doubled towards the base, up to 32.
         factors: of height and width in each stage; None = see `Sizes.of`.
         grown: fraction of the run after which the last level is complete.
 
@@ -143,6 +143,11 @@ class ProgressiveGenerator(GrowingGenerator):
 
     References:
         arXiv:1710.10196, table 2; its 1024 x 1024 network is the default.
+
+    Example:
+        >>> generator = ProgressiveGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -189,17 +194,17 @@ class ProgressiveGenerator(GrowingGenerator):
 
 
 class ProgressiveCritic(Critic):
-    """Critic of progressive growing and of StyleGAN; its features are those before the score.
+    """Critic of progressive growing and of StyleGAN; the features are those before the score.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps of the last level.
-        multipliers: of ``filters`` at each level from the smallest; None = doubled backwards, up to 32.
+        multipliers: of ``filters`` at each level from the smallest; None = doubled towards the base, up to 32.
         factors: of height and width in each stage; None = see `Sizes.of`.
         grown: fraction of the run after which the last level is complete; the same as the generator's.
         blur: low-pass filter before maps are reduced (StyleGAN).
@@ -209,6 +214,10 @@ class ProgressiveCritic(Critic):
 
     References:
         arXiv:1710.10196, table 2; blur: arXiv:1812.04948, section 2.
+
+    Example:
+        >>> ProgressiveCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(
@@ -247,11 +256,11 @@ class ProgressiveCritic(Critic):
         self.head = Head(last, Condition(classes, conditions), conditioning, linear)
 
     def set_progress(self, done: float) -> None:
-        """Say which fraction of the run is done; a new network is complete, as after 1."""
+        """Set the fraction of the run that is done; a new network is complete, as for 1."""
         self.growth.done.fill_(done)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
-        """Score ``(batch, 1)``, features ``(batch, features)`` and what ``conditioning`` adds."""
+        """Score ``(batch, 1)``, features ``(batch, features)`` and outputs of the ``conditioning``."""
         level, fade = self.growth.level()
         top = level + 1 if fade else level
         for factor in self.factors[top:][::-1]:

@@ -1,4 +1,4 @@
-"""Feature quantisation: what a critic sees of real and of generated images is put into one set of codes."""
+"""Feature quantisation: one set of codes for the features of real and of generated images."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 
 class FeatureQuantisation(nn.Module):
-    """Every pixel's features are replaced by the nearest code of a dictionary, which follows the features.
+    """Replace the features of every pixel by the nearest code of a dictionary, which follows the features.
 
-    Gradients pass as if nothing had happened (straight-through). In training each call moves the codes: with n_k pixels
-    nearest to code k, whose features sum to s_k,
+    Gradients pass unchanged (straight-through). In training each call moves the codes: with n_k pixels nearest to code
+    k, whose features sum to s_k,
 
         N_k <- decay N_k + (1 - decay) n_k,    m_k <- decay m_k + (1 - decay) s_k,    e_k <- m_k / N_k.
 
@@ -35,9 +35,9 @@ class FeatureQuantisation(nn.Module):
         self.register_buffer("total", self.codes.clone())
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantised maps of the shape of ``(batch, features, height, width)``, and how far x is from them.
+        """Quantised maps ``(batch, features, height, width)`` and their distance from x, ``(batch, 1)``.
 
-        The latter is ``(batch, 1)``, the mean square over features and pixels, with a gradient for x only.
+        The distance is the mean square over features and pixels, with a gradient for x only.
         """
         pixels = x.movedim(1, -1)
         nearest = torch.cdist(pixels.detach().flatten(0, -2), self.codes.to(x)).argmin(1)
@@ -48,7 +48,7 @@ class FeatureQuantisation(nn.Module):
         return (pixels + (chosen - pixels).detach()).movedim(-1, 1), distance
 
     def _follow(self, rows: Tensor, nearest: Tensor) -> None:
-        """Move the codes that were nearest to some of the rows ``(pixels, features)``."""
+        """Move the codes that are nearest to at least one of the rows ``(pixels, features)``."""
         number = torch.bincount(nearest, minlength=len(self.codes)).to(self.number)
         total = torch.zeros_like(self.total).index_add_(0, nearest, rows.to(self.total))
         self.number.lerp_(number, 1 - self.decay)

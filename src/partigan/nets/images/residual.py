@@ -1,10 +1,10 @@
-"""The residual networks of WGAN-GP and SNGAN, and what SAGAN and BigGAN share with them.
+"""Residual networks of WGAN-GP and SNGAN, and the parts shared with SAGAN and BigGAN.
 
 References:
     I. Gulrajani et al., Improved Training of Wasserstein GANs, arXiv:1704.00028, appendix F;
     T. Miyato et al., Spectral Normalization for Generative Adversarial Networks, arXiv:1802.05957, appendix B.4;
     T. Miyato, M. Koyama, cGANs with Projection Discriminator, arXiv:1802.05637, section 4.
-    Features are summed over pixels (WGAN-GP takes the mean, a factor of the head's weights).
+    Features are summed over pixels (WGAN-GP takes the mean, which only scales the head's weights).
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ DownStage = Callable[[int, int, Factor, bool], Sequence[nn.Module]]
 
 @dataclass(frozen=True)
 class Extras:
-    """What may stand between the last block of a critic and its head, as remedies for a collapse.
+    """Layers between the last block of a critic and its head, remedies against collapse.
 
     Attributes:
-        codes: of feature quantisation (arXiv:2004.02088), whose `Commitment` is a term; 0 = none.
+        codes: number of codes of feature quantisation (arXiv:2004.02088; add the term `Commitment`); 0 = none.
         kernels: of minibatch discrimination (arXiv:1606.03498, section 3.2); 0 = none.
-        dropout: probability with which a pooled feature becomes 0 (arXiv:1809.11096, section 4.2).
+        dropout: probability that a pooled feature becomes 0 (arXiv:1809.11096, section 4.2).
     """
 
     codes: int = 0
@@ -60,7 +60,7 @@ class UpBlock(nn.Module):
         inputs: feature maps before.
         outputs: feature maps after.
         factor: what height and width are multiplied by.
-        vector: length of the vector that the norms are conditioned on.
+        vector: length of the condition vector of the norms.
         make: finishes convolutions.
         make_norm: finishes the linear layers of conditional norms.
     """
@@ -88,8 +88,8 @@ class DownBlock(nn.Module):
         outputs: feature maps after.
         factor: what height and width are divided by.
         make: finishes convolutions.
-        first: the block sees the image, and starts with a convolution.
-        wide: the feature maps change in the first convolution, not in the second.
+        first: the block sees the image and starts with a convolution.
+        wide: the number of maps changes in the first convolution, not in the second.
         norm: normalisation.
     """
 
@@ -127,10 +127,10 @@ class ResidualStack(ImageGenerator):
         sizes: of the maps.
         channels: channels of an image.
         latent: length of the noise.
-        condition: makes the vector that images are conditioned on.
-        start: length of the row that `prepare` gives to the linear layer.
+        condition: makes the condition vector.
+        start: length of the row that `prepare` makes for the linear layer.
         widths: feature maps at the base and after each stage.
-        attention: how many stages before the image self-attention stands; 0 = none.
+        attention: self-attention stands this many stages before the image; 0 = none.
         make: finishes layers.
         stage: the blocks of a stage.
 
@@ -164,7 +164,7 @@ class ResidualStack(ImageGenerator):
         self.out = make(nn.Conv2d(widths[-1], channels, 3, padding=1))
 
     def prepare(self, noise: Tensor, condition: Tensor | None) -> tuple[Tensor, Sequence[Tensor]]:
-        """The row for the linear layer, and for each stage the vector of its conditional norms."""
+        """The row for the linear layer, and for each stage the condition vector of its norms."""
         return noise, [self.condition(condition, noise)] * len(self.stages)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
@@ -184,18 +184,18 @@ class ResidualCriticStack(Critic):
     Args:
         sizes: of the maps.
         channels: channels of an image.
-        lift: feature maps of a 3x3 convolution that the image passes first; 0 = none.
+        lift: feature maps of a first 3x3 convolution; 0 = none.
         widths: feature maps after each stage, and after each further block.
-        attention: how many stages after the image self-attention stands; 0 = none.
+        attention: self-attention stands this many stages after the image; 0 = none.
         make: finishes layers.
-        stage: the blocks of a stage; its last argument says that they see the image itself.
-        condition: makes the vector that samples are conditioned on.
-        conditioning: how it is used.
-        extras: what stands before the head.
+        stage: makes the blocks of a stage; its last argument is True where they see the image.
+        condition: makes the condition vector.
+        conditioning: how it is used, see `Head`.
+        extras: layers between the last block and the head.
 
     Attributes:
-        features: number of the features that the head is given.
-        head: score, and the critic's side of the conditioning.
+        features: number of features before the head.
+        head: score and conditioning.
 
     Raises:
         PartiganError: there are fewer stages than ``attention`` asks for.
@@ -231,7 +231,7 @@ class ResidualCriticStack(Critic):
         self.head: nn.Module = Head(self.features, condition, conditioning, make)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
-        """Score ``(batch, 1)``, features summed over pixels, and what the conditioning adds."""
+        """Score ``(batch, 1)``, features summed over pixels, and outputs of the conditioning."""
         maps, commitment = self.body(x), None
         if self.quantise is not None:
             maps, commitment = self.quantise(maps)
@@ -240,35 +240,41 @@ class ResidualCriticStack(Critic):
 
 
 def _attends(attention: int, sizes: Sizes) -> bool:
-    """Whether there is self-attention, where it is possible."""
+    """Whether there is self-attention; refuses a stage that does not exist."""
     if not 0 <= attention <= sizes.stages:
-        raise PartiganError(f"attention = {attention}; there are {sizes.stages} stages, so it must be 0 to that")
+        raise PartiganError(f"attention = {attention}; there are {sizes.stages} stages, give 0 to {sizes.stages}")
     return attention > 0
 
 
 class ResidualGenerator(ResidualStack):
     """Generator of WGAN-GP and SNGAN: residual blocks with (conditional) batch normalisation.
 
-    The defaults are SNGAN's for 128 x 128; ``filters=256, multipliers=[1, 1, 1, 1]`` is that for CIFAR.
+    The defaults are SNGAN's for 128 x 128; use ``filters=256, multipliers=[1, 1, 1, 1]`` for CIFAR.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         latent: length of the noise.
         filters: feature maps before the image.
-        multipliers: of ``filters`` at the base and after each stage; None = doubled backwards, up to 16.
+        multipliers: of ``filters`` at the base and after each stage; None = doubled towards the base, up to 16.
         factors: of height and width in each stage; None = see `Sizes.of`.
         spectral: spectral normalisation of every layer (SAGAN).
-        attention: how many stages before the image self-attention stands (SAGAN); 0 = none.
+        attention: self-attention stands this many stages before the image (SAGAN); 0 = none.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
         arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
+
+    Example:
+        >>> import torch
+        >>> generator = ResidualGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     def __init__(
@@ -301,7 +307,7 @@ class ResidualGenerator(ResidualStack):
 
 
 class ResidualCritic(ResidualCriticStack):
-    """Critic of WGAN-GP and SNGAN: residual blocks, spectral normalisation or another one.
+    """Critic of WGAN-GP and SNGAN: residual blocks with spectral or another normalisation.
 
     The defaults are SNGAN's for 128 x 128. CIFAR's are ``filters=128, multipliers=[1, 1, 1, 1], factors=[[2, 2],
     [2, 2]]``: two blocks that halve the image and two that keep its size. For WGAN-GP switch ``spectral`` off.
@@ -311,22 +317,27 @@ class ResidualCritic(ResidualCriticStack):
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         conditioning: how the condition is used, see `Head`.
         filters: feature maps after the first stage.
-        multipliers: of ``filters`` from the last block to the first; blocks beyond the stages keep the size of the
-            base; None = one such block, doubled from the first, up to 16.
-        factors: of height and width in each stage, from the base to the image; None = see `Sizes.of`.
+        multipliers: of ``filters`` from the last block to the first; blocks beyond the stages keep the size
+            of the base; None = one such block, doubled after the first, up to 16.
+        factors: of height and width in each stage from the base on; None = see `Sizes.of`.
         spectral: spectral normalisation of every layer.
-        norm: normalisation inside the blocks; a gradient penalty asks for other than ``batch``.
-        wide: feature maps change in a block's first convolution, not in its second.
-        attention: how many stages after the image self-attention stands (SAGAN); 0 = none.
+        norm: normalisation inside the blocks; with a gradient penalty use another than ``batch``.
+        wide: the number of maps changes in a block's first convolution, not in its second.
+        attention: self-attention stands this many stages after the image (SAGAN); 0 = none.
 
     Raises:
         PartiganError: the size does not factor, or there are fewer stages than ``attention``.
 
     References:
         arXiv:1704.00028, appendix F; arXiv:1802.05957, appendix B.4.
+
+    Example:
+        >>> import torch
+        >>> ResidualCritic(channels=1, height=8, width=8, filters=4)(torch.randn(2, 1, 8, 8)).score.shape
+        torch.Size([2, 1])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How an image is built up from a small map, stage by stage."""
+"""The stages in which an image is built from a small map."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from partigan.errors import PartiganError
 Factor = tuple[int, int]
 
 PRIMES = (2, 3)
-LARGEST = 7  # shorter side of a base, and a side that is not enlarged
-ELONGATED = 4  # how many times longer the other side may be
-REACH = 32  # pixels within which a size that factors is looked for
+LARGEST = 7  # pixels, of the shorter side of a base and of a side that is not enlarged
+ELONGATED = 4  # largest ratio of the sides of a base
+REACH = 32  # pixels within which other sizes are suggested
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """The smallest map and what every stage enlarges it by.
+    """The smallest map and the factors of every stage.
 
     Attributes:
         base: height and width of the smallest map.
-        factors: what height and width are multiplied by in each stage, from the base to the image.
+        factors: factors of height and width in each stage, from the base to the image.
     """
 
     base: tuple[int, int]
@@ -31,19 +31,19 @@ class Sizes:
 
     @classmethod
     def of(cls, height: int, width: int, factors: Sequence[Factor] | None = None) -> Sizes:
-        """The stages that lead to an image.
+        """Find the stages for an image.
 
-        Without ``factors`` both sides are halved while 4 pixels are left, and divided by 3 where they are odd, until
-        the shorter side is done and the longer is at most 4 times as long: 128 x 128 from 4 x 4 in 5 stages,
-        256 x 768 from 4 x 12 in 6, 3 x 96 from 3 x 12 in 3, 9 x 9 from 3 x 3 in 1.
+        Without ``factors`` both sides are halved, or divided by 3 where odd, as long as 4 pixels are left, until the
+        shorter side is done and the longer is at most 4 times as long: 128 x 128 from 4 x 4 in 5 stages, 256 x 768
+        from 4 x 12 in 6, 3 x 96 from 3 x 12 in 3, 9 x 9 from 3 x 3 in 1.
 
         Args:
             height: of the image, pixels.
             width: of the image, pixels.
-            factors: what height and width are multiplied by in each stage, from the base to the image.
+            factors: factors of height and width in each stage, from the base to the image.
 
         Raises:
-            PartiganError: the size does not factor; it names the nearest ones that do.
+            PartiganError: the size does not factor; the message names the nearest ones that do.
         """
         if factors is not None:
             whole = [prod(sides) for sides in zip(*factors, strict=True)] if len(factors) else []
@@ -93,13 +93,13 @@ class Sizes:
         """Feature maps at the base and after each stage.
 
         Args:
-            filters: what the multipliers multiply.
-            multipliers: one for each map, from the base on; None = doubled from 1 at the last map up to ``cap``.
-            cap: the largest multiplier by default.
+            filters: feature maps for a multiplier of 1.
+            multipliers: one a map, from the base on; None = 1 at the last map, doubled towards the base up to ``cap``.
+            cap: the largest default multiplier.
             maps: number of maps.
 
         Raises:
-            PartiganError: there are too many or too few multipliers.
+            PartiganError: too many or too few multipliers.
         """
         multipliers = [min(2 ** (maps - 1 - k), cap) for k in range(maps)] if multipliers is None else multipliers
         if len(multipliers) != maps:

@@ -1,6 +1,6 @@
-"""StyleGAN: noise becomes a style that sets gain and bias of every map; noise maps add what is random in the detail.
+"""StyleGAN: noise makes a style that sets gain and bias of every map; noise maps add random detail.
 
-Grows as in `partigan.nets.images.progressive`, whose critic with ``blur`` is StyleGAN's.
+It grows as in `partigan.nets.images.progressive`; the critic there, with ``blur``, is StyleGAN's.
 
 References:
     T. Karras, S. Laine, T. Aila, A Style-Based Generator Architecture for Generative Adversarial Networks,
@@ -28,7 +28,7 @@ class StyleLayer(nn.Module):
     """A convolution, then noise, bias, LeakyReLU and AdaIN (equation 1).
 
     Args:
-        convolve: what comes first, to ``features`` maps.
+        convolve: the convolution, to ``features`` maps.
         features: feature maps.
         style: length of the style.
     """
@@ -55,31 +55,36 @@ def _convolution(inputs: int, outputs: int) -> nn.Module:
 class StyleGANGenerator(GrowingGenerator):
     """Generator of StyleGAN.
 
-    One row of noise holds all that is random: the noise of the style, that of a second style for mixing, two numbers
-    that decide whether and where styles are mixed, and two noise maps for each level.
+    A row of noise holds the noise of the style, the noise of a second style for mixing, two numbers that decide whether
+    and where styles are mixed, and two noise maps a level.
 
     Args:
         channels: channels of an image.
         height: pixels.
         width: pixels.
         classes: number of classes; 0 = none.
-        conditions: number of float features it is conditioned on; 0 = none.
+        conditions: number of float conditions; 0 = none.
         style: length of the style and of its noise.
         depth: layers of the mapping network.
-        mixing: in training, the probability that the layers after a random one take a second style.
+        mixing: in training, the probability that layers after a random one take the second style.
         filters: feature maps of the last level.
-        multipliers: of ``filters`` at each level from the smallest; None = doubled backwards, up to 32.
+        multipliers: of ``filters`` at each level from the smallest; None = doubled towards the base, up to 32.
         factors: of height and width in each stage; None = see `Sizes.of`.
         grown: fraction of the run after which the last level is complete.
 
     Attributes:
-        truncation: what the distance of styles from their mean is multiplied by; training needs 1.
+        truncation: factor of the distance of styles from their mean; training needs 1.
 
     Raises:
         PartiganError: the size does not factor.
 
     References:
         arXiv:1812.04948, figure 1; its 1024 x 1024 network is the default.
+
+    Example:
+        >>> generator = StyleGANGenerator(channels=1, height=8, width=8, filters=4)
+        >>> generator(generator.noise(2, None, torch.Generator())).shape
+        torch.Size([2, 1, 8, 8])
     """
 
     mean: Tensor
