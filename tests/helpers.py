@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.jets import Floats
 from partigan.data.pxd import SENSORS
-from partigan.nets.contracts import CriticOutput
-from partigan.training.checkpoint import load_tensors
+from partigan.models.checkpoint import load_tensors
+from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.objectives.losses import Objective, Wasserstein
+from partigan.objectives.terms import Turn
 
 SHARED = Path(__file__).parents[2] / "shared"
 Rng = np.random.Generator
@@ -81,3 +85,65 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 def equal_tensors(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+class ToyGenerator(Generator):
+    """x = W z + b, of any shape; masks are obeyed."""
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.shape, self.layer = shape, nn.Linear(3, math.prod(shape))
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        return torch.randn(size, 3, generator=rng, dtype=self.layer.weight.dtype)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        x: Tensor = self.layer(noise).view(-1, *self.shape)
+        return x if mask is None else x * mask[..., None]
+
+
+class ToyCritic(Critic):
+    """A small network with everything that a critic may return."""
+
+    def __init__(self, *shape: int, outputs: int = 1, rich: bool = True) -> None:
+        super().__init__()
+        self.rich = rich
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(shape), 8), nn.Softplus())
+        self.score, self.classes = nn.Linear(8, outputs), nn.Embedding(4, 8)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        features = self.body(x)
+        if not self.rich:
+            return CriticOutput(self.score(features))
+        logits = features @ self.classes.weight.T
+        if condition is None or condition.is_floating_point():
+            return CriticOutput(self.score(features), features, logits)
+        proxy = functional.normalize(self.classes(condition), dim=1)
+        return CriticOutput(self.score(features), features, logits, functional.normalize(features, dim=1), proxy)
+
+
+def toy_turn(critic: Critic, real: Batch, objective: Objective | None = None, **networks: nn.Module) -> Turn:
+    torch.manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
+    generator = networks.setdefault("generator", ToyGenerator(*real.x.shape[1:]).to(real.x.dtype))
+    fake = Batch(generator(generator.noise(len(real), None, rng), real.condition, real.mask), real.mask, real.condition)
+    outputs = [critic(sample.x, sample.condition, sample.mask) for sample in (real, fake)]
+    return Turn(
+        critic,
+        real,
+        fake,
+        outputs[0],
+        outputs[1],
+        rng,
+        objective or Wasserstein(),
+        generator,
+        {"critic": critic, **networks},
+    )
+
+
+def toy_batch(*shape: int, labels: bool = True, masked: bool = False, size: int = 6) -> Batch:
+    rng = torch.Generator().manual_seed(3)
+    x = torch.randn(size, *shape, generator=rng, dtype=torch.float64)
+    mask = torch.arange(shape[0]) < torch.arange(1, size + 1)[:, None] if masked else None
+    x = x if mask is None else x * mask[..., None]
+    return Batch(x, mask, torch.arange(size) % 3 if labels else None)

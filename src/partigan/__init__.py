@@ -10,28 +10,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from partigan.comparison import compare as compare
+    from partigan.commands.compare import compare as compare
     from partigan.errors import PartiganError as PartiganError
-    from partigan.evaluation import evaluate as evaluate
-    from partigan.generation import generate as generate
+    from partigan.commands.evaluate import evaluate as evaluate
+    from partigan.commands.generate import generate as generate
     from partigan.simulate.jets import simulate_jets as simulate_jets
     from partigan.simulate.pxd import simulate_pxd as simulate_pxd
-    from partigan.training.classification import fit_classifier as fit_classifier
-    from partigan.training.train import load as load
-    from partigan.training.train import train as train
+    from partigan.commands.fit_classifier import fit_classifier as fit_classifier
+    from partigan.models.model import load as load
+    from partigan.commands.train import train as train
 
 __version__ = "0.1.0"
 
 _HOME = {
     "PartiganError": "partigan.errors",
-    "compare": "partigan.comparison",
-    "evaluate": "partigan.evaluation",
-    "fit_classifier": "partigan.training.classification",
-    "generate": "partigan.generation",
-    "load": "partigan.training.train",
+    "compare": "partigan.commands.compare",
+    "evaluate": "partigan.commands.evaluate",
+    "fit_classifier": "partigan.commands.fit_classifier",
+    "generate": "partigan.commands.generate",
+    "load": "partigan.models.model",
     "simulate_jets": "partigan.simulate.jets",
     "simulate_pxd": "partigan.simulate.pxd",
-    "train": "partigan.training.train",
+    "train": "partigan.commands.train",
 }
 __all__ = [
     "PartiganError",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         _dispatch([argument for argument in arguments if argument != "--debug"])
     except KeyboardInterrupt:
-        again = "" if "evaluate" in arguments[:1] else "; what is finished is kept: go on with --resume"
+        again = "" if "evaluate" in arguments[:1] else "; what is finished is kept: resume with --resume"
         _fail(f"interrupted{again}", 130)
     except PartiganError as error:
         if debug:
@@ -49,6 +51,7 @@ def _fail(message: str, status: int) -> None:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    arguments = list(arguments)
     top = _parser("Adversarial fast simulation in particle physics: simulate, train, evaluate, generate.")
     top.add_argument("--version", action="version", version=f"partigan {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -56,9 +59,7 @@ def _dispatch(arguments: list[str]) -> None:
     try:
         options = top.parse_args(arguments or ["--help"])
     except ArgumentError as error:
-        from partigan.config import readable
-
-        raise readable(error, chosen) from error
+        raise _readable(error, chosen) from error
     while isinstance(options.get("command"), str):
         options = options[options.command]
     if run is not None:
@@ -68,7 +69,7 @@ def _dispatch(arguments: list[str]) -> None:
 def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> tuple[Run | None, ArgumentParser]:
     """Add subcommands; only the one that is called gets its options, so that nothing else is imported.
 
-    A command is a function of its parser and of the arguments that follow, by which a few choose their defaults.
+    A command is a function of its parser and of the arguments that follow, from which it may take some out.
     """
     run, chosen = None, parser
     subcommands = parser.add_subcommands(dest="command")
@@ -76,11 +77,26 @@ def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> t
         child = _parser(description)
         subcommands.add_subcommand(name, child, help=description)
         if arguments[:1] == [name]:
+            following = arguments[1:]
             if isinstance(command, dict):
-                run, chosen = _add(child, command, arguments[1:])
+                run, chosen = _add(child, command, following)
             else:
-                run, chosen = command(child, arguments[1:]), child
+                run, chosen = command(child, following), child
+            arguments[1:] = following
     return run, chosen
+
+
+def _readable(error: ArgumentError, parser: ArgumentParser) -> PartiganError:
+    """One line of a parser's error; an unknown option is shown with the nearest known one."""
+    text = " ".join(str(error).split())
+    unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)", text, re.IGNORECASE)
+    if unknown is None:
+        return PartiganError(text)
+    known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
+    near = difflib.get_close_matches(unknown[2], known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+    stands = "unknown option" if unknown[1] else "what is"
+    return PartiganError(f"{stands} {unknown[2]!r}? {hint}" if not unknown[1] else f"{stands} {unknown[2]!r}; {hint}")
 
 
 def _parser(description: str) -> ArgumentParser:
@@ -92,9 +108,9 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     flags = {"resume", "overwrite", "trust"} & set(inspect.signature(function).parameters)
     parser.add_function_arguments(function, as_positional=False, skip={*flags, *skip})
     helps = {
-        "resume": "go on with an interrupted job",
+        "resume": "resume an interrupted job",
         "overwrite": "replace an existing output",
-        "trust": "follow class paths outside partigan and torch",
+        "trust": "follow class paths outside partigan",
     }
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
@@ -128,48 +144,81 @@ def _plain(module: str, name: str, **positional: str) -> Command:
     return command
 
 
-def _train(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.config import add_training_options, plain
-    from partigan.training.train import run_training, train
+def _train(parser: ArgumentParser, arguments: list[str]) -> Run:
+    from partigan.commands.train import train
 
-    _options(parser, train, "config", "overrides")
-    add_training_options(parser)
+    _options(parser, train, "config", "data", "overrides")
+    _training_options(parser, "a file of training samples, or NAME=FILE for each sample of a system with several", True)
+    overrides = _overrides(arguments)
 
     def run(options: Namespace) -> None:
-        own = {name: options[name] for name in ("seed", "threads", "resume", "overwrite")}
-        run_training(plain(options), options.data, options.out, **own)
+        given = _files(options, "--data", "simulation=s.h5 data=d.h5")
+        train(**{**_own(options), "data": given, "overrides": overrides})
 
     return run
 
 
 def _fit_classifier(parser: ArgumentParser, arguments: list[str]) -> Run:
-    from partigan.config import add_training_options, plain
-    from partigan.training.classification import classifier_of, fit_classifier, run_fit
+    from partigan.commands.fit_classifier import fit_classifier
 
-    _options(parser, fit_classifier, "data", "config", "kind", "overrides")
-    parser.add_argument(
-        "--data",
-        nargs="+",
-        required=True,
-        metavar="CLASS=FILE",
-        help="files of real samples, one a class, or one FILE with classes",
-    )
-    add_training_options(parser)
-    if not _given(arguments, "--config"):
-        parser.set_defaults(classifier_of(_given(arguments, "--kind") or "jets"))
+    _options(parser, fit_classifier, "data", "config", "overrides")
+    _training_options(parser, "files of real samples, CLASS=FILE for each class, or one FILE with classes", False)
+    overrides = _overrides(arguments)
 
     def run(options: Namespace) -> None:
-        alone = len(options.data) == 1 and Path(options.data[0]).exists()
-        data = {"": Path(options.data[0])} if alone else _named(options.data, "--data", "g=g.h5")
-        own = {name: options[name] for name in ("out", "seed", "threads", "resume", "overwrite")}
-        run_fit(plain(options), data, **own)
+        given = _files(options, "--data", "g=g.h5 q=q.h5")
+        fit_classifier(**{**_own(options), "data": given, "overrides": overrides})
 
     return run
 
 
+def _training_options(parser: ArgumentParser, data: str, required: bool) -> None:
+    """Configuration and data; options of its sections are taken before the parser sees them."""
+    from partigan.systems.options import TrainerOptions
+
+    parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help=data)
+    text = "preset ('partigan list' shows all) or YAML file; any of its options can be given, too, such as "
+    text += "--system.generator.latent 32 or --system.objective objectives.losses.Hinge"
+    parser.add_argument("--config", type=str, required=required, help=text)
+    parser.add_class_arguments(TrainerOptions, "trainer")
+
+
+def _own(options: Namespace) -> dict[str, Any]:
+    """Parsed options without those of the trainer, which are overrides of the configuration."""
+    return {name: value for name, value in vars(options).items() if name != "trainer"}
+
+
+SECTIONS = ("about", "kind", "transform", "system", "trainer")
+
+
+def _overrides(arguments: list[str]) -> dict[str, str]:
+    """Options of the sections of a configuration, ``--system.objective X`` or ``--trainer.max_steps=3``, taken out."""
+    found, rest, words = {}, [], iter(arguments)
+    for word in words:
+        name, equals, value = word.removeprefix("--").partition("=")
+        if not word.startswith("--") or name.split(".")[0] not in SECTIONS:
+            rest.append(word)
+            continue
+        if not equals:
+            value = next(words, "")
+            if not value or (value.startswith("--") and len(value) > 2):
+                raise PartiganError(f"--{name} needs a value: --{name} VALUE")
+        found[name] = value
+    arguments[:] = rest
+    return found
+
+
+def _files(options: Namespace, option: str, example: str) -> Any:
+    """One file, or files by name from texts NAME=FILE."""
+    entries = options.data
+    if len(entries) == 1 and ("=" not in entries[0] or Path(entries[0]).exists()):
+        return Path(entries[0])
+    return _named(entries, option, example)
+
+
 def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.evaluation import evaluate
-    from partigan.suite import DEFAULT, SUITE
+    from partigan.commands.evaluate import evaluate
+    from partigan.evaluation.suite import DEFAULT, SUITE
 
     _options(parser, evaluate, "metrics")
     known = f"all, protocol, names of the protocol's metrics, {', '.join(SUITE)}"
@@ -178,7 +227,7 @@ def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
 
 
 def _compare(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.comparison import compare
+    from partigan.commands.compare import compare
 
     parser.add_argument("reports", nargs="+", type=Path, help="folders made by 'partigan evaluate'")
     _options(parser, compare, "reports")
@@ -186,7 +235,7 @@ def _compare(parser: ArgumentParser, _: list[str]) -> Run:
 
 
 def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.benchmark import benchmark_jets
+    from partigan.commands.benchmark import benchmark_jets
 
     _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
     parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
@@ -209,15 +258,6 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
     return run
 
 
-def _given(arguments: list[str], option: str) -> str:
-    """The value of an option among arguments that are not parsed yet; empty where it is not given."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, equals, value = argument.partition("=")
-        if name == option:
-            return value if equals else following
-    return ""
-
-
 def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
     """Paths by name, from texts NAME=PATH."""
     pairs = [entry.partition("=")[::2] for entry in entries]
@@ -228,7 +268,7 @@ def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
 
 
 def _list(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.training.train import list_presets
+    from partigan.commands.presets import list_presets
 
     return lambda options: list_presets()
 
@@ -243,8 +283,8 @@ _COMMANDS: _Commands = {
                 "background hitmaps of the pixel vertex detector of Belle II",
                 _plain("simulate.pxd", "simulate_pxd"),
             ),
-            "toy": ("a toy distribution, as a table", _plain("toys", "simulate_toy")),
-            "digits": ("scikit-learn's handwritten digits, as images", _plain("toys", "simulate_digits")),
+            "toy": ("a toy distribution, as a table", _plain("simulate.toys", "simulate_toy")),
+            "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },
     ),
     "train": ("train a system of the literature, or one of your own", _train),
@@ -254,7 +294,7 @@ _COMMANDS: _Commands = {
     ),
     "generate": (
         "generate samples with a trained run",
-        _plain("generation", "generate", run="run directory, or a run that comes with partigan: pxd-fast"),
+        _plain("commands.generate", "generate", run="run directory, or a run that comes with partigan: pxd-fast"),
     ),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "compare": ("put several reports of 'evaluate' side by side", _compare),
@@ -268,14 +308,14 @@ _COMMANDS: _Commands = {
             "mpgan": (
                 "generators of MPGAN and its baselines, arXiv:2106.11535",
                 _plain(
-                    "importing", "import_weights", weights="the authors' G_best_epoch.pt", arguments="their args.txt"
+                    "models.importing.mpgan", "import_weights", weights="the authors' G_best_epoch.pt", arguments="their args.txt"
                 ),
             )
         },
     ),
     "demo": (
         "small jobs that show what the parts do",
-        {"toys": ("every objective on a toy, in one figure", _plain("demo", "demo_toys"))},
+        {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))},
     ),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

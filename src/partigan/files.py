@@ -58,6 +58,15 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
             raise
 
 
+def fresh_name(path: Path) -> Path:
+    """A path at which nothing stands yet: ``path``, or ``path-2``, ``path-3`` and so on."""
+    number, found = 1, path
+    while found.exists():
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
+
+
 def remove_folder(path: Path, marker: str, really: bool = True) -> None:
     """Remove a folder that partigan made, or an empty one; raise for anything else that stands there."""
     if not path.exists():

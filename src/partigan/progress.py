@@ -68,11 +68,11 @@ class TrainingDisplay:
             TextColumn("{task.fields[speed]}"),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[losses]}"),
         )
         self._progress = Progress(*columns, console=console, disable=not shown, speed_estimate_period=60)
-        self._start, self._began, self._header = start, time.monotonic(), False
-        self._task = self._progress.add_task(title, total=total, completed=start, speed="", losses="")
+        self._total, self._start, self._began, self._header = total, start, time.monotonic(), False
+        self._losses: dict[str, float] = {}
+        self._task = self._progress.add_task(title, total=total, completed=start, speed="")
 
     def __enter__(self) -> TrainingDisplay:
         self._progress.start()
@@ -84,19 +84,37 @@ class TrainingDisplay:
     def advance(self, step: int, batch: int) -> None:
         """Tell the number of steps done, and of samples in a step."""
         seconds = time.monotonic() - self._began
-        speed = f"{(step - self._start) * batch / seconds:.0f}/s"
+        speed = f"{(step - self._start) * batch / seconds:.0f} samples/s"
         self._progress.update(self._task, completed=step, speed=speed)
 
     def losses(self, means: dict[str, float]) -> None:
-        """Show the mean losses since the last call."""
-        objectives = {name.removesuffix("/objective"): value for name, value in means.items() if "objective" in name}
-        text = "  ".join(f"{name} {value:.3g}" for name, value in objectives.items())
-        self._progress.update(self._task, losses=text)
+        """Take the mean losses since the last call."""
+        named = {name.removesuffix("objective").rstrip("/."): value for name, value in means.items()}
+        self._losses = {name: named[name] for name in named if f"{name}/objective" in means or f"{name}.objective" in means}
 
-    def validation(self, step: int, values: dict[str, float], chosen: bool) -> None:
-        """Add a row of validation metrics, with a star where the checkpoint is now the best one."""
+    def validation(self, step: int, values: dict[str, float], note: str) -> None:
+        """Add a row: step, validation metrics, losses and time left.
+
+        Args:
+            step: training step.
+            values: the metrics by name.
+            note: what became of the checkpoint.
+        """
+        columns = {"step": f"{step:,}"} | {name: f"{value:.3g}" for name, value in values.items()}
+        columns |= {name: f"{value:.3g}" for name, value in self._losses.items()}
+        done = step - self._start
+        left = (time.monotonic() - self._began) / max(done, 1) * (self._total - step)
+        columns["left"] = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+        widths = {name: max(10, len(_shortened(name)) + 1) for name in columns}
         if not self._header:
-            self._progress.print("      step" + "".join(f"{name:>12}" for name in values) + "   best")
+            self._print("".join(f"{_shortened(name):>{widths[name]}}" for name in columns))
             self._header = True
-        row = f"{step:>10}" + "".join(f"{value:>12.3e}" for value in values.values())
-        self._progress.print(row + ("      *" if chosen else ""))
+        self._print("".join(f"{value:>{widths[name]}}" for name, value in columns.items()) + f" {note}".rstrip())
+
+    def _print(self, line: str) -> None:
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shortened(name: str, most: int = 10) -> str:
+    """A name that fits a column."""
+    return name if len(name) <= most else f"{name[: most - 1]}."

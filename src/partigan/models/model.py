@@ -224,14 +224,24 @@ def load(path: str | Path, trust: bool = False) -> Model:
         torch.Size([40, 1, 250, 768])
     """
     run = Run(path)
+    network, transform = opened(run, trust)
+    if not isinstance(network, Generator | Translator):
+        raise PartiganError(f"{run.path}: {type(network).__name__} is neither a Generator nor a Translator")
+    stored = run.transform
+    return Model(network, transform, find(stored["kind"], trust), stored["conditions"], run.manifest, str(path))
+
+
+def opened(run: Run, trust: bool = False) -> tuple[nn.Module, Transform]:
+    """The product of a run with its best weights, in evaluation mode, and its fitted transform.
+
+    Raises:
+        PartiganError: it is not a run directory, has no weights yet, or is not trusted.
+    """
     config = run.config
     if not run.weights.exists():
         raise PartiganError(f"{run.path} has no {run.product} yet; train on with --resume until the first validation")
     system, transform, _ = build(config, trust)
-    stored = run.transform
-    transform.load_state(stored["state"])
+    transform.load_state(run.transform["state"])
     network = system.networks[run.product].eval()
-    if not isinstance(network, Generator | Translator):
-        raise PartiganError(f"{run.path}: {type(network).__name__} is neither a Generator nor a Translator")
     unpack_module(run.product, network, load_tensors(run.weights)[0])
-    return Model(network, transform, find(stored["kind"], trust), stored["conditions"], run.manifest, str(path))
+    return network, transform

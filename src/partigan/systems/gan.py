@@ -21,7 +21,7 @@ class _Player(Loss):
 
     Args:
         objective: the pair of losses.
-        terms: what is added to them, by label.
+        terms: what is added to them, by label; None leaves out one that a base has.
         critic: name of the critic.
         generator: name of the generator.
         real: name of the sample that the critic compares with.
@@ -34,13 +34,14 @@ class _Player(Loss):
     def __init__(
         self,
         objective: Objective,
-        terms: dict[str, ScheduledTerm] | None = None,
+        terms: dict[str, ScheduledTerm | None] | None = None,
         critic: str = "critic",
         generator: str = "generator",
         real: str = DATA,
         source: str | None = None,
     ) -> None:
-        self.objective, self.terms = objective, terms or {}
+        self.objective = objective
+        self.terms = {label: term for label, term in (terms or {}).items() if term is not None}
         self.roles, self.real, self.source = {"critic": critic, "generator": generator}, real, source
 
     def needs(self) -> tuple[set[str], set[str]]:
@@ -89,7 +90,7 @@ class CriticLoss(_Player):
 
     Args:
         objective: the pair of losses.
-        terms: what is added to them, by label.
+        terms: what is added to them, by label; None leaves out one that a base has.
         critic: name of the critic.
         generator: name of the generator.
         real: name of the sample that the critic compares with.
@@ -124,7 +125,7 @@ class GeneratorLoss(_Player):
 
     Args:
         objective: the pair of losses.
-        terms: what is added to them, by label.
+        terms: what is added to them, by label; None leaves out one that a base has.
         critic: name of the critic.
         generator: name of the generator.
         real: name of the sample that the critic compares with.
@@ -161,7 +162,7 @@ class GAN(System):
         objective: the pair of losses.
         generator_optimizer: optimiser of the generator.
         critic_optimizer: optimiser of the critic.
-        terms: what is added to the losses, by label.
+        terms: what is added to the losses, by label; None leaves out one that a base has.
         critic_steps: critic updates, each on a batch of its own, for one of the generator.
         schedule: factor of both learning rates over the run.
         networks: further networks by name.
@@ -175,7 +176,7 @@ class GAN(System):
         objective: Objective,
         generator_optimizer: OptimizerFactory,
         critic_optimizer: OptimizerFactory,
-        terms: dict[str, ScheduledTerm] | None = None,
+        terms: dict[str, ScheduledTerm | None] | None = None,
         critic_steps: int = 1,
         schedule: Schedule | None = None,
         networks: dict[str, nn.Module] | None = None,

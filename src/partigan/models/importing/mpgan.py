@@ -12,13 +12,12 @@ import torch
 import yaml
 from torch import Tensor
 
-from partigan import __version__
-from partigan.config import build, parse_training
+from partigan import __version__, config
 from partigan.errors import PartiganError
 from partigan.files import atomic_folder, refuse_existing, sha256
 from partigan.progress import console
 from partigan.run import Run
-from partigan.training.checkpoint import fit_state, pack_module, save_tensors
+from partigan.models.checkpoint import fit_state, pack_module, save_tensors
 
 # What JetNet's gluon, light quark and top jets at 30 particles tell of the authors' training data: the greatest
 # absolute eta_rel, phi_rel and pt_rel, and how many training jets have 0, 1, ... 30 particles.
@@ -132,8 +131,8 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
     refuse_existing(out, overwrite)
     options, tensors = _arguments(arguments), _tensors(weights)
     older = any(name.startswith("fe.") for name in tensors)
-    config = _config(options, older)
-    system, transform, _ = build(config)
+    resolved = _config(options, older)
+    system, transform, _ = config.build(resolved)
     generator = system.networks["generator"]
     renamed, unexpected = _renamed(tensors, _RULES[options["model"]](options))
     if older:  # its last layer is as wide as the others, and three of its outputs are used
@@ -154,8 +153,8 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
         run = Run(folder)
         save_tensors(run.weights, pack_module("generator", generator), {"imported": str(weights)})
         stored = {"kind": "jets", "state": transform.state(), "conditions": conditions}
-        run.create(yaml.safe_dump(config, sort_keys=False), stored, manifest)
-    console.print(f"{config['about']['title']}, {jets} jets: {out}", soft_wrap=True)
+        run.create(yaml.safe_dump(resolved, sort_keys=False), stored, manifest)
+    console.print(f"{resolved['about']['title']}, {jets} jets: {out}", soft_wrap=True)
     return Run(out)
 
 
@@ -208,7 +207,7 @@ def _config(options: dict[str, Any], older: bool) -> dict[str, Any]:
     preset = PRESETS[model, options["model_D"]]
     if model == "mpgan" and options.get("lfc"):
         preset = "mpgan-lfc"
-    config = parse_training(preset)
+    content = config.read(preset)
     sizes: dict[str, Any] = {"particles": _particles(options)}
     if model == "mpgan":
         hidden = options["hidden_node_size"]
@@ -228,9 +227,8 @@ def _config(options: dict[str, Any], older: bool) -> dict[str, Any]:
         features = options["treegang_features"]
         sizes |= {"latent": features[0], "hidden": features[1], "degrees": options["treegang_degrees"]}
         sizes["support"] = options["treegang_support"]
-    config["system"]["init_args"]["generator"]["init_args"] |= sizes
-    config["about"]["status"] = "weights published by the authors"
-    return config
+    content["about"]["status"] = "weights published by the authors"
+    return config.resolve(config.changed(content, {f"system.generator.{name}": size for name, size in sizes.items()}))
 
 
 def _particles(options: dict[str, Any]) -> int:

@@ -13,10 +13,11 @@ from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.objectives.losses import RelativisticPairing
 from partigan.objectives.matching import MarginalMatching, marginal_energy_distances
-from partigan.objectives.terms import Turn
+from partigan.objectives.terms import Showing, Turn
 from partigan.objectives.views import PhysicalView
-from partigan.training.schedules import Linear
-from partigan.training.system import CriticPhase, GeneratorPhase, Tick
+from partigan.systems.gan import CriticLoss, GeneratorLoss
+from partigan.systems.system import Tick
+from partigan.systems.terms import ScheduledTerm
 
 
 def jets(size: int, seed: int) -> Batch:
@@ -27,9 +28,9 @@ def jets(size: int, seed: int) -> Batch:
 def value(real: Batch, fake: Batch, term: MarginalMatching | None = None) -> Tensor:
     """The term with jets that are in physical units already."""
     term = term or MarginalMatching()
-    term.physical = lambda sample: sample
     output = CriticOutput(real.x.new_zeros(len(real), 1))
-    return term.generator(Turn(None, real, fake, output, output, torch.Generator()))  # type: ignore[arg-type]
+    turn = Turn(None, real, fake, output, output, torch.Generator(), physical=lambda x: x)  # type: ignore[arg-type]
+    return term.generator(turn)
 
 
 def test_sorting_gives_the_distances_of_all_pairs() -> None:
@@ -78,7 +79,7 @@ def test_matching_knows_the_samples_behind_the_critics_view() -> None:
 
     class Noted(MarginalMatching):
         def generator(self, turn: Turn) -> Tensor:
-            matched.extend(turn.samples)
+            matched.extend(turn.compared)
             return super().generator(turn)
 
     class Copying(torch.nn.Module):
@@ -88,13 +89,11 @@ def test_matching_knows_the_samples_behind_the_critics_view() -> None:
         def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
             return noise
 
-    terms = [PhysicalView(angle=0.1, pt=0.03), Noted()]
-    for term in terms:
-        term.physical = transform.inverse
+    terms = {"view": ScheduledTerm(PhysicalView(angle=0.1, pt=0.03)), "match": ScheduledTerm(Noted())}
     networks = {"critic": Watching(), "generator": Copying()}
-    for phase in (CriticPhase, GeneratorPhase):
-        made = phase(RelativisticPairing(), terms, torch.optim.SGD)
-        made.losses(networks, real, Tick(0, torch.Generator().manual_seed(0)))
+    for loss in (CriticLoss, GeneratorLoss):
+        tick = Tick(0, torch.Generator().manual_seed(0), physical=transform.inverse)
+        loss(RelativisticPairing(), terms).parts(networks, {"data": real}, tick)
     assert len(seen) == 4  # both samples in both turns
     mask = physical.mask
     assert mask is not None
@@ -107,11 +106,7 @@ def test_matching_knows_the_samples_behind_the_critics_view() -> None:
 
 def test_what_needs_physical_units_says_so() -> None:
     batch = jets(4, 1)
-    with pytest.raises(PartiganError, match="MarginalMatching needs the way back"):
+    with pytest.raises(PartiganError, match="needs physical units, and this turn has no transform"):
         MarginalMatching().generator(Turn(None, batch, batch, None, None, torch.Generator()))  # type: ignore[arg-type]
-    with pytest.raises(PartiganError, match="PhysicalView needs the way back"):
-        PhysicalView().shown(batch, 1.0, torch.Generator())
-
-
-def test_a_line() -> None:
-    assert [Linear(0.2, 1.0)(done) for done in (0.0, 0.5, 1.0)] == pytest.approx([0.2, 0.6, 1.0])
+    with pytest.raises(PartiganError, match="PhysicalView needs physical units"):
+        PhysicalView().shown(batch, 1.0, Showing(torch.Generator()))

@@ -1,0 +1,111 @@
+"""``partigan generate``: a trained run to a file of samples, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from partigan import __version__
+from partigan.data.batch import Batch
+from partigan.data.sources import source
+from partigan.errors import PartiganError
+from partigan.files import Parts, sha256
+from partigan.models.model import Model, load
+from partigan.progress import progress_bar
+from partigan.randomness import check_seed
+from partigan.run import Run
+from partigan.training.session import set_threads
+
+
+def generate(
+    run: str | Path,
+    n: int,
+    out: Path,
+    seed: int = 1,
+    conditions: Path | None = None,
+    truncation: float | None = None,
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    trust: bool = False,
+) -> Path:
+    """Generate samples with a trained run and write them in the layout of its training data.
+
+    Memory does not depend on the number of samples: they are made and written in chunks. An interrupted generation can
+    be resumed and ends with the same file. Sample i of a seed does not depend on ``n``, up to rounding.
+
+    Args:
+        run: run directory, or the name of a run that comes with partigan, such as ``pxd-fast``.
+        n: number of samples.
+        out: file to make.
+        seed: makes the file reproducible.
+        conditions: file of samples from whose training split conditions are drawn, such as the multiplicities of jets;
+            None = those that the run was trained on.
+        truncation: for more typical and less various samples: StyleGAN's factor of the distance from the mean style
+            (below 1), or the largest noise of BigGAN in standard deviations; None = neither.
+        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        resume: resume an interrupted generation.
+        overwrite: replace an existing file.
+        trust: follow class paths outside partigan.
+
+    Returns:
+        The file.
+
+    Raises:
+        PartiganError: not a run, an existing output, or a place that cannot be written.
+    """
+    if n < 1:
+        raise PartiganError(f"n = {n}; at least one sample is needed")
+    check_seed(seed)
+    set_threads(threads)
+    model = load(run, trust)
+    if truncation is not None:
+        model = model.with_truncation(truncation)
+    if conditions is not None:
+        model = _with_conditions(model, Path(conditions))
+    attributes = {
+        "kind": model.kind.name,
+        "generated_by": str(model.manifest["versions"]["partigan"]),
+        "partigan_version": __version__,
+        "seed": seed,
+        "n": n,
+        **({} if truncation is None else {"truncation": truncation}),
+        "training_data_sha256": str(model.manifest["data"]["sha256"]),
+        "generator_sha256": sha256(Run(run).weights),
+    }
+    chunk = model.kind.conditions.chunk
+    firsts = range(0, n, chunk)
+    parts = Parts(out, {**attributes, "conditions": model.conditions}, len(firsts), resume=resume, overwrite=overwrite)
+    if parts.merged:
+        return parts.out
+    layout = model.kind.format
+    with progress_bar("generating", n) as advance:
+        for number, first in enumerate(firsts):
+            size = min(chunk, n - first)
+            if not parts.path(number).exists():
+                layout.write(parts.path(number), [model.sample(size, seed, first)], {}, model.conditions)
+            advance(size)
+
+    def chunks() -> Iterator[Batch]:
+        for number in range(len(firsts)):
+            yield layout.read(parts.path(number), "all")
+
+    layout.write(out, chunks(), attributes, model.conditions)
+    parts.finish()
+    return Path(out)
+
+
+def _with_conditions(model: Model, path: Path) -> Model:
+    """A model that draws its conditions from those of another file."""
+    from dataclasses import replace
+
+    other = source(path, model.kind)
+    state: dict[str, Any] = model.kind.conditions.state(other.training(), other.describe())
+    for key in model.kind.conditions.fixed:
+        if state.get(key) != model.conditions.get(key):
+            raise PartiganError(
+                f"{path} has {key} = {state.get(key)}, the run {model.name} was trained with {model.conditions.get(key)}; "
+                "give a file like its training data"
+            )
+    return replace(model, conditions=state)

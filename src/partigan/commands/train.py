@@ -1,0 +1,142 @@
+"""``partigan train``: a configuration and samples to a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from partigan import config as configuration
+from partigan.data.batch import Batch
+from partigan.data.sources import Given, Source, named_sources
+from partigan.errors import PartiganError
+from partigan.files import fresh_name
+from partigan.kinds import find
+from partigan.kinds.kind import Kind
+from partigan.models.model import Model
+from partigan.progress import console
+from partigan.run import Run
+from partigan.systems.system import DATA
+from partigan.training.health import DIVERSITY_SAMPLES, diversity
+from partigan.training.selection import Selection
+from partigan.training.session import Session, set_threads
+
+
+def train(
+    config: str | dict[str, Any],
+    data: Given | Mapping[str, Given],
+    out: Path | str | None = None,
+    seed: int = 1,
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    overrides: dict[str, Any] | None = None,
+    trust: bool = False,
+) -> Run:
+    """Train a system on samples.
+
+    Args:
+        config: name of a preset, path of a YAML file, or the content of one.
+        data: the training samples: a file, or arrays (numpy, torch, or a `Batch`, with mask, condition and weight);
+            for systems that train on several samples a mapping of names to these. Train and valid splits are used, the
+            test split is not looked at.
+        out: run directory to make; None = a new one below ``runs``, named after the configuration.
+        seed: makes the run reproducible, bit for bit on the same machine and number of threads.
+        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        resume: resume an interrupted run, or start it where there is none.
+        overwrite: replace an existing run.
+        overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
+        trust: follow class paths outside partigan.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        PartiganError: unknown options, bad data, an existing output, a resumed run with other options, or a loss that
+            is not finite.
+
+    Example:
+        >>> run = train("mdma", "top.h5", overrides={"trainer.max_minutes": 10})  # doctest: +SKIP
+        >>> run = train("mdma-fast", jets)  # an array (jets, particles, 3)  # doctest: +SKIP
+    """
+    set_threads(threads)
+    content = configuration.read(config, overrides)
+    kind = find(str(content.get("kind", "jets")), trust)
+    if out is None:
+        out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
+    session = Session(Run(out), content, seed, resume, overwrite, trust)
+    sources = named_sources(data, kind, DATA)
+    for source in sources.values():
+        if source.path is not None:
+            session.refuse_inside(source.path)
+    training = {name: source.training() for name, source in sources.items()}
+    target = _target(sources)
+    session.prepare(training, kind.conditions.arguments(training[target]), _origin(sources))
+    session.run = Run(out, session.system.product)
+    if session.resumed:
+        conditions = session.run.transform["conditions"]
+    else:
+        conditions = kind.conditions.state(training[target], sources[target].describe())
+    validate = _Validation(session, kind, sources, conditions)
+    rules = session.trainer.options.rules
+    selection = Selection.by(rules, kind.evaluation.selection)
+    if rules.metric or rules.veto:  # are there such metrics?
+        validate.try_out(selection)
+    session.train(conditions, validate, selection)
+    if session.trainer.fabric.is_global_zero:
+        console.print(f"the best {session.system.product} is in {session.run.weights}", soft_wrap=True, markup=False)
+    return session.run
+
+
+def _target(sources: Mapping[str, Source]) -> str:
+    """Name of the sample that generated samples should be like: ``data``, or the only one."""
+    if DATA not in sources and len(sources) > 1:
+        raise PartiganError(f"there are samples {', '.join(sources)}; call the one to be reached {DATA}")
+    return DATA if DATA in sources else next(iter(sources))
+
+
+def _origin(sources: Mapping[str, Source]) -> dict[str, Any]:
+    """Path and sha256 of the data, by name where there are several."""
+    if [*sources] == [DATA]:
+        return {"path": sources[DATA].name, "sha256": sources[DATA].digest}
+    return {
+        "path": {name: source.name for name, source in sources.items()},
+        "sha256": {name: source.digest for name, source in sources.items()},
+    }
+
+
+class _Validation:
+    """Metrics of the averaged product on the validation split."""
+
+    def __init__(
+        self, session: Session, kind: Kind, sources: Mapping[str, Source], conditions: dict[str, Any]
+    ) -> None:
+        self.session, self.kind, self.conditions = session, kind, conditions
+        most = kind.evaluation.validated
+        self.real = sources[_target(sources)].read("valid")[:most]
+        source = session.system.source
+        self.start = None if source is None else sources[source].read("valid")[:most]
+        self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
+
+    def __call__(self, network: nn.Module, step: int) -> dict[str, float]:
+        """The kind's quick metrics, and the diversity of the samples."""
+        fake = self.samples(network, step)
+        made = self.session.transform.forward(fake[:DIVERSITY_SAMPLES])
+        if (kept := self.session.trainer.options.snapshots) and step:
+            self.kind.format.write(self.session.run.samples(step), [fake[:kept]], {}, self.conditions)
+        return {**self.kind.evaluation.validate(self.real, fake), "diversity": diversity(self.seen, made)}
+
+    def samples(self, network: nn.Module, step: int) -> Batch:
+        """Generated samples, others at every validation; or the start of a translator, changed."""
+        model = Model(network, self.session.transform, self.kind, self.conditions)
+        if self.start is not None:
+            return model.refine(self.start)
+        return model.sample(len(self.real), self.session.seed, first=step * len(self.real))
+
+    def try_out(self, selection: Selection) -> None:
+        """Raise where the metrics of a selection are not among those of the kind."""
+        product = self.session.system.networks[self.session.system.product]
+        selection = Selection(selection.metric, selection.veto)
+        selection.take(0, self(product, 0))

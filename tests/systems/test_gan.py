@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from helpers import ToyCritic, ToyGenerator, toy_batch
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.nets.contracts import CriticOutput
+from partigan.nets.tables import TableTranslator
+from partigan.objectives.augmentations import Flip
+from partigan.objectives.conditioning import AuxiliaryClassifier, Constraint, Contrastive
+from partigan.objectives.consistency import Consistency
+from partigan.objectives.latent import LatentOptimisation
+from partigan.objectives.losses import Hinge, RelativisticPairing, Wasserstein
+from partigan.objectives.matching import FeatureMatching, MeanFieldMatching
+from partigan.objectives.penalties import R1, R2, InstanceNoise, WeightClipping
+from partigan.objectives.regularisation import Commitment
+from partigan.objectives.terms import Term
+from partigan.systems.gan import GAN, CriticLoss, GeneratorLoss
+from partigan.systems.system import Tick
+from partigan.systems.terms import ScheduledTerm
+
+
+def tick(step: int = 0, done: float = 0.0) -> Tick:
+    return Tick(step, torch.Generator().manual_seed(0), done)
+
+
+def test_two_terms_of_one_class_both_act() -> None:
+    """Terms are told apart by their labels."""
+    networks = {"generator": ToyGenerator(4).double(), "critic": ToyCritic(4).double()}
+    terms = {"one": ScheduledTerm(R1(), 1.0), "two": ScheduledTerm(R1(), 3.0), "other": ScheduledTerm(R2(), 1.0)}
+    losses = CriticLoss(Hinge(), terms).parts(networks, {"data": toy_batch(4)}, tick())
+    assert [*losses] == ["objective", "one", "two", "other"]
+    torch.testing.assert_close(losses["two"], 3 * losses["one"])
+
+
+def test_the_default_weight_of_a_term_is_its_own() -> None:
+    networks = {"generator": ToyGenerator(4).double(), "critic": ToyCritic(4).double()}
+    terms = {"plain": ScheduledTerm(R1()), "unit": ScheduledTerm(R1(), 1.0)}
+    losses = CriticLoss(Hinge(), terms).parts(networks, {"data": toy_batch(4)}, tick())
+    torch.testing.assert_close(losses["plain"], 10 * losses["unit"])
+
+
+def test_latent_optimisation_is_in_both_losses() -> None:
+    networks = {"generator": ToyGenerator(4).double(), "critic": ToyCritic(4).double()}
+    term = {"logan": ScheduledTerm(LatentOptimisation(), 2.0)}
+    for loss in (CriticLoss, GeneratorLoss):
+        parts = loss(Wasserstein(), term).parts(networks, {"data": toy_batch(4)}, tick())
+        assert parts["logan"] > 0
+        assert parts["objective"].requires_grad
+    plain, _ = CriticLoss(Wasserstein()).play(networks, {"data": toy_batch(4)}, tick())
+    assert not plain.x.requires_grad  # as ever without the term
+
+
+def test_a_generator_may_start_from_another_sample_or_from_pairs() -> None:
+    shift = TableTranslator(features=4).double()
+    torch.nn.init.ones_([*shift.parameters()][-1])  # the bias of the last layer
+    simulation, data = toy_batch(4, labels=False), toy_batch(4, labels=False, size=5)
+    networks = {"refiner": shift, "critic": ToyCritic(4).double()}
+    loss = GeneratorLoss(Wasserstein(), generator="refiner", source="simulation")
+    made, _ = loss.play(networks, {"simulation": simulation, "data": data}, tick())
+    torch.testing.assert_close(made.x, simulation.x + 1)
+    torch.testing.assert_close(made.source, simulation.x)
+    assert loss.needs() == ({"critic", "refiner"}, {"data", "simulation"})
+    paired = Batch(data.x, source=data.x - 3)
+    made, _ = GeneratorLoss(Wasserstein(), generator="refiner", source="data").play(networks, {"data": paired}, tick())
+    torch.testing.assert_close(made.x, data.x - 2)
+
+
+def test_weight_clipping_acts_after_the_critics_step() -> None:
+    critic = ToyCritic(2)
+    loss = CriticLoss(Wasserstein(), {"clip": ScheduledTerm(WeightClipping(0.01))})
+    loss.after_step({"critic": critic})
+    assert all(p.abs().max() <= 0.01 for p in critic.parameters())
+    assert any(p.abs().max() == 0.01 for p in critic.parameters())
+
+
+def test_instance_noise_is_on_all_that_the_critic_sees_and_falls() -> None:
+    seen: list[Tensor] = []
+
+    class Watching(ToyCritic):
+        def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+            seen.append(x.detach())
+            return super().forward(x)
+
+    real = Batch(torch.zeros(500, 2))
+    still = ToyGenerator(2).requires_grad_(False)
+    for parameter in still.parameters():
+        parameter.zero_()
+    networks = {"generator": still, "critic": Watching(2)}
+    terms = {"noise": ScheduledTerm(InstanceNoise(), 0.4)}
+    for done, expected in ((0.0, 0.4), (0.5, 0.2), (1.0, 0.0)):
+        for loss in (CriticLoss, GeneratorLoss):
+            loss(RelativisticPairing(), terms).parts(networks, {"data": real}, tick(7, done))
+        assert len(seen) == 4  # both players look at both samples
+        assert [x.std().item() for x in seen] == pytest.approx([expected] * 4, rel=0.1)
+        seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("term", "batch", "critic", "message"),
+    [
+        (MeanFieldMatching(), toy_batch(4), {"rich": False}, "needs a critic that returns features; ToyCritic returns"),
+        (FeatureMatching(), toy_batch(4), {"rich": False}, "FeatureMatching needs a critic that returns features"),
+        (AuxiliaryClassifier(), toy_batch(4), {"rich": False}, "needs a critic that returns logits"),
+        (
+            AuxiliaryClassifier(),
+            toy_batch(4, labels=False),
+            {},
+            "needs a class label for every sample; the data have none",
+        ),
+        (Contrastive(), toy_batch(4, labels=False), {}, "Contrastive needs a class label"),
+        (Contrastive(), toy_batch(4), {"rich": False}, "needs a critic that returns embedding"),
+        (Commitment(), toy_batch(4), {}, "needs a critic that returns commitment"),
+        (Constraint(), toy_batch(4), {}, "Constraint needs the network 'constrainer'; add it to"),
+        (Consistency([Flip()]), toy_batch(5, 3, masked=True), {}, "Flip moves pixels and cannot change clouds"),
+        (R1(), toy_batch(3), {}, "fails on samples of shape"),
+    ],
+)
+def test_what_a_term_lacks_is_said_in_the_rehearsal(
+    term: Term, batch: Batch, critic: dict[str, Any], message: str
+) -> None:
+    shape = (4,) if batch.x.shape[1] == 3 and batch.mask is None else batch.x.shape[1:]
+    system = GAN(
+        ToyGenerator(*batch.x.shape[1:]).double(),
+        ToyCritic(*shape, **critic).double(),
+        Hinge(),
+        torch.optim.SGD,
+        torch.optim.SGD,
+        {"term": ScheduledTerm(term)},
+    )
+    before = {name: value.clone() for name, value in system.state_dict().items()}
+    with pytest.raises(PartiganError, match=message):
+        system.rehearse({"data": batch})
+    assert all(torch.equal(value, before[name]) for name, value in system.state_dict().items())
