@@ -27,13 +27,13 @@ from partigan.nets.tables import TableCritic, TableGenerator
 from partigan.objectives.losses import NonSaturating, Wasserstein
 from partigan.objectives.penalties import GradientPenalty
 from partigan.objectives.terms import Turn
-from partigan.toys import (
+from partigan.simulate.digits import simulate_digits
+from partigan.simulate.toys import (
     TOYS,
     covered_modes,
     divergences_of_lines,
     estimated_divergences,
     optimal_discriminator,
-    simulate_digits,
     simulate_toy,
     w2,
 )
@@ -337,6 +337,8 @@ def test_simulations_are_reproducible_and_refuse(tmp_path: Path) -> None:
     files = [simulate_toy("ring", 50, tmp_path / f"{n}.h5", seed=3) for n in "ab"]
     first, second = (kind_named("tables").read(path, "all").x for path in files)
     assert torch.equal(first, second)
+    assert kind_named("tables").provenance(files[0])["kind"] == "tables"
+    assert kind_named("images").provenance(simulate_digits(tmp_path / "d.h5"))["kind"] == "images"
     with pytest.raises(PartiganError, match="exists; give --overwrite"):
         simulate_toy("ring", 50, files[0])
     with pytest.raises(PartiganError, match="unknown toy 'square'; there are two-peaks, ring"):

@@ -33,7 +33,7 @@ from partigan.extras import require
 from partigan.files import Parts
 from partigan.progress import progress_bar
 from partigan.randomness import check_seed
-from partigan.simulate.workers import spread
+from partigan.workers import spread
 
 Flavour = Literal["g", "q", "t", "w", "z"]
 

@@ -43,7 +43,7 @@ from partigan.errors import PartiganError
 from partigan.files import Parts
 from partigan.progress import progress_bar
 from partigan.randomness import check_seed
-from partigan.simulate.workers import spread
+from partigan.workers import spread
 
 CHUNK = 20  # events in a part file: some seconds of work
 SOURCES = ("two_photon", "beam_gas", "synchrotron", "compton")
