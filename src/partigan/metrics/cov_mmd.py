@@ -37,10 +37,17 @@ class CoverageMMD(NamedTuple):
 
 
 def least_distances(distance: Callable[[int, int], float], bounds: Floats) -> Floats:
-    """All distances that can be the least of their row or column, infinity in the place of the others.
+    """Compute only the distances that can be the least of their row or column.
 
-    Pairs are taken in the order of their lower bounds, until these exceed the least distance found; so that every pair
-    with the least distance, in case of ties, is among them.
+    Pairs are taken in the order of their lower bounds until these exceed the least distance found, so that all ties
+    are among them.
+
+    Args:
+        distance: of a row and a column.
+        bounds: lower bounds of all distances, ``(rows, columns)``.
+
+    Returns:
+        The distances, infinity where none was computed, ``(rows, columns)``.
     """
     found = np.full(bounds.shape, np.inf)
     for transpose in (False, True):
@@ -69,10 +76,10 @@ def cov_mmd(
 
     COV is the share of real jets that are the nearest real jet of some fake jet; MMD is the mean over real jets of the
     distance to the nearest fake jet (arXiv:2106.11535, section 5.2). Both depend on the number of jets in a batch.
-    Batches share no jets, so that the error is the spread of the batches over the root of their number. For samples of
-    equal size they hold the same rows of both, so that a sample is at no distance from itself.
+    Batches share no jets; the error is their spread over the root of their number. For samples of equal size, batches
+    hold the same rows of both, so that a sample has no distance from itself.
 
-    Exact: a linear program is solved for every pair of jets that a lower bound of its distance does not exclude.
+    The result is exact: a linear program is solved for every pair of jets that a lower bound does not exclude.
 
     Args:
         real: ``(jets, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel; ``size * batches`` jets or more;
@@ -84,19 +91,26 @@ def cov_mmd(
         radius: R of the distance.
 
     Returns:
-        COV, between 0 and 1, and MMD, in units of pt_rel times angle, each with its error.
+        COV, between 0 and 1, and MMD, in units of pt_rel times angle, with errors.
 
     Raises:
-        PartiganError: for wrong shapes, too few jets, negative pt and values that are not finite.
+        PartiganError: shapes are wrong, jets are too few, pt is negative, or values are not finite.
+
+    Example:
+        Half of the real jets are never generated:
+
+        >>> real = np.zeros((40, 1, 3))
+        >>> real[:, 0, 2] = np.tile([0.5, 1.0], 20)
+        >>> found = cov_mmd(real, np.ones((40, 1, 3)) * [0, 0, 1], rng=np.random.default_rng(1), size=10, batches=4)
+        >>> found.cov.value, found.mmd.value
+        (0.1, 0.25)
     """
     samples = Jets.read(real, "real"), Jets.read(fake, "fake")
     if size < 1 or batches < 2:
         raise PartiganError(f"COV and MMD need 2 batches or more, of 1 jet or more, not {batches} of {size}")
     for name, jets in zip(("real", "fake"), samples, strict=True):
         if len(jets) < size * batches:
-            raise PartiganError(
-                f"the {name} sample has {len(jets)} jets; {batches} batches of {size} are to be made of them"
-            )
+            raise PartiganError(f"the {name} sample has {len(jets)} jets; {batches} batches of {size} are needed")
     real_parts = draws(len(samples[0]), size, batches, rng)
     same_size = len(samples[0]) == len(samples[1])
     fake_parts = real_parts if same_size else draws(len(samples[1]), size, batches, rng)  # a sample against itself

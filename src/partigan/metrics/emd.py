@@ -18,10 +18,10 @@ from partigan.errors import PartiganError
 from partigan.metrics.clouds import Clouds
 from partigan.metrics.measurement import Floats, Rows, refuse_infinite
 
-_KNOTS = 64  # of the piecewise linear functions that bound a distance from below
+_KNOTS = 64  # of the piecewise linear functions of the lower bounds
 _DIRECTIONS = 8  # in which jets are projected for the bounds
-_RING = 0.2  # radius of the ring of 8 points, distances from which are such projections too
-_MARGIN = 1e-5  # of the bounds, for their rounding, in units of the greatest pt sum
+_RING = 0.2  # radius of a ring of 8 points; distances from them are projections too
+_MARGIN = 1e-5  # of the bounds, for rounding, in units of the largest pt sum
 
 
 class Jet(NamedTuple):
@@ -49,10 +49,10 @@ class Jets:
 
         Args:
             sample: ``(jets, particles, 3 or more)``, with a mask or without.
-            name: what messages call it.
+            name: of the sample, for messages.
 
         Raises:
-            PartiganError: for wrong shapes, negative pt and values that are not finite.
+            PartiganError: the shape is wrong, pt is negative, or values are not finite.
         """
         clouds = Clouds.of(sample)
         x = np.asarray(clouds.x, dtype=np.float64)
@@ -106,8 +106,8 @@ def emd(a: Jet, b: Jet, radius: float = 1.0) -> float:
 def energy_movers_distance(a: ArrayLike | Clouds, b: ArrayLike | Clouds, radius: float = 1.0) -> Floats:
     """Exact energy mover's distances between the jets of two samples, pair by pair.
 
-    EMD = min_f sum_ij f_ij theta_ij / R + |sum pt_i - sum pt_j| (arXiv:1902.02346, eq. 1), times R, with pt_rel in the
-    place of energy, not normalised, and theta^2 = (eta_i - eta_j)^2 + (phi_i - phi_j)^2. It is a metric where no two
+    EMD = min_f sum_ij f_ij theta_ij / R + |sum pt_i - sum pt_j| (arXiv:1902.02346, eq. 1), times R, with pt_rel, not
+    normalised, in place of energy and theta^2 = (eta_i - eta_j)^2 + (phi_i - phi_j)^2. It is a metric if no two
     particles are farther apart than 2 R.
 
     Args:
@@ -116,10 +116,10 @@ def energy_movers_distance(a: ArrayLike | Clouds, b: ArrayLike | Clouds, radius:
         radius: R, the cost of a unit of pt that only one jet has.
 
     Returns:
-        ``(jets,)``, in units of pt_rel times angle; R times the pt sum of the other where a jet is empty.
+        ``(jets,)``, in units of pt_rel times angle; if one jet is empty, R times the pt sum of the other.
 
     Raises:
-        PartiganError: for wrong shapes, different numbers of jets, negative pt and values that are not finite.
+        PartiganError: shapes or numbers of jets do not fit, pt is negative, or values are not finite.
 
     Example:
         Half of the pt moves by 0.2:
@@ -147,12 +147,12 @@ def _projections(x: Floats) -> Floats:
 def lower_bounds(fake: Jets, real: Jets, radius: float) -> Floats:
     """Lower bounds of the distances between all fake and all real jets, ``(fake, real)``.
 
-    By Kantorovich's duality the distance of a jet A from a jet B of less pt is the greatest of
+    By Kantorovich's duality the distance of a jet A from a jet B of less pt is the maximum of
 
         sum_A pt f - sum_B pt f,   where |f(x) - f(y)| <= |x - y| and f <= R.
 
-    Here f are functions of one projection, piecewise linear between knots, which are at their steepest up where B has
-    more pt beyond and down where A has.
+    Here f are functions of one projection, piecewise linear between knots with slopes of 1 or -1: up where B has more
+    pt beyond, down where A has more.
     """
     samples = (fake, real)
     maps = [_projections(jets.x[..., :2]) for jets in samples]
@@ -161,7 +161,7 @@ def lower_bounds(fake: Jets, real: Jets, radius: float) -> Floats:
     step = np.where(high > low, high - low, 1) / (_KNOTS - 1)
 
     def cumulative(values: Floats, jets: Jets) -> NDArray[np.float32]:
-        """Sum of pt up to each knot, that of a particle between two knots being shared, ``(jets, maps, knots)``."""
+        """Sum of pt up to each knot, ``(jets, maps, knots)``; two knots share the pt of a particle between them."""
         jet, particle = np.nonzero(jets.real)
         place = np.clip((values[jet, particle] - low) / step, 0, _KNOTS - 1)
         knot = np.minimum(place.astype(np.intp), _KNOTS - 2)

@@ -1,4 +1,4 @@
-"""Latent reconstruction: how near to given samples can a generator come?
+"""Latent reconstruction: how close can a generator come to given samples?
 
 References:
     P. Bojanowski et al., Optimizing the latent space of generative networks, arXiv:1707.05776.
@@ -22,11 +22,11 @@ from partigan.metrics.measurement import Floats, Measurement, refuse_infinite
 
 
 class Reconstruction(NamedTuple):
-    """What a generator made of given samples.
+    """The nearest that a generator can make to given samples.
 
     Attributes:
         z: the latent vectors found, ``(rows, *latent)``.
-        x: what the generator makes of them, ``(rows, ...)``.
+        x: generated from them, ``(rows, ...)``.
         distance: Euclidean distance from each target, ``(rows,)``.
     """
 
@@ -35,7 +35,7 @@ class Reconstruction(NamedTuple):
     distance: Floats
 
     def quantile(self, q: float) -> Measurement:
-        """A quantile of the distances, with half the width of its 68 % interval of order statistics as error."""
+        """Quantile of the distances; its error is half the 68 % interval of order statistics."""
         low, high = (stats.binom.ppf(p, len(self.distance), q) / len(self.distance) for p in stats.norm.cdf([-1, 1]))
         value, bottom, top = np.quantile(self.distance, [q, low, high])
         return Measurement(float(value), float((top - bottom) / 2))
@@ -43,13 +43,13 @@ class Reconstruction(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """How latent vectors are searched.
+    """How to search for latent vectors.
 
     Attributes:
         steps: of Adam for each start.
         restarts: number of starts.
         learning_rate: of Adam, falling to 0 as a cosine.
-        prior: weight of |z|^2, which keeps z where the generator was trained.
+        prior: weight of |z|^2, which keeps z in the region of training.
 
     Raises:
         PartiganError: no steps or starts.
@@ -73,25 +73,33 @@ def reconstruct(
     rng: torch.Generator,
     search: Search | None = None,
 ) -> Reconstruction:
-    """Search, for each target x, the latent vector z for which G(z) is nearest.
+    """Find, for each target x, the latent vector z whose G(z) is nearest.
 
-    Minimises |G(z) - x|^2 + prior |z|^2 by Adam from normally distributed z; the best z seen over all steps and
-    restarts is kept. Samples that the generator cannot make stay at a distance. All rows are searched at once: give a
-    part of the sample where that is too much.
+    Adam minimises |G(z) - x|^2 + prior |z|^2 from normally distributed z; the best z over all steps and restarts is
+    kept. Samples that the generator cannot make stay at a distance. All rows are searched at once, so give a part of
+    the sample if memory is short.
 
     Args:
-        generator: any differentiable function of ``(rows, *latent)`` to ``(rows, ...)`` that treats rows separately,
-            such as a generator in ``eval`` mode with its condition fixed.
-        targets: ``(rows, ...)``, the shape of what the generator makes.
+        generator: a differentiable function from ``(rows, *latent)`` to ``(rows, ...)`` that treats rows separately,
+            such as a generator in ``eval`` mode with a fixed condition.
+        targets: ``(rows, ...)``, in the shape of generated samples.
         latent: shape of a latent vector.
-        rng: draws the starts; on the device of the generator.
-        search: how to search; None = as `Search` says.
+        rng: draws the starts, on the device of the generator.
+        search: how to search; None = the defaults of `Search`.
 
     Returns:
-        The latent vectors, what is made of them, and the distances.
+        The latent vectors, the samples made from them, and the distances.
 
     Raises:
-        PartiganError: for targets that are not finite, differing shapes.
+        PartiganError: targets are not finite, or shapes differ.
+
+    Example:
+        A generator of the unit circle comes within 1 of the point (0, 2):
+
+        >>> rng = torch.Generator().manual_seed(1)
+        >>> found = reconstruct(lambda z: torch.cat([z.cos(), z.sin()], 1), [[0.0, 2.0]], (1,), rng=rng)
+        >>> float(found.distance[0].round(3))
+        1.0
     """
     search = search or Search()
     x = torch.as_tensor(np.asarray(targets), dtype=torch.float32, device=rng.device)
