@@ -17,7 +17,7 @@ from partigan.progress import console
 from partigan.report.html import png
 from partigan.report.plots import FAKE, REAL
 from partigan.run import Run
-from partigan.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
+from partigan.simulate.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
 from partigan.training.train import train
 
 TIMES = 4  # columns of the figure

@@ -20,8 +20,9 @@ from partigan.files import atomic_folder, refuse_existing, sha256, write_json
 from partigan.kinds import kind_named
 from partigan.kinds.kind import Kind, Observables
 from partigan.kinds.reference import LEAST, SAMPLES, Reference
+from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Floats, Measurement
-from partigan.metrics.reconstruction import reconstruct
+from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
 from partigan.progress import console
 from partigan.randomness import check_seed
@@ -31,7 +32,7 @@ from partigan.report.plots import Counts
 from partigan.report.verdict import Judged
 from partigan.run import Run, known_run
 from partigan.sampling import Sampler
-from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Finding, Pair, Samples, chosen, run_suite
+from partigan.suite import DEFAULT, OF_CLASSIFIER, Entry, Pair, Samples, chosen, run_suite
 from partigan.training.classification import judge, load_reference
 from partigan.training.monitors import read_log
 from partigan.training.train import load
@@ -367,9 +368,8 @@ def _rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator
         shape = tuple(generator.noise(1, None, draw).shape[1:])
         for parameter in generator.parameters():
             parameter.requires_grad_(False)
-        found = reconstruct(
-            lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, steps=_STEPS, restarts=2
-        )
+        search = Search(steps=_STEPS, restarts=2)
+        found = reconstruct(lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, search=search)
         return found.quantile(0.5)
 
     return rebuild

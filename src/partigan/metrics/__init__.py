@@ -1,1 +1,1 @@
-"""How far apart two samples are: plain functions of arrays."""
+"""Metrics between samples: plain functions of arrays."""

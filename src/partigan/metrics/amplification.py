@@ -1,7 +1,7 @@
 """How many real events a generated sample is worth.
 
-A generator adds no statistics to what it was trained on (Matchev & Shyamsundar), except by what its smoothness knows
-about the density (Butter et al.). Whether it does is measured here, in real events.
+A generator adds no statistics to its training sample (Matchev & Shyamsundar), except by what its smoothness knows about
+the density (Butter et al.). This metric measures the gain in real events.
 
 References:
     K. T. Matchev, A. Roman, P. Shyamsundar, Uncertainties associated with GAN-generated datasets in high energy
@@ -24,14 +24,14 @@ _PER_BIN = 10  # rows of either sample in the mean
 
 
 class EquivalentEvents(NamedTuple):
-    """Numbers of real events that describe held-out events as well as a generated sample does.
+    """Numbers of real events that describe held-out events as well as a generated sample.
 
     Attributes:
-        events: of the sample as it is; infinite where the divergence is not above 0.
+        events: of the sample as it is; infinite if the divergence is not above 0.
         low: lower end of the interval of one standard deviation.
-        high: upper end of it; infinite where the divergence is 0 within its error.
-        unlimited: what a sample of infinite size from the same generator would be worth; infinite where the generated
-            sample's own fluctuations explain the divergence.
+        high: upper end of it; infinite if the divergence is 0 within its error.
+        unlimited: worth of a sample of infinite size from the same generator; infinite if fluctuations of the generated
+            sample explain the divergence.
         divergence: Kullback-Leibler divergence of the generated histogram from the true one, in nats.
     """
 
@@ -43,33 +43,32 @@ class EquivalentEvents(NamedTuple):
 
 
 def equivalent_events(held_out: ArrayLike, fake: ArrayLike, *, bins: int = 50) -> list[EquivalentEvents]:
-    """How many real events would describe the held-out ones equally well, observable by observable.
+    """How many real events describe the held-out events equally well, for each observable.
 
-    A histogram q describes held-out events by their mean log-likelihood sum_k p_k log q_k, which falls short of its
-    maximum by the divergence KL(p || q). The histogram of N real events in K bins falls short by (K - 1) / 2N in the
-    mean, to leading order in 1/N. So a generated sample of divergence KL is worth N = (K - 1) / 2 KL events:
+    A histogram q gives held-out events the mean log-likelihood sum_k p_k log q_k, which is below its maximum by the
+    divergence KL(p || q). The histogram of N real events in K bins is below it by (K - 1) / 2N on average, to leading
+    order in 1/N. So a generated sample of divergence KL is worth N = (K - 1) / 2 KL events:
 
     - n events of the true density are worth n;
     - any number of events resampled from N training events is worth N or less, however large;
     - a wrong density is worth a finite number, however large the sample.
 
-    p is taken from the held-out events, for which (K - 1) / 2 n_held-out is subtracted; the bins hold equal parts of
-    both samples together (quantiles, as in arXiv:2008.06545); half an event is added to each bin of q. Numbers of a
-    few K and less are orders of magnitude only, as the expansion then fails. Numbers far above that of the held-out
-    events cannot be measured: then the interval is open. The error is that for a given generator; what it was trained
-    on is held.
+    p comes from the held-out events, for whose fluctuations (K - 1) / 2 n_held-out is subtracted. Bins hold equal parts
+    of the pooled samples (quantiles, as in arXiv:2008.06545); half an event is added to each bin of q. Numbers up to a
+    few K are orders of magnitude only, as the expansion fails. Numbers far above that of the held-out events cannot be
+    measured; the interval is then open. The error is that for a given generator and training sample.
 
     Args:
         held_out: real events that neither the generator nor its choice depended on, ``(rows,)`` or
             ``(rows, observables)``; class or cluster numbers for several observables together.
-        fake: generated events, the same of the other sample.
-        bins: K, fewer where an observable has fewer values.
+        fake: generated events, with the same observables.
+        bins: K; fewer if an observable has fewer values.
 
     Returns:
         The numbers of events for each observable.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 10 rows a bin.
+        PartiganError: values are not finite, features differ, or there are fewer than 10 rows a bin.
     """
     if bins < 2:
         raise PartiganError(f"bins = {bins}; at least 2 are needed")

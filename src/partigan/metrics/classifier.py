@@ -1,4 +1,4 @@
-"""The two-sample test of a classifier: can it tell generated from real events, by how much, and where?
+"""Classifier two-sample test: can a classifier separate generated from real events, how well, and where?
 
 References:
     D. Lopez-Paz, M. Oquab, Revisiting classifier two-sample tests, ICLR 2017, arXiv:1610.06545.
@@ -29,7 +29,7 @@ from partigan.metrics.samples import tables
 Labels = NDArray[np.int64]
 FitPredict = Callable[[Floats, Labels, Floats], ArrayLike]
 
-_PER_BLOCK = 10  # rows of each sample in a block at least
+_PER_BLOCK = 10  # least rows of each sample in a block
 _CLIP = 1e-6  # of probabilities, so that their logarithms are finite
 
 
@@ -51,17 +51,21 @@ def gradient_boosting(x_train: Floats, y_train: Labels, x_test: Floats) -> Float
 def roc_auc(real: ArrayLike, fake: ArrayLike) -> Measurement:
     """Area under the ROC curve of a score: the probability that a real event scores above a generated one.
 
-    Equal scores count half. The error is DeLong's; it holds for a score that was not fitted to these events.
+    Equal scores count half. The error is DeLong's, right for a score that was not fitted to these events.
 
     Args:
-        real: the scores of real events, ``(rows,)``: any function of the event, greater for real ones.
-        fake: the scores of generated events, ``(others,)``.
+        real: scores of real events, ``(rows,)``: any function of the event, larger for real ones.
+        fake: scores of generated events, ``(others,)``.
 
     Returns:
-        The area, 0.5 for samples that the score cannot tell apart, and its error.
+        The area, 0.5 for samples that the score cannot separate, and its error.
 
     Raises:
-        PartiganError: for scores that are not finite or not one a row, and less than 2 rows.
+        PartiganError: scores are not finite or not one a row, or there are fewer than 2 rows.
+
+    Example:
+        >>> round(roc_auc([0.9, 0.8, 0.3], [0.7, 0.2, 0.1]).value, 3)
+        0.889
     """
     a, b = tables(2, real=real, fake=fake)
     if a.shape[1] != 1:
@@ -76,14 +80,14 @@ def roc_auc(real: ArrayLike, fake: ArrayLike) -> Measurement:
 
 @dataclass(frozen=True)
 class Classification:
-    """What a classifier found out about events that it had not seen.
+    """What a classifier says of events that it was not trained on.
 
     Attributes:
         auc: area under the ROC curve and its error.
-        p_value: probability of so great an area for samples of one distribution.
-        real_rows: the rows of the real sample that were classified, ``(n,)``.
+        p_value: probability of an area at least as large for samples of one distribution.
+        real_rows: rows of the real sample that were classified, ``(n,)``.
         fake_rows: the same of the generated sample, ``(m,)``.
-        real: probability of being real of each of these rows, were both kinds equally frequent, ``(n,)``.
+        real: probability that each of these rows is real, for equally frequent kinds, ``(n,)``.
         fake: the same of the generated sample, ``(m,)``.
     """
 
@@ -95,10 +99,10 @@ class Classification:
     fake: Floats
 
     def log_weights(self) -> Floats:
-        """Logarithms of the likelihood ratios log p/(1-p) of the generated events, real over generated, ``(m,)``.
+        """Logarithms of likelihood ratios, real over generated: log p/(1-p) of the generated events, ``(m,)``.
 
-        Weighted by their exponential, generated events are distributed like real ones as far as the classifier
-        sees; weights far from 1 show where the generator goes wrong (arXiv:2305.16774).
+        Weighted by the exponential, generated events follow the real distribution as far as the classifier sees;
+        weights far from 1 show where the generator goes wrong (arXiv:2305.16774).
         """
         return np.asarray(np.log(self.fake) - np.log1p(-self.fake))
 
@@ -121,28 +125,34 @@ def classify(
 ) -> Classification:
     """ROC AUC of a classifier between real and generated events, by sequential validation.
 
-    Half of the events train the first classifier. The others are cut into ``folds`` blocks; each is classified by a
-    classifier that was trained on all events before it. So every area is that of events which no earlier classifier
-    depends on, and for samples of one distribution the areas are uncorrelated with DeLong's errors exactly
-    (Dawid 1984: a sum of martingale differences). K-fold cross-validation, where any two folds train each other's
-    classifier, would use all events for testing; but its areas are then positively correlated, by an amount that no
-    data can tell (Bengio & Grandvalet 2004): with five folds, 1,000 events and nothing to tell apart, the spread was
-    1.2 to 1.3 times DeLong's error for boosted trees and 1.3 to 1.4 times for logistic regression. Half the events
-    cost a factor of 1.41, so little is lost.
+    Half of the events train the first classifier. The others are cut into ``folds`` blocks; a classifier trained on all
+    events before a block classifies it. No earlier classifier depends on these events, so for samples of one
+    distribution the areas are uncorrelated and DeLong's errors are exact (Dawid 1984: a sum of martingale differences).
+    K-fold cross-validation would use all events for testing, but any two folds train each other's classifier. Its areas
+    are then positively correlated by an amount that cannot be estimated from data (Bengio & Grandvalet 2004): with five
+    folds and 1,000 events of one distribution, the spread was 1.2 to 1.3 times DeLong's error for boosted trees and 1.3
+    to 1.4 times for logistic regression. Half the events cost a factor of 1.41, so little is lost.
 
     Args:
-        real: ``(rows, ...)``: features, or raw samples where ``fit_predict`` takes them; real is labelled 1.
+        real: ``(rows, ...)``: features, or raw samples if ``fit_predict`` takes them; labelled 1.
         fake: ``(others, ...)``; the number of rows may differ.
         rng: chooses the blocks.
-        fit_predict: gets training events, their labels (1 = real) and test events, all in random order, and returns the
-            probability of each test event of being real.
+        fit_predict: takes training events, their labels (1 = real) and test events, all in random order, and returns
+            the probability that each test event is real.
         folds: number of blocks.
 
     Returns:
         The area, averaged over blocks, its p-value, and the probabilities of the events in the blocks.
 
     Raises:
-        PartiganError: for values that are not finite, differing shapes, too few rows and probabilities outside 0 to 1.
+        PartiganError: values are not finite, shapes differ, rows are too few, or probabilities are outside 0 to 1.
+
+    Example:
+        >>> rng = np.random.default_rng(1)
+        >>> real, fake = rng.normal(0, 1, (500, 2)), rng.normal(2, 1, (500, 2))
+        >>> found = classify(real, fake, rng=rng)
+        >>> 0.95 < found.auc.value < 1, found.p_value < 1e-6
+        (True, True)
     """
     arrays = np.asarray(real), np.asarray(fake)
     if folds < 1:
@@ -184,15 +194,15 @@ def classify(
 
 
 class Reliability(NamedTuple):
-    """How often events are real that are said to be real with some probability.
+    """Reliability diagram: share of real events among those with a given probability of being real.
 
     Attributes:
         predicted: mean probability in each bin, ``(bins,)``.
         observed: share of real events among those in the bin, ``(bins,)``.
         error: standard deviation of that share if the probabilities are right, ``(bins,)``.
         expected_calibration_error: mean |observed - predicted| over events.
-        if_calibrated: what that would be, in the mean, if the probabilities were right.
-        p_value: probability of so great deviations if the probabilities are right (Hosmer and Lemeshow).
+        if_calibrated: its expectation if the probabilities are right.
+        p_value: probability of deviations at least as large if the probabilities are right (Hosmer and Lemeshow).
     """
 
     predicted: Floats
@@ -206,18 +216,18 @@ class Reliability(NamedTuple):
 def reliability(real: ArrayLike, fake: ArrayLike, *, bins: int = 15) -> Reliability:
     """Reliability diagram and expected calibration error of probabilities (arXiv:1706.04599, equation 3).
 
-    Bins hold equal numbers of events. Weights p/(1-p) are to be trusted only where the diagram is diagonal.
+    Bins hold equal numbers of events. Trust weights p/(1-p) only where the diagram is diagonal.
 
     Args:
-        real: probability of being real of real events, ``(n,)``.
-        fake: the same of generated events, ``(m,)``; equally many, or probabilities that hold their frequency.
+        real: probability of being real for real events, ``(n,)``.
+        fake: the same for generated events, ``(m,)``; equally many, or probabilities that include their frequency.
         bins: number of bins.
 
     Returns:
-        The diagram and what follows from it.
+        The diagram, its calibration error and test.
 
     Raises:
-        PartiganError: for values outside 0 to 1 and less than 10 events a bin.
+        PartiganError: values are outside 0 to 1, or there are fewer than 10 events a bin.
     """
     pair = tables(max(1, 5 * bins), real=real, fake=fake)
     p, label = np.concatenate(pair)[:, 0], np.repeat([1.0, 0.0], [len(pair[0]), len(pair[1])])

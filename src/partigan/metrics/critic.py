@@ -1,4 +1,4 @@
-"""The Wasserstein distance that a critic sees on events that it was not trained on.
+"""Wasserstein distance of held-out events, estimated by a critic.
 
 References:
     I. Gulrajani et al., Improved training of Wasserstein GANs, arXiv:1704.00028 (gradient penalty).
@@ -24,12 +24,12 @@ _RATE = 1e-2  # of Adam
 
 
 class HeldOutCritic(NamedTuple):
-    """What critics found on held-out events.
+    """What critics find on held-out events.
 
     Attributes:
-        distance: an estimate of the Wasserstein-1 distance from below, in standard deviations of the features; 0 within
+        distance: estimate of the Wasserstein-1 distance from below, in standard deviations of the features; 0 within
             its error for samples of one distribution.
-        p_value: probability of so great a difference for samples of one distribution.
+        p_value: probability of a difference at least as large for samples of one distribution.
     """
 
     distance: Measurement
@@ -63,17 +63,17 @@ def held_out_critic(
     batch_size: int = 512,
     width: int = 64,
 ) -> HeldOutCritic:
-    """Wasserstein-1 distance by a critic that is trained on one half of both samples and evaluated on the other.
+    """Wasserstein-1 distance by critics that train on one half of both samples and are evaluated on the other.
 
     W1 = max over 1-Lipschitz f of E f(real) - E f(fake) (arXiv:1701.07875, equation 2). Four fully connected critics
-    are trained on disjoint parts of the first half, with the one-sided gradient penalty 10 max(|grad f| - 1, 0)^2. On
-    the held-out half the difference of each one's means is divided by the 95 % quantile of its slopes between real and
-    generated rows. Since no critic knows the held-out rows, there is no bias for samples of one distribution;
-    for others the mean is an underestimate of W1 by as much as the critics fall short of the best one (by 15 to
-    20 % in the tests). The error holds the fluctuation of the held-out rows and the spread of the critics.
+    train on disjoint parts of the first half with the one-sided gradient penalty 10 max(|grad f| - 1, 0)^2. On the
+    held-out half, the difference of the means of each critic is divided by the 95 % quantile of its slopes between real
+    and generated rows. No critic knows the held-out rows, so there is no bias for samples of one distribution. For
+    others, the mean underestimates W1 by as much as the critics fall short of the best one (15 to 20 % in the tests).
+    The error includes the fluctuation of the held-out rows and the spread of the critics.
 
     Args:
-        real: ``(rows, features)``; features are divided by their standard deviation in this sample.
+        real: ``(rows, features)``; features are divided by their standard deviations in this sample.
         fake: ``(others, features)``.
         rng: halves the samples and seeds the critics.
         steps: of Adam for each critic.
@@ -84,7 +84,7 @@ def held_out_critic(
         The distance, its error and p-value.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 100 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 100 rows.
     """
     pair = tables(100, real=real, fake=fake)
     shuffled = [some(sample, len(sample), rng) for sample in standardised(pair[0], *pair)]

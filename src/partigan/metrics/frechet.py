@@ -24,10 +24,10 @@ from partigan.metrics.samples import combined_error
 
 _BLOCKS = 50  # into which the rows of a sample are cut; all subsamples are made of whole blocks
 _GROUPS = 25  # of blocks, for the jackknife
-_SIZES = 10  # sample sizes of the fit
+_SIZES = 10  # sizes of subsamples in the fit
 _DRAWS = 20  # subsamples of each size
 _STEP = 0.1  # for the derivative with respect to the scale of the features
-_UNIONS = 16  # of blocks, whose covariances of many features are in memory at a time
+_UNIONS = 16  # of blocks whose covariances are in memory at a time
 
 
 def _distance(mu1: Floats, cov1: Floats, mu2: Floats, cov2: Floats) -> Floats:
@@ -55,7 +55,11 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
         The distance, in squared units of the features.
 
     Raises:
-        PartiganError: if the shapes do not fit together or a value is not finite.
+        PartiganError: shapes do not fit together, or a value is not finite.
+
+    Example:
+        >>> frechet_distance([0, 0], np.eye(2), [3, 4], np.eye(2))
+        25.0
     """
     m1, m2 = table(mu1, "first mean")[:, 0], table(mu2, "second mean")[:, 0]
     c1, c2 = table(cov1, "first covariance"), table(cov2, "second covariance")
@@ -69,7 +73,7 @@ def frechet_distance(mu1: ArrayLike, cov1: ArrayLike, mu2: ArrayLike, cov2: Arra
 
 
 class Moments(NamedTuple):
-    """What a Fréchet distance knows of a sample.
+    """Mean, covariance and size of a sample.
 
     Attributes:
         mean: ``(features,)``.
@@ -83,13 +87,13 @@ class Moments(NamedTuple):
 
     @classmethod
     def of(cls, sample: ArrayLike) -> Moments:
-        """The moments of a sample ``(rows, features)`` of 2 rows or more."""
+        """Moments of a sample ``(rows, features)`` with at least 2 rows."""
         rows = table(sample, "reference")
         return cls(rows.mean(0), np.atleast_2d(np.cov(rows, rowvar=False)), len(rows))
 
 
 class _Blocks:
-    """The moments of the blocks of a sample, from which those of any union of blocks follow."""
+    """Moments of the blocks of a sample, which give the moments of any union of blocks."""
 
     def __init__(self, rows: Floats) -> None:
         blocks = np.array_split(rows, _BLOCKS)
@@ -98,7 +102,7 @@ class _Blocks:
         self.square = np.stack([block.T @ block for block in blocks])
 
     def moments(self, chosen: Floats) -> tuple[Floats, Floats]:
-        """Means and covariances of unions of blocks, ``chosen`` ``(unions, blocks)`` being 1 for their own."""
+        """Means and covariances of unions of blocks; ``chosen`` ``(unions, blocks)`` is 1 for blocks in the union."""
         count = (chosen @ self.count)[:, None]
         mean = chosen @ self.sum / count
         square = np.tensordot(chosen, self.square, 1)
@@ -109,10 +113,10 @@ class _Blocks:
 def _jackknife(distance: Callable[[Floats], Floats]) -> float:
     """Variance of a distance that is a function of unions of blocks, ``(unions, blocks)``.
 
-    The jackknife's over groups of blocks, less the second-order term by which it overestimates (Efron & Stein 1981).
-    The difference of the two is right in the mean, but fluctuates where the distance is near its minimum; how far it
-    may fall is what `combined_error` says. (Not below the second-order term itself would make errors 1.4 times too
-    large for samples of one distribution, since their square is nearly that of a single normal number.)
+    The jackknife over groups of blocks, less the second-order term by which it overestimates (Efron & Stein 1981). The
+    difference is right on average but fluctuates near the minimum of the distance; `combined_error` limits how far it
+    falls. (With the second-order term itself as the limit, errors would be 1.4 times too large for samples of one
+    distribution, since their square is nearly that of a single normal number.)
     """
 
     def without(*groups: int) -> Floats:
@@ -139,14 +143,14 @@ def fpd(
 ) -> Measurement:
     """Fréchet physics distance, extrapolated to samples of infinite size (arXiv:2211.10295, section III).
 
-    The Fréchet distance of subsamples of different sizes between ``min_samples`` and ``max_samples``, drawn without
-    repetition, is fitted by a straight line in 1/N; its intercept is the value. It is unbiased up to O(1/N^2), so
-    for samples of one distribution it scatters about 0 and may be negative.
+    A straight line in 1/N is fitted to the Fréchet distances of subsamples of N rows, from ``min_samples`` to
+    ``max_samples``, drawn without repetition; its intercept is the value. It is unbiased up to O(1/N^2): for samples of
+    one distribution it scatters about 0 and may be negative.
 
-    Not more than ``max_samples`` rows of each sample are used. A sample with fewer is used to its last row, and both
-    ends of the range shrink by the same factor.
+    At most ``max_samples`` rows of each sample are used. A smaller sample is used completely, and both ends of the
+    range shrink by the same factor.
 
-    The error is the jackknife's over groups of rows, corrected to second order (Efron & Stein 1981).
+    The error is that of the jackknife over groups of rows, corrected to second order (Efron & Stein 1981).
 
     Args:
         real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``.
@@ -154,13 +158,20 @@ def fpd(
         rng: chooses the subsamples.
         min_samples: size of the smallest subsamples.
         max_samples: size of the largest subsamples.
-        normalise: divide each feature by its greatest absolute value in the real sample.
+        normalise: divide each feature by its largest absolute value in the real sample.
 
     Returns:
         The distance, dimensionless where normalised, and its error.
 
     Raises:
-        PartiganError: for values that are not finite, differing features, a wrong range or too few rows.
+        PartiganError: values are not finite, features differ, the range is wrong, or rows are too few.
+
+    Example:
+        >>> rng = np.random.default_rng(1)
+        >>> real, fake = rng.normal(0, 1, (2000, 2)), rng.normal(1, 1, (2000, 2))
+        >>> value, error = fpd(real, fake, rng=rng, normalise=False)
+        >>> abs(value - 2) < 4 * error
+        True
     """
     samples = table(real, "real"), table(fake, "fake")
     comparable(*samples, rows=2 * _BLOCKS)
@@ -170,7 +181,7 @@ def fpd(
     if not normalise:
         scale, deviations = np.ones_like(scale), np.zeros_like(deviations)
     real_rows, fake_rows = (sample[rng.permutation(len(sample))[:max_samples]] / scale for sample in samples)
-    centre = real_rows.mean(0)  # for the sake of rounding
+    centre = real_rows.mean(0)  # for less rounding
     a, b = _Blocks(real_rows - centre), _Blocks(fake_rows - centre)
 
     least = max(2, round(_BLOCKS * min_samples / max_samples))
@@ -191,26 +202,26 @@ def fpd(
 
 
 def fpnd(reference: Moments, activations: ArrayLike, *, rng: np.random.Generator) -> Measurement:
-    """Fréchet distance of a network's activations to those of a reference sample (arXiv:2106.11535, section 5.2).
+    """Fréchet distance between a network's activations and those of a reference sample (arXiv:2106.11535, section 5.2).
 
-    As published it is not extrapolated to infinite samples: it is greater the fewer rows there are, and is to be
-    compared at equal numbers of them only. The error is the jackknife's over groups of rows, corrected to second order
-    (Efron & Stein 1981); the reference being fixed, it is that of the other sample alone.
+    As published, it is not extrapolated to infinite samples: it grows as rows get fewer, so compare equal numbers of
+    rows only. The error is that of the jackknife over groups of rows, corrected to second order (Efron & Stein 1981);
+    the reference counts as fixed.
 
     Args:
         reference: moments of the activations of real samples.
-        activations: ``(rows, features)`` of the sample to compare; for jets those of ``ParticleNet``.
+        activations: of the sample to compare, ``(rows, features)``; for jets, of ``ParticleNet``.
         rng: makes the groups.
 
     Returns:
         The distance, in squared units of the activations, and its error.
 
     Raises:
-        PartiganError: for values that are not finite, differing features or too few rows.
+        PartiganError: values are not finite, features differ, or rows are too few.
     """
     rows = table(activations, "fake")
     comparable(reference.mean[None].repeat(2 * _BLOCKS, 0), rows, rows=2 * _BLOCKS)
-    blocks = _Blocks(rng.permutation(rows) - reference.mean)  # for the sake of rounding
+    blocks = _Blocks(rng.permutation(rows) - reference.mean)  # for less rounding
     origin = np.zeros_like(reference.mean)
 
     def distance(unions: Floats) -> Floats:

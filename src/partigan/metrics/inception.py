@@ -1,9 +1,9 @@
-"""Kernel inception distance (KID) and inception score (IS), for images and whatever else a network is trained on.
+"""Kernel inception distance (KID) and inception score (IS) of a network's features and class probabilities.
 
-The features and class probabilities of a network of the domain enter as arrays. The third of the family, the Fréchet
-inception distance (FID), is `partigan.metrics.frechet.fpd` with ``normalise=False`` on the same features, which
-extrapolates it to infinite samples (arXiv:1911.07023) and gives its error; this takes about d^3 of time, so for
-d = 2048 features `partigan.metrics.frechet.frechet_distance` of means and covariances is to be used, which has neither.
+The network is one of the domain; its output enters as arrays. The Fréchet inception distance (FID) is
+`partigan.metrics.frechet.fpd` with ``normalise=False`` of the same features, extrapolated to infinite samples
+(arXiv:1911.07023) and with an error. Its time grows as d^3; for d = 2048 features, use
+`partigan.metrics.frechet.frechet_distance` of means and covariances, without extrapolation and error.
 
 References:
     M. Binkowski et al., Demystifying MMD GANs, arXiv:1801.01401 (KID).
@@ -22,9 +22,9 @@ from partigan.metrics.samples import chunks, combined_error, some, tables
 
 
 def _kernel_means(x: Floats, y: Floats) -> tuple[Floats, Floats, float]:
-    """Means over rows and over columns of k(x, y) = (x.y / d + 1)^3, and the mean of its square once centred.
+    """Means of k(x, y) = (x.y / d + 1)^3 over rows and over columns, and the mean square of the centred kernel.
 
-    Where x is y, the diagonal is left out.
+    If x is y, the diagonal is left out.
     """
     of_x, of_y, square = np.empty(len(x)), np.zeros(len(y)), 0.0
     for rows in chunks(len(x), len(y)):
@@ -44,9 +44,9 @@ def _kernel_means(x: Floats, y: Floats) -> tuple[Floats, Floats, float]:
 def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_samples: int = 10_000) -> Measurement:
     """Kernel inception distance: unbiased MMD^2 of the kernel (x.y / d + 1)^3 (arXiv:1801.01401, section 4).
 
-    It scatters about 0 for samples of one distribution and may be negative. All rows are compared at once instead of
-    blocks of them, which has the same expectation and the least spread. The error has the terms of first and of second
-    order of the U-statistic; since it is small where the value is low, only values above 0 speak against the generator.
+    For samples of one distribution it scatters about 0 and may be negative. All rows are compared at once instead of in
+    blocks, which has the same expectation and the least spread. The error includes the first and second order of the
+    U-statistic. It is small if the value is low, so only values above 0 speak against the generator.
 
     Args:
         real: features of a network, ``(rows, d)``.
@@ -58,7 +58,7 @@ def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_sampl
         The distance and its error.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 20 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 20 rows.
     """
     a, b = (some(sample, max_samples, rng) for sample in tables(20, real=real, fake=fake))
     n, m = len(a), len(b)
@@ -74,9 +74,9 @@ def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_sampl
 def inception_score(probabilities: ArrayLike) -> Measurement:
     """Inception score exp(E KL(p(y|x) || p(y))) (arXiv:1606.03498, section 4).
 
-    Between 1 and the number of classes: great where every sample is of one class for sure and all classes are equally
-    frequent; it knows nothing of real samples. The bias of the entropy of p(y),
-    (1/2n) sum var(p_y) / p_y, is corrected.
+    Between 1 and the number of classes. It is large if the class of every sample is certain and all classes are equally
+    frequent. It does not look at real samples. The bias of the entropy of p(y), (1/2n) sum var(p_y) / p_y, is
+    corrected.
 
     Args:
         probabilities: of the classes, given by a classifier for each generated sample, ``(rows, classes)``.
@@ -85,7 +85,7 @@ def inception_score(probabilities: ArrayLike) -> Measurement:
         The score and its error.
 
     Raises:
-        PartiganError: unless the rows are probabilities whose sum is 1 within 1 per mille, and for less than 20 rows.
+        PartiganError: a row is not probabilities with the sum 1 within 0.1 %, or there are fewer than 20 rows.
     """
     p = table(probabilities, "class probability")
     if len(p) < 20:

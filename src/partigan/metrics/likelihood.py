@@ -24,8 +24,8 @@ class Likelihood(NamedTuple):
     """How well a generated sample predicts held-out events.
 
     Attributes:
-        log_likelihood: mean logarithm of the density at held-out rows, in nats, densities in the features' units.
-        per_row: the logarithm of the density at each held-out row that was used, ``(rows,)``.
+        log_likelihood: mean logarithm of the density at held-out rows, in nats; densities in units of the features.
+        per_row: logarithm of the density at each held-out row that was used, ``(rows,)``.
         bandwidth: of the kernel, in standard deviations of the generated sample.
     """
 
@@ -35,7 +35,7 @@ class Likelihood(NamedTuple):
 
 
 def _log_means(x: Floats, centres: Floats, bandwidth: float) -> tuple[Floats, Floats]:
-    """Per row of x the logarithm of the mean kernel, and per centre its mean part in the density at these rows."""
+    """Logarithm of the mean kernel at each row of x, and mean part of each centre in the density at these rows."""
     logarithms, parts = np.empty(len(x)), np.zeros(len(centres))
     for rows in chunks(len(x), len(centres)):
         exponent = squared_distances(x[rows], centres) / (-2 * bandwidth**2)
@@ -48,7 +48,7 @@ def _log_means(x: Floats, centres: Floats, bandwidth: float) -> tuple[Floats, Fl
 
 
 def _bandwidth(sample: Floats) -> float:
-    """The bandwidth of the greatest likelihood of rows under the kernels of all others."""
+    """Bandwidth with the largest leave-one-out likelihood."""
     number, features = sample.shape
     scott = number ** (-1 / (features + 4))
     rows = min(_LEFT_OUT, number)
@@ -67,22 +67,22 @@ def kernel_density_likelihood(
 ) -> Likelihood:
     """Mean log-likelihood of held-out events under a Gaussian kernel density estimate of the generated sample.
 
-    The bandwidth is that of the greatest leave-one-out likelihood on the generated sample. For use with a few
-    observables: with many features the estimate says more about the kernel than about the sample (arXiv:1511.01844).
-    To be compared with the same of a real sample of equal size. The error holds the spread over held-out rows
-    and that of the influence of generated rows, with the bandwidth held.
+    The bandwidth maximises the leave-one-out likelihood on the generated sample. Use a few observables: with many
+    features the estimate says more about the kernel than about the sample (arXiv:1511.01844). Compare with the
+    likelihood of a real sample of equal size. The error includes the spread over held-out rows and over the influence
+    of generated rows, for a fixed bandwidth.
 
     Args:
         held_out: real events, ``(rows,)`` or ``(rows, features)``.
-        fake: generated events, the same of the other sample.
+        fake: generated events, with the same features.
         rng: chooses the rows.
-        max_samples: rows of each sample that are used.
+        max_samples: most rows of each sample to use.
 
     Returns:
         The likelihood and the bandwidth.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 40 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 40 rows.
     """
     pair = tables(40, held_out=held_out, fake=fake)
     x, centres = (some(sample, max_samples, rng) for sample in standardised(pair[1], *pair))

@@ -1,4 +1,4 @@
-"""Fidelity and diversity: is what is generated realistic, and is all that is real generated?
+"""Fidelity and diversity: are generated rows realistic, and are all real rows generated?
 
 References:
     T. Kynkäänniemi et al., Improved precision and recall metric for assessing generative models, arXiv:1904.06991.
@@ -33,39 +33,39 @@ _REPLICAS = 50  # of the bootstrap
 
 
 class FidelityDiversity(NamedTuple):
-    """Two numbers between samples.
+    """Fidelity and diversity of a generated sample.
 
     Attributes:
-        fidelity: how much of the generated sample lies where real rows are (precision or density).
-        diversity: how much of the real sample is near generated rows (recall or coverage).
+        fidelity: how much of the generated sample lies near real rows (precision or density).
+        diversity: how much of the real sample lies near generated rows (recall or coverage).
     """
 
     fidelity: Measurement
     diversity: Measurement
 
 
-def _measured(
-    metric: Callable[[Floats, Floats], tuple[float, float]],
-    is_share: tuple[bool, bool],
-    real: ArrayLike,
-    fake: ArrayLike,
-    neighbours: int,
-    max_samples: int,
-    normalise: bool,
-    rng: np.random.Generator,
-) -> FidelityDiversity:
-    """Values of some rows of both samples, with errors from disjoint blocks of them.
-
-    The variance of a share s goes like s (1 - s) / rows, and s is another one in a block; that of a mean goes like
-    1 / rows. Where all rows of all blocks are inside, or none, as happens for few rows, the error of a share is that of
-    as many independent ones, and one more of each kind.
-    """
+def _prepared(
+    real: ArrayLike, fake: ArrayLike, neighbours: int, max_samples: int, normalise: bool, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Some rows of both samples, checked and in units of the real standard deviations."""
     if neighbours < 1:
         raise PartiganError(f"neighbours = {neighbours}; at least 1 is needed")
     pair = tables(_BLOCKS * (2 * neighbours + 2), real=real, fake=fake)
     if normalise:
         pair = standardised(pair[0], *pair)
     a, b = (some(sample, max_samples, rng) for sample in pair)
+    return a, b
+
+
+def _measured(
+    metric: Callable[[Floats, Floats], tuple[float, float]], is_share: tuple[bool, bool], a: Floats, b: Floats
+) -> FidelityDiversity:
+    """Values of two samples, with errors from disjoint blocks of their rows.
+
+    The variance of a share s is proportional to s (1 - s) / rows, where s differs between blocks and whole sample; that
+    of a mean to 1 / rows. If all rows of all blocks are inside, or none, as happens for few rows, the error of a share
+    is that of as many independent rows, with one more inside and one more outside.
+    """
     values = np.array(metric(a, b))
     blocks = np.array(
         [metric(*two) for two in zip(np.array_split(a, _BLOCKS), np.array_split(b, _BLOCKS), strict=True)]
@@ -87,13 +87,13 @@ def _radii(sample: Floats, neighbours: int) -> Floats:
     for rows in chunks(len(sample), len(sample)):
         distances = squared_distances(sample[rows], sample)
         own = np.arange(*rows.indices(len(sample)))
-        distances[np.arange(len(own)), own] = -1  # the row itself comes first
+        distances[np.arange(len(own)), own] = -1  # so that the row itself comes first
         radii[rows] = np.partition(distances, neighbours)[:, neighbours]
     return radii
 
 
 def _share_inside(centres: Floats, others: Floats, neighbours: int) -> float:
-    """Share of other rows inside any of the balls that reach to the k-th neighbour of each centre."""
+    """Share of other rows inside any ball from a centre to its k-th neighbour."""
     radii = _radii(centres, neighbours)
     parts = (squared_distances(others[rows], centres) <= radii for rows in chunks(len(others), len(centres)))
     return float(np.concatenate([part.any(1) for part in parts]).mean())
@@ -110,30 +110,30 @@ def precision_recall(
 ) -> FidelityDiversity:
     """Improved precision and recall (arXiv:1904.06991, equations 1 to 3).
 
-    Precision is the share of generated rows inside any ball about a real row that reaches to its k-th neighbour;
-    recall is the same with the samples exchanged. Both depend on the sample size and are below 1 for samples of one
-    distribution: compare with two real samples. The errors are the spread over 10 disjoint blocks of rows; a jackknife
-    would be twice too large, since a row is covered by several balls or none.
+    Precision is the share of generated rows inside any ball from a real row to its k-th neighbour; recall is the same
+    with the samples exchanged. Both depend on the sample size and are below 1 for samples of one distribution: compare
+    with two real samples. The errors are the spread over 10 disjoint blocks of rows; a jackknife would be twice too
+    large, since several balls or none cover a row.
 
     Args:
         real: ``(rows, features)``.
         fake: ``(others, features)``.
         rng: chooses the rows.
         neighbours: k.
-        max_samples: rows of each sample that are used.
+        max_samples: most rows of each sample to use.
         normalise: divide features by their standard deviation in the real sample.
 
     Returns:
         Precision and recall.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 20 (k + 1) rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 20 (k + 1) rows.
     """
 
     def shares(a: Floats, b: Floats) -> tuple[float, float]:
         return _share_inside(a, b, neighbours), _share_inside(b, a, neighbours)
 
-    return _measured(shares, (True, True), real, fake, neighbours, max_samples, normalise, rng)
+    return _measured(shares, (True, True), *_prepared(real, fake, neighbours, max_samples, normalise, rng))
 
 
 def density_coverage(
@@ -147,9 +147,9 @@ def density_coverage(
 ) -> FidelityDiversity:
     """Density and coverage (arXiv:2002.09797, equations 3 and 4).
 
-    Density is the number of balls about real rows in which a generated row lies, over k; coverage the share of real
-    rows in whose ball there is a generated row. For samples of one distribution and of n and m rows the expected
-    values are 1 and 1 - (n-1) ... (n-k) / ((n+m-1) ... (n+m-k)), whatever the distribution. The errors are those of
+    Density is the mean number of balls around real rows in which a generated row lies, over k. Coverage is the share of
+    real rows with a generated row in their ball. For samples of one distribution with n and m rows the expected values
+    are 1 and 1 - (n-1) ... (n-k) / ((n+m-1) ... (n+m-k)), whatever the distribution. Errors are as in
     `precision_recall`.
 
     Args:
@@ -157,14 +157,14 @@ def density_coverage(
         fake: ``(others, features)``.
         rng: chooses the rows.
         neighbours: k.
-        max_samples: rows of each sample that are used.
+        max_samples: most rows of each sample to use.
         normalise: divide features by their standard deviation in the real sample.
 
     Returns:
         Density and coverage.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 20 (k + 1) rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 20 (k + 1) rows.
     """
 
     def balls(a: Floats, b: Floats) -> tuple[float, float]:
@@ -175,17 +175,17 @@ def density_coverage(
             covered += int(near.any(1).sum())
         return inside / neighbours / len(b), covered / len(a)
 
-    return _measured(balls, (False, True), real, fake, neighbours, max_samples, normalise, rng)
+    return _measured(balls, (False, True), *_prepared(real, fake, neighbours, max_samples, normalise, rng))
 
 
 class PRD(NamedTuple):
     """Precision and recall of distributions.
 
     Attributes:
-        precision: along the curve, ``(angles,)``; 1 where recall is 0.
+        precision: along the curve, ``(angles,)``; 1 at recall 0.
         recall: along the curve, ``(angles,)``.
-        f8: the greatest F_8 of the curve, a measure of recall.
-        f1_8: the greatest F_1/8 of the curve, a measure of precision.
+        f8: largest F_8 on the curve, a measure of recall.
+        f1_8: largest F_1/8 on the curve, a measure of precision.
     """
 
     precision: Floats
@@ -202,7 +202,7 @@ def _prd_curve(p: Floats, q: Floats) -> tuple[Floats, Floats]:
 
 
 def _f(precision: Floats, recall: Floats, beta: float) -> Floats:
-    """The greatest F_beta along curves."""
+    """Largest F_beta along curves."""
     denominator = beta**2 * precision + recall
     score = (1 + beta**2) * precision * recall / np.where(denominator > 0, denominator, 1)
     return np.asarray(score.max(-1))
@@ -219,10 +219,10 @@ def prd(
 ) -> PRD:
     """Precision and recall of distributions, PRD (arXiv:1806.00035, equations 2 to 4 and section 4.1).
 
-    Both samples are clustered together by k-means and compared as histograms p (real) and q (generated) over the
-    clusters: precision(s) = sum min(s p, q), recall(s) = sum min(p, q / s) for all slopes s; averaged over runs of
-    k-means. The errors are those of a bootstrap of rows with clusters held, about shares whose differences are reduced
-    by the part that noise explains. Noise lowers the values; the errors do not hold that bias.
+    k-means clusters both samples together; p (real) and q (generated) are histograms over the clusters. Precision(s) =
+    sum min(s p, q) and recall(s) = sum min(p, q / s) for all slopes s, averaged over runs of k-means. The errors are
+    those of a bootstrap of rows with fixed clusters, about shares whose differences are reduced by the part that noise
+    explains. Noise lowers the values; the errors do not include that bias.
 
     Args:
         real: ``(rows, features)``.
@@ -236,7 +236,7 @@ def prd(
         The curve, F_8 and F_1/8.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 10 rows a cluster.
+        PartiganError: values are not finite, features differ, or there are fewer than 10 rows a cluster.
     """
     if clusters < 2 or runs < 1:
         raise PartiganError(f"{clusters} clusters and {runs} runs; at least 2 clusters and 1 run are needed")

@@ -1,4 +1,4 @@
-"""What every metric answers, what it asks of its samples, and how they fluctuate."""
+"""Values with errors, checks of samples, and statistical fluctuations: what all metrics share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Measurement(NamedTuple):
 
     Attributes:
         value: the value of the metric.
-        error: one standard deviation of the value, were both samples drawn anew.
+        error: standard deviation of the value if both samples were drawn again.
     """
 
     value: float
@@ -30,13 +30,13 @@ def table(sample: ArrayLike, name: str) -> Floats:
 
     Args:
         sample: numpy array or torch tensor; ``(rows,)`` counts as one feature.
-        name: what messages call it.
+        name: of the sample, for messages.
 
     Returns:
         The sample, ``(rows, features)``.
 
     Raises:
-        PartiganError: for other dimensions and for values that are not finite.
+        PartiganError: the sample has other dimensions or values that are not finite.
     """
     array = np.asarray(sample, dtype=np.float64)
     if array.ndim == 1:
@@ -51,11 +51,11 @@ def refuse_infinite(finite: NDArray[np.bool_], name: str) -> None:
     """Raise an error unless all rows are finite.
 
     Args:
-        finite: ``(rows,)``, True for the rows that are.
-        name: what messages call the sample.
+        finite: ``(rows,)``, True for finite rows.
+        name: of the sample, for messages.
 
     Raises:
-        PartiganError: with the number of rows that are not, and the first.
+        PartiganError: a row is not finite; the message has the number of such rows and the first.
     """
     if not finite.all():
         raise PartiganError(
@@ -73,7 +73,7 @@ def comparable(real: NDArray[np.floating], fake: NDArray[np.floating], rows: int
         rows: the least number of rows.
 
     Raises:
-        PartiganError: if not.
+        PartiganError: they differ in features, or one has too few rows.
     """
     if real.shape[-1] != fake.shape[-1]:
         raise PartiganError(
@@ -85,35 +85,14 @@ def comparable(real: NDArray[np.floating], fake: NDArray[np.floating], rows: int
             raise PartiganError(f"the {name} sample has {len(sample)} rows; at least {rows} are needed")
 
 
-def particle_mask(mask: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
-    """The mask of a sample of particles ``(jets, particles)``, True for real ones.
-
-    Args:
-        mask: bool or number, ``(jets, particles)`` or ``(jets, particles, 1)``; None: all are real.
-        shape: ``(jets, particles)``.
-        name: what messages call the sample.
-
-    Raises:
-        PartiganError: for another shape.
-    """
-    if mask is None:
-        return np.ones(shape, np.bool_)
-    real = np.asarray(mask).astype(np.bool_)
-    if real.shape == (*shape, 1):
-        real = real[..., 0]
-    if real.shape != shape:
-        raise PartiganError(f"the mask of the {name} sample must be {shape}, not {real.shape}")
-    return real
-
-
 def draws(rows: int, size: int, batches: int, rng: np.random.Generator) -> list[Rows]:
-    """Rows of batches: consecutive parts of a random order; of another one once no whole part is left.
+    """Draw the rows of batches: consecutive parts of a random order, and of a new order when one is used up.
 
-    So no batch holds a row twice, and batches are disjoint as long as there are rows.
+    No batch holds a row twice, and batches are disjoint as long as there are rows.
 
     Args:
         rows: number of rows of the sample.
-        size: number of rows of a batch, not more than there are.
+        size: number of rows of a batch, at most ``rows``.
         batches: number of batches.
         rng: makes the order.
 
@@ -128,7 +107,7 @@ def draws(rows: int, size: int, batches: int, rng: np.random.Generator) -> list[
 
 
 def fluctuations(batches: list[Rows], covariance: Floats, replicas: int, rng: np.random.Generator) -> Floats:
-    """Normal deviations of the means over batches of rows from their expectation.
+    """Draw deviations of batch means from their expectation, normally distributed.
 
     Batches that share rows fluctuate together: Cov(mean_k, mean_l) = covariance * shared / (size_k * size_l).
 
@@ -154,17 +133,17 @@ def _root(matrix: Floats) -> Floats:
 
 
 def largest(sample: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Greatest absolute value of each feature, and how it fluctuates from sample to sample.
+    """Largest absolute value of each feature, and its fluctuations from sample to sample.
 
-    The greatest values of the tenths of a sample fluctuate like that of the whole where the tail of the distribution
-    is exponential; for normal tails 10 % more, for log-normal ones 10 to 20 % less.
+    The largest values of tenths of a sample fluctuate like the largest value of the whole sample for exponential
+    tails, 10 % more for normal tails, and 10 to 20 % less for log-normal tails.
 
     Args:
         sample: ``(rows, features)``.
         rng: makes the tenths.
 
     Returns:
-        The greatest values ``(features,)``, 1 in place of 0, and relative deviations that they might have,
+        The largest values ``(features,)``, 1 in place of 0, and ten relative deviations of them,
         ``(10, features)``.
     """
     size = np.abs(sample)

@@ -1,4 +1,4 @@
-"""Memorisation: are generated rows copies of training rows, and how many different ones are there?
+"""Memorisation: are generated rows copies of training rows, and how many different rows are there?
 
 References:
     S. Arora, Y. Zhang, Do GANs actually learn the distribution? arXiv:1706.08224 (the birthday paradox).
@@ -18,24 +18,24 @@ from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, Rows
 from partigan.metrics.samples import chunks, some, squared_distances, standardised, tables
 
-_PAIRS = 10  # of real rows within the distance at which rows count as duplicates
+_PAIRS = 10  # real pairs within the distance that defines duplicates
 _KEPT = 100  # pairs, for a figure
-_NEARLY_EQUAL = 0.1  # of that distance, within which the number of pairs does not depend on it
+_NEARLY_EQUAL = 0.1  # of that distance; pairs this close do not depend on it
 _ROUNDING = 1e-12  # of squared distances
 
 
 class Memorisation(NamedTuple):
-    """Nearest neighbours of generated rows among those that the generator was trained on, and among others.
+    """Nearest neighbours of generated rows among training rows and among held-out rows.
 
     Attributes:
         ratio: distance to the nearest training row over that to the nearest held-out row, ``(rows,)``: near 0 for
-            copies of training rows, and as often above 1 as below without memorisation; 1 where both are 0.
+            copies of training rows; without memorisation as often above 1 as below; 1 if both distances are 0.
         training_rows: the nearest training row of each generated row, ``(rows,)``.
         held_out_rows: the nearest held-out row of each generated row, ``(rows,)``.
         share: share of rows that are nearer to a training row; 1/2 without memorisation.
-        p_value: of so great a share without memorisation.
-        copies: the generated rows far nearer to a training row than to any other row, ``(number,)``, nearest first.
-        copies_p_value: of so many copies without memorisation.
+        p_value: probability of a share at least as large without memorisation.
+        copies: generated rows far nearer to a training row than to any other row, ``(number,)``, nearest first.
+        copies_p_value: probability of at least as many copies without memorisation.
     """
 
     ratio: Floats
@@ -68,25 +68,25 @@ def memorisation(
 ) -> Memorisation:
     """Are generated rows nearer to training rows than to real rows that the generator never saw?
 
-    If the generator has not memorised, training and held-out rows are interchangeable. The share of generated rows
-    whose nearest neighbour is a training row then has the mean 1/2 and, over permutations of the labels, a known
-    variance, which allows for neighbours that several generated rows share. That finds memorisation of the whole. A
-    few copies are found by rows that are ``closeness`` times nearer to their nearest than to their second real
-    row: without memorisation the nearest is a training row in half of the cases.
+    Without memorisation, training and held-out rows are interchangeable. The share of generated rows whose nearest
+    neighbour is a training row then has the mean 1/2 and, over permutations of the labels, a known variance, which
+    allows for neighbours that several generated rows share. This finds memorisation of the whole sample. A second test
+    finds a few copies: it takes rows whose distance to the nearest real row is below ``closeness`` times that to the
+    second; without memorisation the nearest is a training row in half of the cases.
 
     Args:
         training: the sample that the generator was trained on, ``(rows, features)``.
-        held_out: other real rows; of the larger of the two as many rows are used as the smaller has.
+        held_out: other real rows; the larger of the two samples is cut to the size of the smaller.
         fake: generated rows.
         rng: chooses the rows.
         closeness: ratio of distances below which a row counts as a copy.
         normalise: divide features by their standard deviation in the training sample.
 
     Returns:
-        The ratios of distances, the rows they are to, and both tests. Rows are those of the samples as given.
+        The ratios of distances, the nearest rows, and both tests. Row numbers are those of the samples as given.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 20 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 20 rows.
     """
     train, other, rows = tables(20, training=training, held_out=held_out, fake=fake)
     if not 0 < closeness < 1:
@@ -131,11 +131,11 @@ class Duplicates(NamedTuple):
     Attributes:
         pairs: the nearest pairs, at most 100, as rows of the generated sample, ``(pairs, 2)``.
         number: number of pairs within the distance, and its error.
-        distance: at which rows count as duplicates, in units of standard deviations if normalised.
+        distance: below which rows count as duplicates, in standard deviations if normalised.
         support: number of different rows that the generator can make at this resolution, n(n - 1) / 2 over the number
             of pairs, if all are equally likely, and its error; infinite if there are no pairs.
-        support_limit: lower limit of it at 95 % confidence.
-        p_value: of so many pairs if generated rows were distributed like real ones.
+        support_limit: lower limit of the support at 95 % confidence.
+        p_value: probability of at least as many pairs if generated rows were distributed like real ones.
     """
 
     pairs: Rows
@@ -169,24 +169,24 @@ def birthday(
     max_samples: int = 10_000,
     normalise: bool = True,
 ) -> Duplicates:
-    """The size of a generator's support, by the birthday paradox (arXiv:1706.08224, section 2).
+    """Size of a generator's support by the birthday paradox (arXiv:1706.08224, section 2).
 
-    Of n rows drawn from s equally likely ones, n^2 / 2s pairs are equal. Rows count as equal here within the distance
-    that ten pairs of the same number of real rows have, so the number for real rows is n^2 / 20. The error of the
-    number of pairs allows for pairs that share a row and for the fluctuation of the distance.
+    Of n rows drawn from s equally likely rows, n^2 / 2s pairs are equal. Here rows count as equal within the distance
+    of the ten closest pairs among n real rows, so the support of real rows is n^2 / 20. The error of the number of
+    pairs allows for pairs that share a row and for the fluctuation of the distance.
 
     Args:
-        real: ``(rows, features)``; of both samples as many rows are used as the smaller has.
+        real: ``(rows, features)``; the larger sample is cut to the size of the smaller.
         fake: ``(others, features)``.
         rng: chooses the rows.
-        max_samples: rows of each sample that are used at most.
+        max_samples: most rows of each sample to use.
         normalise: divide features by their standard deviation in the real sample.
 
     Returns:
         The pairs, and the size of the support.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 100 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 100 rows.
     """
     pair = tables(100, real=real, fake=fake)
     if normalise:

@@ -1,4 +1,4 @@
-"""Modes: which classes or clusters of the real sample are generated, and how often.
+"""Modes: which classes or clusters of the real sample the generator makes, and how often.
 
 References:
     E. Richardson, Y. Weiss, On GANs and GMMs, arXiv:1805.12462 (the number of statistically different bins, NDB).
@@ -17,10 +17,10 @@ from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, Rows
 from partigan.metrics.samples import seed, some, standardised, tables
 
-_FIT = 10_000  # rows to which k-means is fitted, at most a third of the sample
+_FIT = 10_000  # most rows for k-means, and at most a third of the sample
 _LEVEL = 0.05  # of the test of each mode
-_MISSING = 0.1  # of the real share: a mode with less is missing
-_EXPECTED = 10  # generated rows by which a mode is judged missing or not
+_MISSING = 0.1  # share over real share below which a mode is missing
+_EXPECTED = 10  # generated rows needed to judge whether a mode is missing
 _DRAWS = 100  # of the true differences, for the error
 
 
@@ -31,10 +31,10 @@ class Modes(NamedTuple):
         real_share: share of each mode in the real sample, ``(modes,)``.
         fake_share: the same in the generated sample, ``(modes,)``.
         z: difference, fake less real, in units of its standard deviation for equal shares, ``(modes,)``.
-        different: number of modes whose shares differ at the 5 % level (NDB); 5 % of them do so by chance.
+        different: number of modes whose shares differ at the 5 % level (NDB); 5 % of modes do so by chance.
         p_value: of the chi2 test that all shares are equal.
-        missing: the modes with less than a tenth of the real share, ``(number,)``; only those are judged of
-            which 10 generated rows are expected.
+        missing: modes with less than a tenth of the real share, ``(number,)``; judged only if 10 generated rows are
+            expected.
     """
 
     real_share: Floats
@@ -46,7 +46,7 @@ class Modes(NamedTuple):
 
 
 def _modes(real: Rows, fake: Rows, number: int) -> Modes:
-    """Of the modes 0 to ``number`` - 1 of rows."""
+    """Frequencies of the modes 0 to ``number`` - 1."""
     counts = np.stack([np.bincount(labels, minlength=number) for labels in (real, fake)])
     n, m = len(real), len(fake)
     p, q = counts[0] / n, counts[1] / m
@@ -72,13 +72,17 @@ def class_modes(real: ArrayLike, fake: ArrayLike) -> Modes:
 
     Args:
         real: class of each real row, ``(rows,)``, whole numbers from 0.
-        fake: class of each generated row, ``(others,)``, as a classifier or the condition says.
+        fake: class of each generated row, ``(others,)``, from a classifier or the condition.
 
     Returns:
-        The frequencies of the classes from 0 to the greatest.
+        The frequencies of the classes.
 
     Raises:
-        PartiganError: for classes that are not whole numbers from 0, and less than 20 rows.
+        PartiganError: classes are not whole numbers from 0, or there are fewer than 20 rows.
+
+    Example:
+        >>> class_modes(np.arange(200) % 4, np.arange(200) % 3).missing.tolist()
+        [3]
     """
     pair = tables(20, real=real, fake=fake)
     if any(labels.shape[1] != 1 or (labels < 0).any() or (labels % 1).any() for labels in pair):
@@ -92,22 +96,22 @@ def cluster_modes(
 ) -> Modes:
     """Coverage of clusters of the real sample, and the number of statistically different bins (arXiv:1805.12462).
 
-    k-means is fitted to a third of the real rows, at most 10,000; the shares are those of the other rows, so that
-    both samples are equally new to the clusters. The error of the number of different bins allows for the differences
-    that noise does not explain.
+    k-means is fitted to a third of the real rows, at most 10,000. Shares are those of the other rows, so that both
+    samples are equally new to the clusters. The error of the number of different bins allows for differences that
+    noise does not explain.
 
     Args:
         real: ``(rows, features)``.
         fake: ``(others, features)``.
         rng: chooses the rows and seeds k-means.
-        clusters: number of clusters; fewer where there are fewer different rows.
+        clusters: number of clusters; fewer if there are fewer different rows.
         normalise: divide features by their standard deviation in the real sample.
 
     Returns:
         The frequencies of the clusters.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 10 rows a cluster.
+        PartiganError: values are not finite, features differ, or there are fewer than 10 rows a cluster.
     """
     if clusters < 2:
         raise PartiganError(f"clusters = {clusters}; at least 2 are needed")

@@ -1,4 +1,4 @@
-"""Latent reconstruction: how near to given samples can a generator come?
+"""Latent reconstruction: how close can a generator come to given samples?
 
 References:
     P. Bojanowski et al., Optimizing the latent space of generative networks, arXiv:1707.05776.
@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -21,11 +22,11 @@ from partigan.metrics.measurement import Floats, Measurement, refuse_infinite
 
 
 class Reconstruction(NamedTuple):
-    """What a generator made of given samples.
+    """The nearest that a generator can make to given samples.
 
     Attributes:
         z: the latent vectors found, ``(rows, *latent)``.
-        x: what the generator makes of them, ``(rows, ...)``.
+        x: generated from them, ``(rows, ...)``.
         distance: Euclidean distance from each target, ``(rows,)``.
     """
 
@@ -34,10 +35,34 @@ class Reconstruction(NamedTuple):
     distance: Floats
 
     def quantile(self, q: float) -> Measurement:
-        """A quantile of the distances, with half the width of its 68 % interval of order statistics as error."""
+        """Quantile of the distances; its error is half the 68 % interval of order statistics."""
         low, high = (stats.binom.ppf(p, len(self.distance), q) / len(self.distance) for p in stats.norm.cdf([-1, 1]))
         value, bottom, top = np.quantile(self.distance, [q, low, high])
         return Measurement(float(value), float((top - bottom) / 2))
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search for latent vectors.
+
+    Attributes:
+        steps: of Adam for each start.
+        restarts: number of starts.
+        learning_rate: of Adam, falling to 0 as a cosine.
+        prior: weight of |z|^2, which keeps z in the region of training.
+
+    Raises:
+        PartiganError: no steps or starts.
+    """
+
+    steps: int = 200
+    restarts: int = 4
+    learning_rate: float = 0.1
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.restarts < 1:
+            raise PartiganError(f"{self.steps} steps and {self.restarts} restarts; at least one of each is needed")
 
 
 def reconstruct(
@@ -46,49 +71,50 @@ def reconstruct(
     latent: tuple[int, ...],
     *,
     rng: torch.Generator,
-    steps: int = 200,
-    restarts: int = 4,
-    learning_rate: float = 0.1,
-    prior: float = 0.0,
+    search: Search | None = None,
 ) -> Reconstruction:
-    """Search, for each target x, the latent vector z for which G(z) is nearest.
+    """Find, for each target x, the latent vector z whose G(z) is nearest.
 
-    Minimises |G(z) - x|^2 + prior |z|^2 by Adam from normally distributed z; the best z seen over all steps and
-    restarts is kept. Samples that the generator cannot make stay at a distance. All rows are searched at once: give a
-    part of the sample where that is too much.
+    Adam minimises |G(z) - x|^2 + prior |z|^2 from normally distributed z; the best z over all steps and restarts is
+    kept. Samples that the generator cannot make stay at a distance. All rows are searched at once, so give a part of
+    the sample if memory is short.
 
     Args:
-        generator: any differentiable function of ``(rows, *latent)`` to ``(rows, ...)`` that treats rows separately,
-            such as a generator in ``eval`` mode with its condition fixed.
-        targets: ``(rows, ...)``, the shape of what the generator makes.
+        generator: a differentiable function from ``(rows, *latent)`` to ``(rows, ...)`` that treats rows separately,
+            such as a generator in ``eval`` mode with a fixed condition.
+        targets: ``(rows, ...)``, in the shape of generated samples.
         latent: shape of a latent vector.
-        rng: draws the starts; on the device of the generator.
-        steps: of Adam for each start.
-        restarts: number of starts.
-        learning_rate: of Adam, falling to 0 as a cosine.
-        prior: weight of |z|^2, which keeps z where the generator was trained.
+        rng: draws the starts, on the device of the generator.
+        search: how to search; None = the defaults of `Search`.
 
     Returns:
-        The latent vectors, what is made of them, and the distances.
+        The latent vectors, the samples made from them, and the distances.
 
     Raises:
-        PartiganError: for targets that are not finite, differing shapes, no steps or starts.
+        PartiganError: targets are not finite, or shapes differ.
+
+    Example:
+        A generator of the unit circle comes within 1 of the point (0, 2):
+
+        >>> rng = torch.Generator().manual_seed(1)
+        >>> found = reconstruct(lambda z: torch.cat([z.cos(), z.sin()], 1), [[0.0, 2.0]], (1,), rng=rng)
+        >>> float(found.distance[0].round(3))
+        1.0
     """
-    if steps < 1 or restarts < 1:
-        raise PartiganError(f"{steps} steps and {restarts} restarts; at least one of each is needed")
+    search = search or Search()
     x = torch.as_tensor(np.asarray(targets), dtype=torch.float32, device=rng.device)
     refuse_infinite(np.asarray(x.cpu().flatten(1).isfinite().all(1).numpy()), "target")
     best = torch.full((len(x),), torch.inf, device=rng.device)
     best_z = torch.zeros(len(x), *latent, device=rng.device)
-    for _ in range(restarts):
+    for _ in range(search.restarts):
         z = torch.randn(best_z.shape, generator=rng, device=rng.device).requires_grad_()
-        optimiser = torch.optim.Adam([z], lr=learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        for _ in range(steps):
+        optimiser = torch.optim.Adam([z], lr=search.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, search.steps)
+        for _ in range(search.steps):
             made = generator(z)
             if made.shape != x.shape:
                 raise PartiganError(f"the generator makes {tuple(made.shape)}; the targets are {tuple(x.shape)}")
-            loss = (made - x).flatten(1).square().sum(1) + prior * z.flatten(1).square().sum(1)
+            loss = (made - x).flatten(1).square().sum(1) + search.prior * z.flatten(1).square().sum(1)
             better = loss.detach() < best
             best_z, best = torch.where(_like(better, z), z.detach(), best_z), torch.where(better, loss.detach(), best)
             (z.grad,) = torch.autograd.grad(loss.sum(), z)

@@ -1,4 +1,4 @@
-"""What the metrics of the evaluation suite share: checked samples, distances between rows, errors from parts."""
+"""What the metrics of tables share: checked samples, distances between rows, errors of quadratic estimates."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _ENTRIES = 4_000_000  # of a matrix of distances at a time: 32 MB
 
 
 def tables(rows: int, **samples: ArrayLike) -> tuple[Floats, ...]:
-    """Samples as float64 arrays ``(rows, features)`` that can be compared.
+    """Check samples and make them float64 arrays ``(rows, features)`` with the same features.
 
     Args:
         rows: the least number of rows.
-        **samples: arrays or tensors ``(rows, features)`` or ``(rows,)``, by the names that messages call them.
+        **samples: arrays or tensors ``(rows, features)`` or ``(rows,)``, by their names in messages.
 
     Returns:
         The samples in their order.
 
     Raises:
-        PartiganError: for values that are not finite, too few rows, no or differing features.
+        PartiganError: values are not finite, rows are too few, or features are missing or differ.
     """
     names = [name.replace("_", "-") for name in samples]
     found = tuple(table(sample, name) for sample, name in zip(samples.values(), names, strict=True))
@@ -40,7 +40,7 @@ def tables(rows: int, **samples: ArrayLike) -> tuple[Floats, ...]:
 
 
 def some(sample: Floats, size: int, rng: np.random.Generator) -> Floats:
-    """Rows of a sample in random order, not more than ``size`` of them.
+    """Draw at most ``size`` rows of a sample, in random order.
 
     Args:
         sample: ``(rows, features)``.
@@ -54,7 +54,7 @@ def some(sample: Floats, size: int, rng: np.random.Generator) -> Floats:
 
 
 def standardised(reference: Floats, *samples: Floats) -> tuple[Floats, ...]:
-    """Samples in units of the standard deviations of a reference, less its mean; constant features are not scaled.
+    """Subtract the mean of a reference and divide by its standard deviation; constant features are not scaled.
 
     Args:
         reference: ``(rows, features)``.
@@ -69,9 +69,9 @@ def standardised(reference: Floats, *samples: Floats) -> tuple[Floats, ...]:
 
 
 def quantile_cells(feature: Floats, bins: int) -> Rows:
-    """The bin of each row, 0 to the number of bins less 1, where bins hold equal parts of the rows.
+    """Bin of each row, counted from 0; bins hold equal parts of the rows.
 
-    There are fewer bins where rows share values; none is empty.
+    There are fewer bins if rows share values; none is empty.
 
     Args:
         feature: ``(rows,)``.
@@ -98,17 +98,17 @@ def chunks(rows: int, columns: int) -> Iterator[slice]:
 
 
 def combined_error(first: float, second: float) -> float:
-    """Standard deviation of an estimate that is quadratic in the fluctuations near its minimum.
+    """Standard deviation of an estimate that depends quadratically on fluctuations near its minimum.
 
-    Far from the minimum the linear term has the variance V1 and near it the quadratic one V2. Measured at a point that
-    itself fluctuates, the linear term's variance comes out as V1 + 2 V2.
+    The linear term, of variance V1, dominates far from the minimum, the quadratic term, of variance V2, near it.
+    Measured at a point that itself fluctuates, the variance of the linear term comes out as V1 + 2 V2.
 
     Args:
         first: V1 + 2 V2, the variance of the linear term as measured.
         second: V2, the variance of the quadratic term.
 
     Returns:
-        The square root of V1 + V2, not less than that of V2 / 4. At the minimum it is right in the mean for many
+        The square root of V1 + V2, at least that of V2 / 4. At the minimum it is right on average for many
         quadratic terms, and 1.2 times too large for a single one, whose linear term fluctuates most.
     """
     return float(np.sqrt(max(first - second, second / 4, 0.0)))

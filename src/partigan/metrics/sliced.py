@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance: the mean over directions of the one-dimensional distances.
+"""Sliced Wasserstein distance: the mean of one-dimensional distances over directions.
 
 References:
     N. Bonneel et al., Sliced and Radon Wasserstein Barycenters of Measures, J. Math. Imaging Vis. 51 (2015) 22.
@@ -14,7 +14,7 @@ from partigan.metrics.wasserstein import wasserstein_1d
 
 
 def directions(features: int, number: int, rng: np.random.Generator) -> Floats:
-    """Unit vectors in random directions, ``(features, number)``; the only one, up to its sign, in one dimension."""
+    """Random unit vectors, ``(features, number)``; a single one in one dimension."""
     vectors = rng.standard_normal((features, 1 if features == 1 else number))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=0))
 
@@ -26,13 +26,18 @@ def sliced_w1(real: ArrayLike, fake: ArrayLike, rng: np.random.Generator, number
         real: ``(n, features)``.
         fake: ``(m, features)``.
         rng: draws the directions.
-        number: of directions.
+        number: number of directions.
 
     Returns:
         The distance, in units of the features; in one dimension the Wasserstein distance itself.
 
     Raises:
-        PartiganError: for samples that are not tables of finite numbers with the same features.
+        PartiganError: shapes or features differ, or values are not finite.
+
+    Example:
+        >>> x = np.array([[0.0], [1.0]])
+        >>> sliced_w1(x, x + 2, np.random.default_rng(1))
+        2.0
     """
     a, b = table(real, "real"), table(fake, "fake")
     comparable(a, b, 1)

@@ -1,8 +1,8 @@
-"""Distances between spectra of whole numbers, such as charges in ADU, whose unit of fluctuation is the image.
+"""Distances between spectra of whole numbers, such as charges in ADU, with errors from image to image.
 
 References:
-    PE-GAN, section 4.2, compares the spectra of the charge by eye; the Kolmogorov-Smirnov and Wasserstein-1 distances
-    are those by which its successors are compared. B. Efron, Ann. Statist. 7 (1979) 1 (the bootstrap).
+    PE-GAN, section 4.2, compares spectra of the charge by eye; its successors are compared by Kolmogorov-Smirnov and
+    Wasserstein-1 distances. B. Efron, Ann. Statist. 7 (1979) 1 (the bootstrap).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ def spectrum_distances(
 ) -> tuple[Measurement, Measurement]:
     """Kolmogorov-Smirnov and Wasserstein-1 distance between the spectra of two samples of images.
 
-    The hits of all images of a sample make one spectrum. An image of no hits adds nothing to it; a sample of no hits at
-    all counts as one of charges 0. The errors are the bootstrap's over images.
+    The hits of all images of a sample make one spectrum. An image without hits adds nothing; a sample without hits
+    counts as one of charges 0. The errors are those of a bootstrap of images.
 
     Args:
-        real: ``(images, values)`` number of hits of each value 0, 1, 2, ... in each image.
+        real: number of hits of each value 0, 1, 2, ... in each image, ``(images, values)``.
         fake: ``(images, values)``; the number of images may differ.
         rng: draws the replicas.
 
     Returns:
-        The largest distance of the distribution functions, and the area between them in units of the values.
+        The largest distance between the distribution functions, and the area between them in units of the values.
 
     Raises:
-        PartiganError: other shapes, values that are not finite, or different numbers of values.
+        PartiganError: shapes are wrong, numbers of values differ, or values are not finite.
     """
     samples = table(real, "real"), table(fake, "fake")
     if samples[0].shape[1] != samples[1].shape[1]:

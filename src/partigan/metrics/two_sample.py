@@ -1,7 +1,7 @@
-"""Observables one by one and in pairs: is the generated sample distributed like the real one?
+"""Tests of single observables and of pairs: is the generated sample distributed like the real one?
 
 The Kolmogorov-Smirnov test, the chi2 test of binned samples, the separation power, differences of means, medians,
-widths and correlations, and what is left of their p-values when many of them are looked at.
+widths and correlations, and adjustments of p-values for the number of tests.
 
 References:
     N. Gagunashvili, Chi-square tests for comparing weighted histograms, Nucl. Instrum. Meth. A 614 (2010) 287,
@@ -29,15 +29,15 @@ Counts = NDArray[np.integer]
 
 _CELLS = 4096  # of the distribution function, for permutations of samples with ties
 _PERMUTATIONS = 999
-_PER_BIN = 10  # rows of both samples that a bin should have at least
+_PER_BIN = 10  # least rows of both samples in a bin
 
 
 class TwoSampleTest(NamedTuple):
     """A test of the hypothesis that two samples have the same distribution.
 
     Attributes:
-        statistic: the greater, the more the samples differ.
-        p_value: probability of a statistic at least as great if the hypothesis is true.
+        statistic: larger for samples that differ more.
+        p_value: probability of a statistic at least as large if the hypothesis is true.
     """
 
     statistic: float
@@ -45,11 +45,11 @@ class TwoSampleTest(NamedTuple):
 
 
 def kolmogorov_smirnov(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator) -> list[TwoSampleTest]:
-    """Kolmogorov-Smirnov test of each feature: the greatest difference of the two distribution functions.
+    """Kolmogorov-Smirnov test of each feature: the largest difference of the two distribution functions.
 
-    Without ties the p-value is that of the limiting distribution. Where many rows share a value (multiplicities,
-    observables with a spike at zero) that would be too large, so the p-value is then the share of 999 permutations of
-    the pooled rows with at least the same statistic; the limit still bounds it from above, and does so far in the tail.
+    Without ties the p-value is that of the limiting distribution. If many rows share a value (multiplicities,
+    observables with a spike at zero), that is too large; the p-value is then the share of 999 permutations of the
+    pooled rows with at least the same statistic, or the limit if that is smaller, as it is far in the tail.
 
     Args:
         real: ``(rows,)`` or ``(rows, features)``.
@@ -60,7 +60,7 @@ def kolmogorov_smirnov(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Gener
         A test for each feature.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 20 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 20 rows.
     """
     pair = tables(20, real=real, fake=fake)
     return [_kolmogorov_smirnov(a, b, rng) for a, b in zip(*(sample.T for sample in pair), strict=True)]
@@ -94,7 +94,7 @@ class _Shares(NamedTuple):
 
     @classmethod
     def of(cls, cell: Rows, weight: Floats, bins: int, expected: Floats | None = None) -> _Shares:
-        """From the bins of rows; the covariance about the ``expected`` shares of rows without weights, if given."""
+        """Shares from the bins of rows; covariance about the ``expected`` shares of rows without weights, if given."""
         total = weight.sum()
         share = np.bincount(cell, weight, bins) / total
         square = np.bincount(cell, weight**2, bins) if expected is None else expected * total
@@ -112,7 +112,7 @@ def _binned(
     fake_weights: ArrayLike | None,
     pooled: bool,
 ) -> Iterator[tuple[_Shares, _Shares]]:
-    """Shares of both samples, feature by feature, in bins that hold equal parts of the rows of both."""
+    """Shares of both samples for each feature, in bins that hold equal parts of the pooled rows."""
     pair = tables(2, real=real, fake=fake)
     n, m = map(len, pair)
     if bins < 2 or n + m < _PER_BIN * bins or min(n, m) < _PER_BIN:
@@ -146,25 +146,25 @@ def chi2(
     real_weights: ArrayLike | None = None,
     fake_weights: ArrayLike | None = None,
 ) -> list[TwoSampleTest]:
-    """chi2 test of each feature, binned, with the fluctuations of both samples.
+    """chi2 test of each binned feature, with the fluctuations of both samples.
 
-    chi2 = d^T V^-1 d for the differences d of the shares in all bins but one and their covariance V. Without weights
-    the variances are those of the pooled sample, which makes it Pearson's test of homogeneity; with weights they are
-    sums of squared weights (arXiv:0905.4221). These fluctuate: with (sum w)^2 / sum w^2 = 25 in each bin of either
-    sample, 7 % of the p-values of the null are below 5 %, with 100 they are right. Choose the bins accordingly.
+    chi2 = d^T V^-1 d, where d are the differences of the shares in all bins but one and V is their covariance. Without
+    weights the variances are those of the pooled sample (Pearson's test of homogeneity); with weights they are sums of
+    squared weights (arXiv:0905.4221). These fluctuate: with (sum w)^2 / sum w^2 = 25 in each bin of either sample, 7 %
+    of the p-values of the null are below 5 %; with 100 they are right. Choose the bins accordingly.
 
     Args:
         real: ``(rows,)`` or ``(rows, features)``.
         fake: the same of the other sample; the number of rows may differ.
-        bins: number of bins with equal parts of the pooled rows; fewer where an observable has fewer values.
-        real_weights: ``(rows,)``, such as sWeights, which may be negative; None: all 1.
+        bins: number of bins with equal parts of the pooled rows; fewer if an observable has fewer values.
+        real_weights: ``(rows,)``, such as sWeights, which may be negative; None = all 1.
         fake_weights: the same of the other sample.
 
     Returns:
         A test for each feature.
 
     Raises:
-        PartiganError: for values or weights that are not finite, differing features and less than 10 rows a bin.
+        PartiganError: values or weights are not finite, features differ, or there are fewer than 10 rows a bin.
     """
     tests = []
     for a, b in _binned(real, fake, bins, real_weights, fake_weights, pooled=True):
@@ -187,23 +187,23 @@ def separation_power(
 ) -> list[Measurement]:
     """Separation power of each feature: <S^2> = 1/2 sum (h1 - h2)^2 / (h1 + h2) over bins of normalised histograms.
 
-    0 for equal and 1 for disjoint distributions (arXiv:physics/0703039, equation 26). The fluctuations of the bins
-    add about (bins - 1) / 4 (1/n + 1/m) to it; this bias is subtracted, so the value scatters about 0 for samples of
-    one distribution and may be negative. The error has the terms of first and of second order; since it is small where
-    the value is low, only values above 0 speak against the generator.
+    0 for equal and 1 for disjoint distributions (arXiv:physics/0703039, equation 26). Fluctuations of the bins add
+    about (bins - 1) / 4 (1/n + 1/m); this bias is subtracted, so the value scatters about 0 for samples of one
+    distribution and may be negative. The error includes the first and second order. It is small if the value is low, so
+    only values above 0 speak against the generator.
 
     Args:
         real: ``(rows,)`` or ``(rows, features)``.
         fake: the same of the other sample; the number of rows may differ.
-        bins: number of bins with equal parts of the pooled rows; fewer where an observable has fewer values.
-        real_weights: ``(rows,)``; None: all 1.
+        bins: number of bins with equal parts of the pooled rows; fewer if an observable has fewer values.
+        real_weights: ``(rows,)``; None = all 1.
         fake_weights: the same of the other sample.
 
     Returns:
         The separation power of each feature, dimensionless, and its error.
 
     Raises:
-        PartiganError: for values or weights that are not finite, differing features and less than 10 rows a bin.
+        PartiganError: values or weights are not finite, features differ, or there are fewer than 10 rows a bin.
     """
     found = []
     for (a, cov_a), (b, cov_b) in _binned(real, fake, bins, real_weights, fake_weights, pooled=False):
@@ -221,7 +221,7 @@ def separation_power(
 
 
 def _bootstrap(sample: Floats, replicas: int, rng: np.random.Generator) -> Iterator[Floats]:
-    """How often each row is drawn, ``(rows,)``: once each, and then for each replica."""
+    """How often each row is drawn, ``(rows,)``: once for the sample itself, then for each replica."""
     yield np.ones(len(sample))
     for _ in range(replicas):
         yield np.bincount(rng.integers(len(sample), size=len(sample)), minlength=len(sample)).astype(np.float64)
@@ -259,10 +259,10 @@ def location_and_width(
         For ``"mean"``, ``"median"``, ``"std"`` and ``"iqr"`` the difference of each feature, in its units.
 
     Raises:
-        PartiganError: for values that are not finite, differing features and less than 20 rows.
+        PartiganError: values are not finite, features differ, or there are fewer than 20 rows.
     """
     pair = tables(20, real=real, fake=fake)
-    centre = pair[0].mean(0)  # for the sake of rounding
+    centre = pair[0].mean(0)  # for less rounding
     a, b = (_locations_and_widths(sample - centre, replicas, rng) for sample in pair)
     values, errors = b[0] - a[0], np.sqrt(a[1:].var(0, ddof=1) + b[1:].var(0, ddof=1))
     return {
@@ -277,8 +277,8 @@ class CorrelationDifference(NamedTuple):
     Attributes:
         value: ``(features, features)``.
         error: ``(features, features)``; 0 on the diagonal.
-        statistic: the greatest |value / error|.
-        p_value: probability of so great a statistic for samples of one distribution.
+        statistic: the largest |value / error|.
+        p_value: probability of a statistic at least as large for samples of one distribution.
     """
 
     value: Floats
@@ -288,7 +288,7 @@ class CorrelationDifference(NamedTuple):
 
 
 def _correlations(sample: Floats, replicas: int, rng: np.random.Generator) -> Floats:
-    """Of the sample and of bootstrap replicas, ``(1 + replicas, features, features)``; 0 for constant features."""
+    """Correlations of the sample and its replicas, ``(1 + replicas, features, features)``; 0 for constant features."""
     rows = len(sample)
     found = []
     for count in _bootstrap(sample, replicas, rng):
@@ -303,11 +303,11 @@ def _correlations(sample: Floats, replicas: int, rng: np.random.Generator) -> Fl
 def correlation_difference(
     real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, replicas: int = 200
 ) -> CorrelationDifference:
-    """Differences of linear correlation coefficients, with a test of the greatest in units of its error.
+    """Differences of linear correlation coefficients, with a test of the largest in units of its error.
 
     The errors are those of a bootstrap of the rows of both samples. The p-value allows for the number of pairs and for
-    their correlations: it is the share of replicas whose greatest deviation is at least as great, or Bonferroni's
-    bound where that is less.
+    their correlations: it is the share of replicas whose largest deviation is at least as large, or Bonferroni's bound
+    if that is smaller.
 
     Args:
         real: ``(rows, features)`` with two features or more.
@@ -319,7 +319,7 @@ def correlation_difference(
         The differences; those of a constant feature are 0 without error.
 
     Raises:
-        PartiganError: for values that are not finite, a single or differing features and less than 20 rows.
+        PartiganError: values are not finite, features differ or are fewer than 2, or there are fewer than 20 rows.
     """
     pair = tables(20, real=real, fake=fake)
     features = pair[0].shape[1]
@@ -339,10 +339,10 @@ def correlation_difference(
 
 
 def adjusted(p_values: ArrayLike, method: Literal["holm", "benjamini-hochberg"] = "holm") -> Floats:
-    """P-values adjusted for their number: flag those that are not above the level.
+    """Adjust p-values for their number; flag those at or below the level.
 
-    Holm's bound the probability of any false flag, whatever the dependence of the tests; Benjamini's and Hochberg's the
-    expected share of false flags among all flags, for independent or positively dependent tests.
+    Holm's method bounds the probability of any false flag, whatever the dependence of the tests. Benjamini and
+    Hochberg's bounds the expected share of false flags among all flags, for independent or positively dependent tests.
 
     Args:
         p_values: ``(tests,)``.
@@ -352,7 +352,11 @@ def adjusted(p_values: ArrayLike, method: Literal["holm", "benjamini-hochberg"] 
         The adjusted p-values, ``(tests,)``.
 
     Raises:
-        PartiganError: unless all p-values lie between 0 and 1.
+        PartiganError: a p-value is not between 0 and 1.
+
+    Example:
+        >>> adjusted([0.01, 0.5]).tolist()
+        [0.02, 0.5]
     """
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():

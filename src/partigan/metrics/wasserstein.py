@@ -1,4 +1,4 @@
-"""Wasserstein-1 distances between one-dimensional distributions, with uncertainties whose unit is the jet.
+"""Wasserstein-1 distances between one-dimensional distributions, with errors from jet to jet.
 
 References:
     R. Kansal et al., Particle cloud generation with message passing generative adversarial networks,
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from partigan.errors import PartiganError
+from partigan.metrics.clouds import Clouds
 from partigan.metrics.measurement import (
     Floats,
     Measurement,
@@ -21,12 +22,11 @@ from partigan.metrics.measurement import (
     comparable,
     draws,
     fluctuations,
-    particle_mask,
     refuse_infinite,
     table,
 )
 
-_CELLS = 64  # in which the error, not the value, follows the distribution functions
+_CELLS = 64  # of the distribution functions, for the error; the value is exact
 _REPLICAS = 400  # simulated for the error
 _BLOCK = 10_000  # jets at a time
 
@@ -38,7 +38,7 @@ def _between_sorted(a: Floats, b: Floats) -> float:
         raise PartiganError("the Wasserstein distance of an empty sample does not exist")
     if n == m:
         return float(np.abs(a - b).mean())
-    # Both are constant between the multiples of 1/n and of 1/m; in units of 1/(n m) these are whole numbers.
+    # Both are constant between multiples of 1/n and of 1/m, which are whole numbers in units of 1/(n m).
     steps = np.sort(np.concatenate([np.arange(1, n + 1) * m, np.arange(1, m + 1) * n]), kind="stable")
     gaps = np.abs(a[(steps - 1) // m] - b[(steps - 1) // n])
     return float(gaps @ np.diff(steps, prepend=0)) / (n * m)
@@ -47,7 +47,7 @@ def _between_sorted(a: Floats, b: Floats) -> float:
 def wasserstein_1d(a: ArrayLike, b: ArrayLike) -> float:
     """Exact Wasserstein-1 distance between two one-dimensional samples.
 
-    W1 = integral of |F_a(t) - F_b(t)| dt, F being the distribution functions (arXiv:2106.11535, section 3.1).
+    W1 = integral of |F_a(t) - F_b(t)| dt with distribution functions F (arXiv:2106.11535, section 3.1).
 
     Args:
         a: ``(n,)``, any n > 0.
@@ -57,7 +57,11 @@ def wasserstein_1d(a: ArrayLike, b: ArrayLike) -> float:
         The distance, in units of the samples.
 
     Raises:
-        PartiganError: for empty samples, other shapes and values that are not finite.
+        PartiganError: a sample is empty, of another shape or not finite.
+
+    Example:
+        >>> wasserstein_1d([0, 1, 3], [5, 6, 8])
+        5.0
     """
     columns = table(a, "first"), table(b, "second")
     if any(column.shape[1] != 1 for column in columns):
@@ -67,10 +71,10 @@ def wasserstein_1d(a: ArrayLike, b: ArrayLike) -> float:
 
 
 class _Jets(NamedTuple):
-    """Features of jets: jets are independent of each other, the particles of a jet are not.
+    """Features of jets. Jets are independent of each other; the particles of a jet are not.
 
     Attributes:
-        x: ``(jets, particles, features)``; one "particle" where the features are the jet's own.
+        x: ``(jets, particles, features)``; one "particle" for features of the jet itself.
         mask: ``(jets, particles)``, True for real particles.
     """
 
@@ -78,16 +82,17 @@ class _Jets(NamedTuple):
     mask: NDArray[np.bool_]
 
     @classmethod
-    def read(cls, sample: ArrayLike, mask: ArrayLike | None, name: str) -> _Jets:
-        x = np.asarray(sample)
-        if x.ndim < 3 and mask is None:
+    def read(cls, sample: ArrayLike | Clouds, name: str) -> _Jets:
+        clouds = Clouds.of(sample)
+        x = np.asarray(clouds.x)
+        if x.ndim < 3 and clouds.mask is None:
             x = table(x, name)[:, None]
         if x.ndim != 3:
             raise PartiganError(
                 f"the {name} sample must have the shape (jets, features), or (jets, particles, features) "
                 f"with or without a mask, not {x.shape}"
             )
-        real = particle_mask(mask, x.shape[:2], name)
+        real = Clouds(x, clouds.mask).real(name)
         refuse_infinite((np.isfinite(x).all(-1) | ~real).all(-1), name)
         return cls(x, real)
 
@@ -144,48 +149,51 @@ def _average(distances: Floats, mean: str) -> Floats:
 
 
 def w1(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: ArrayLike | Clouds,
+    fake: ArrayLike | Clouds,
     *,
     rng: np.random.Generator,
-    real_mask: ArrayLike | None = None,
-    fake_mask: ArrayLike | None = None,
     samples: int | None = None,
     batches: int = 1,
     mean: Literal["plain", "inverse-variance"] = "plain",
 ) -> Measurement:
-    """Wasserstein-1 distance of features of jets, or of their particles, averaged over batches and features.
+    """Wasserstein-1 distance of features of jets or of their particles, averaged over batches and features.
 
-    Each batch holds ``samples`` jets of both samples, drawn without repetition as long as there are jets; the value of
-    W1 depends on that number. The published protocols are
+    Each batch holds ``samples`` jets of both samples, drawn without repetition as long as there are jets. The value
+    depends on ``samples``. The published protocols are
 
     - MPGAN (arXiv:2106.11535, section 5): ``samples=10_000, batches=5``;
     - MDMA (arXiv:2305.15254, section 3.1), with ten times as many fake as real jets:
       ``batches=10, mean="inverse-variance"``.
 
-    The error is that of the mean and holds the fluctuations of both samples, jet by jet, with the correlations
-    between features and between batches that share jets. The distribution functions in each batch are simulated
-    as normally distributed about the difference that was found (less the part of it that noise explains), with the
-    covariance that jets show, and averaged like the distances themselves.
+    The error of the mean includes the fluctuations of both samples from jet to jet and the correlations between
+    features and between batches that share jets. It comes from replicas: distribution functions in each batch, normally
+    distributed about the difference found (less the part that noise explains) with the covariance of the jets, and
+    averaged like the distances.
 
     Args:
-        real: ``(jets,)`` or ``(jets, features)`` for observables of jets, ``(jets, particles, features)`` for
-            features of particles.
+        real: ``(jets,)`` or ``(jets, features)`` for observables of jets; ``(jets, particles, features)``, or `Clouds`
+            with a mask, for features of particles.
         fake: the same of the other sample; the number of jets may differ.
         rng: chooses the batches.
-        real_mask: ``(jets, particles)`` or ``(jets, particles, 1)``, True for real particles; None: all are real.
-        fake_mask: the same of the fake sample.
-        samples: jets of each sample in a batch; None: as many as the smaller sample has.
+        samples: jets of each sample in a batch; None = the size of the smaller sample.
         batches: number of batches.
-        mean: how to average over features: ``"plain"``, or ``"inverse-variance"`` with the variance over batches.
+        mean: how to average over features: ``"plain"``, or ``"inverse-variance"`` with variances over batches.
 
     Returns:
         The distance, in units of the features, and its error.
 
     Raises:
-        PartiganError: for values that are not finite, wrong shapes, differing features and too few jets.
+        PartiganError: values are not finite, shapes or features do not fit, or there are too few jets.
+
+    Example:
+        >>> rng = np.random.default_rng(1)
+        >>> real, fake = rng.normal(0, 1, (2000, 1)), rng.normal(0.5, 1, (2000, 1))
+        >>> value, error = w1(real, fake, rng=rng)
+        >>> abs(value - 0.5) < 4 * error
+        True
     """
-    jets = _Jets.read(real, real_mask, "real"), _Jets.read(fake, fake_mask, "fake")
+    jets = _Jets.read(real, "real"), _Jets.read(fake, "fake")
     size = min(len(sample.x) for sample in jets) if samples is None else samples
     comparable(jets[0].x, jets[1].x, max(size, 2))
     if size < 1 or batches < 1 or (mean != "plain" and batches < 2):

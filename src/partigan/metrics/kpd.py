@@ -24,7 +24,7 @@ from partigan.metrics.measurement import (
 
 _CHUNK = 128  # rows of a kernel matrix at a time, which then stays in the cache
 _ROWS = 10_000  # of each sample, for the error
-_LANDMARKS = 150  # rows of each sample whose kernels span the space in which the error is reckoned
+_LANDMARKS = 150  # rows of each sample; their kernels span the space in which the error is computed
 _REPLICAS = 400  # simulated for the error
 _STEP = 0.1  # for the derivative with respect to the scale of the features
 
@@ -69,16 +69,15 @@ def kpd(
 ) -> Measurement:
     """Kernel physics distance: MMD^2 of a polynomial kernel, median over batches.
 
-    MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), with k(x, y) = (x.y / d + 1)^4 for d features divided by
-    their greatest absolute value in the real sample (arXiv:2211.10295, section III). It is estimated
-    without bias, so for samples of one distribution it scatters about 0 and may be negative. No batch
-    holds a row twice, and batches are disjoint as long as there are rows.
+    MMD^2 = E k(x, x') + E k(y, y') - 2 E k(x, y), with k(x, y) = (x.y / d + 1)^4 for d features divided by their
+    largest absolute value in the real sample (arXiv:2211.10295, section III). The estimate is unbiased: for samples of
+    one distribution it scatters about 0 and may be negative. No batch holds a row twice, and batches are disjoint as
+    long as there are rows.
 
-    The error is that of the median and holds the fluctuations of both samples and of the greatest values.
-    MMD^2 is a squared difference of means in the space of the kernel, here in that part of it which the
-    kernels of some rows span; normally distributed means about the difference found there (less what noise
-    explains), with the covariance of the rows, are put through the same procedure. Where the features have
-    long tails it takes some thousands of rows to be right.
+    The error of the median includes the fluctuations of both samples and of the largest values. MMD^2 is a squared
+    difference of means in the space of the kernel, here in the part that the kernels of some rows span. The error is
+    the spread of replicas: normally distributed means about the difference found there (less what noise explains), with
+    the covariance of the rows. For features with long tails it needs some thousands of rows to be right.
 
     Args:
         real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``.
@@ -91,8 +90,15 @@ def kpd(
         The distance, dimensionless, and its error.
 
     Raises:
-        PartiganError: for values that are not finite, differing features, samples smaller than a batch, and
-            batches of less than 20 rows.
+        PartiganError: values are not finite, features differ, a sample is smaller than a batch, or a batch has fewer
+            than 20 rows.
+
+    Example:
+        >>> rng = np.random.default_rng(1)
+        >>> real, fake = rng.normal(0, 1, (1000, 2)), rng.normal(1, 1, (1000, 2))
+        >>> value, error = kpd(real, fake, rng=rng, batches=2, batch_size=500)
+        >>> value > 3 * error
+        True
     """
     if batches < 1 or batch_size < 20:
         raise PartiganError(f"KPD needs batches of 20 rows or more, not {batches} of {batch_size}")
