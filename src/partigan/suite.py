@@ -13,10 +13,10 @@ import numpy as np
 from scipy import stats
 
 from partigan.errors import PartiganError
-from partigan.kinds.reference import Seen
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
 from partigan.metrics.classifier import Classification, FitPredict, Reliability, classify, reliability
 from partigan.metrics.critic import held_out_critic
+from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd
 from partigan.metrics.inception import inception_score, kid
 from partigan.metrics.likelihood import kernel_density_likelihood
@@ -33,6 +33,7 @@ from partigan.metrics.two_sample import (
     separation_power,
 )
 from partigan.metrics.wasserstein import w1
+from partigan.models.classifier import Seen
 
 Rng = np.random.Generator
 
@@ -79,26 +80,6 @@ class Samples:
     seen: Pair | None = None
     judge: FitPredict | None = None
     rebuild: Callable[[Rng], Measurement] | None = None
-
-
-class Finding(NamedTuple):
-    """One number that a metric finds.
-
-    Attributes:
-        label: heading in tables, with the unit.
-        value: of the metric.
-        error: one standard deviation, where the metric has one.
-        p_value: of the hypothesis that both samples are of one distribution, where the metric tests it.
-        ratio: whether the ratio to the in-sample value says how large a difference is.
-        note: what else the metric says.
-    """
-
-    label: str
-    value: float
-    error: float | None = None
-    p_value: float | None = None
-    ratio: bool = True
-    note: str = ""
 
 
 class Answer(NamedTuple):
