@@ -15,20 +15,21 @@ import torch
 
 import partigan
 from helpers import JetFile
-from metric_cases import Floats, rows, wide
+from partigan import protocols
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.samples import write_samples
-from partigan.data.transforms.tables import Standardise
+from partigan.data.transforms import Standardise
 from partigan.errors import PartiganError
 from partigan.evaluation import _rebuilder
-from partigan.kinds.jets import Jets
-from partigan.kinds.tables import Tables
+from partigan.kinds.jets import JetEvaluation
+from partigan.kinds.tables import TABLES, TableEvaluation
 from partigan.metrics.finding import Finding
 from partigan.nets.tables import TableGenerator
 from partigan.report.verdict import Judged
 from partigan.sampling import Sampler
 from partigan.suite import OF_CLASSIFIER, SUITE, Entry, Samples, chosen, run_suite
+from test_suite import Floats, rows, wide
 
 QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
 NAMES = {name: (name, "GeV") for name in "abc"}
@@ -110,7 +111,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def reports(jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Two reports of the same real file; the second generator fails three times."""
-    monkeypatch.setattr(Jets, "figures", lambda *_: {})
+    monkeypatch.setattr(JetEvaluation, "figures", lambda *_: {})
     real, other, broken = jet_file(1600), jet_file(400, seed=5, name="a.h5"), jet_file(400, seed=6, name="<b>.h5")
     with h5py.File(broken, "r+") as file:
         file["particle_features"][[3, 7], 0, :2] = np.nan
@@ -170,8 +171,8 @@ def test_protocols_of_ones_own(jet_file: JetFile, tmp_path: Path) -> None:
     mine = tmp_path / "mine.yaml"
     text = "title: mine\npaper: none\nkind: jets\nmetrics: [w1m]\nmean: plain\nbatches: 2\nsamples: 50\n"
     mine.write_text(text)
-    assert Jets().protocol(str(mine))["samples"] == 50
-    assert set(Jets().protocols) == {"mdma", "mpgan"}
+    assert protocols.protocol("jets", str(mine))["samples"] == 50
+    assert protocols.names("jets") == ["mdma", "mpgan"]
     for change, message in (
         (("kind: jets", "kind: pxd"), "is a protocol for 'pxd', not for jets"),
         (("batches: 2", "batch: 2"), "check 'batch'"),
@@ -180,7 +181,7 @@ def test_protocols_of_ones_own(jet_file: JetFile, tmp_path: Path) -> None:
     ):
         mine.write_text(text.replace(*change))
         with pytest.raises(PartiganError, match=message):
-            Jets().protocol(str(mine))
+            protocols.protocol("jets", str(mine))
     with pytest.raises(PartiganError, match="unknown protocol 'mdna'; for jets there are mdma, mpgan"):
         partigan.evaluate(jet_file(), tmp_path / "r", fake=tmp_path / "jets.h5", protocol="mdna")
 
@@ -228,8 +229,8 @@ def test_tables_of_other_features_nan_and_no_variance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the command line: what differs is said in a line, failures are counted, constant features work."""
-    figures = Tables.figures
-    monkeypatch.setattr(Tables, "figures", lambda *_: {})
+    figures = TableEvaluation.figures
+    monkeypatch.setattr(TableEvaluation, "figures", lambda *_: {})
     names = {"mass": "GeV", "eta.rel": "", "pt": "GeV"}
     real = rows_file(tmp_path / "real.h5", 1500, 1, names)
 
@@ -248,7 +249,7 @@ def test_tables_of_other_features_nan_and_no_variance(
     assert "The generator failed 5 times" in " ".join(failing.split())
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert {"w1", "w1.mass", "ks.eta.rel", "moments.eta.rel.mean", "correlations"} <= found.keys()
-    monkeypatch.setattr(Tables, "figures", figures)
+    monkeypatch.setattr(TableEvaluation, "figures", figures)
     flat = [rows_file(tmp_path / f"flat{seed}.h5", 1500, seed, names, flat=True) for seed in (3, 4)]
     assert "ndb" in run(flat[1], flat[0])  # 225 test rows
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
@@ -264,7 +265,7 @@ def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
     with torch.no_grad():
         made = generator(torch.randn(80, 2))
     scale.fit(Batch(made))
-    sampler = Sampler(generator, scale, Tables(), {})
+    sampler = Sampler(generator, scale, TABLES, {})
     inside = scale.inverse(Batch(made))
     far = Batch(inside.x + 3 * scale.std * torch.tensor([1.0, -1.0, 1.0]))
     nothing = np.zeros((80, 0))

@@ -17,20 +17,105 @@ import partigan
 from partigan.cli import main
 from partigan.config import parse_training
 from partigan.data.batch import Batch
-from partigan.data.samples import condition_state, draw_conditions, write_samples
+from partigan.data.samples import write_samples
+from partigan.data.transforms import Rescale, Standardise
 from partigan.errors import PartiganError
-from partigan.kinds import kind_named
+from partigan.kinds import find
+from partigan.kinds.conditions import LabelConditions
+from partigan.metrics.sliced import sliced_w1
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.tables import TableCritic, TableGenerator
-from partigan.objectives.losses import Wasserstein
+from partigan.objectives.losses import NonSaturating, Wasserstein
 from partigan.objectives.penalties import GradientPenalty
 from partigan.objectives.terms import Turn
+from partigan.toys import (
+    TOYS,
+    covered_modes,
+    divergences_of_lines,
+    estimated_divergences,
+    optimal_discriminator,
+    simulate_digits,
+    simulate_toy,
+    w2,
+)
 
 SHORT: dict[str, Any] = {"trainer.max_steps": 6, "trainer.validations": 2, "trainer.accelerator": "cpu"}
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_toys_are_what_they_say(name: str) -> None:
+    toy = TOYS[name]
+    rows = toy.draw(20_000, rng())
+    assert rows.shape == (20_000, len(toy.features))
+    if len(toy.modes):
+        modes, share = covered_modes(toy, rows)
+        assert modes == len(toy.modes)
+        dimensions = rows.shape[1]
+        inside = math.erf(3 / math.sqrt(2)) if dimensions == 1 else 1 - math.exp(-4.5)
+        assert share == pytest.approx(inside, abs=0.003)
+
+
+def test_modes_are_covered_by_a_quarter_of_their_share() -> None:
+    grid = TOYS["grid"]
+    rows = grid.modes[np.repeat(np.arange(24), 100)]  # one mode is missing
+    some = np.concatenate((rows, grid.modes[[24] * 25], grid.modes[[0] * 75]))
+    few = np.concatenate((rows, grid.modes[[24] * 24], grid.modes[[0] * 76]))
+    off = np.concatenate((rows, grid.modes[[24] * 100] + 0.2))  # more than three standard deviations away
+    assert [covered_modes(grid, sample)[0] for sample in (some, few, off)] == [25, 24, 24]
+    assert covered_modes(grid, off)[1] == 0.96
+    assert covered_modes(grid, rng().uniform(-5, 5, (2500, 2)))[0] == 0  # noise covers nothing
+
+
+def test_distances_of_samples() -> None:
+    a = rng().normal(size=(400, 2))
+    shift = np.array([3.0, 4.0])
+    assert w2(a, a[::-1] + shift) == pytest.approx(5.0)
+    assert w2(a, a) == 0
+    mean = np.mean(np.abs(5 * np.cos(np.linspace(0, 2 * np.pi, 10_001))))  # of |shift . direction|
+    assert sliced_w1(a, a + shift, rng(), 2000) == pytest.approx(mean, rel=0.05)
+    assert sliced_w1(a[:, :1], a[:, :1] + 2, rng()) == pytest.approx(2.0)
+    with pytest.raises(PartiganError, match="400 and 3 rows"):
+        w2(a, a[:3])
+
+
+def test_only_wasserstein_sees_how_far_disjoint_lines_are_apart() -> None:
+    height = np.stack((np.zeros(400), rng().random(400)), axis=1)
+    other = np.stack((np.zeros(400), rng(1).random(400)), axis=1)
+    for theta in (0.0, 0.25, -0.5, 1.0):
+        exact, found = divergences_of_lines(theta), estimated_divergences(height, other + np.array([theta, 0]))
+        assert found["w1"] == pytest.approx(exact["w1"], abs=0.08)
+        assert found["js"] == pytest.approx(exact["js"], abs=0.05)
+        assert math.isinf(found["kl"]) == math.isinf(exact["kl"])
+
+
+def test_a_trained_discriminator_is_the_optimal_one() -> None:
+    """Two peaks against a generator that knows only one of them (the lecture's picture of mode collapse)."""
+    toy, generator = TOYS["two-peaks"], torch.Generator().manual_seed(0)
+    real = torch.tensor(toy.draw(20_000, rng())).float()
+    fake = 5 + 0.8 * torch.randn(20_000, 1, generator=generator)
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
+    for _ in range(400):
+        rows = torch.randint(20_000, (2, 2000), generator=generator)
+        NonSaturating().critic(critic(real[rows[0]] / 5), critic(fake[rows[1]] / 5)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    x = np.linspace(-10, 10, 300)
+
+    def normal(mean: float, sigma: float) -> Any:
+        return np.exp(-0.5 * ((x - mean) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+
+    p, q = 0.7 * normal(5, 0.8) + 0.3 * normal(-4, 1), normal(5, 0.8)
+    seen = p + q > 0.02  # elsewhere there are next to no samples to learn from
+    found = torch.sigmoid(critic(torch.tensor(x[seen, None] / 5).float())).detach().numpy()[:, 0]
+    assert np.abs(found - optimal_discriminator(p, q)[seen]).max() < 0.05
 
 
 def test_the_critics_estimate_is_the_wasserstein_distance() -> None:
@@ -59,21 +144,22 @@ def test_the_critics_estimate_is_the_wasserstein_distance() -> None:
 @pytest.mark.parametrize(("name", "shape"), [("rows", (3,)), ("images", (2, 4, 5))], ids=("tables", "images"))
 @pytest.mark.parametrize("with_labels", [True, False])
 def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tuple[int, ...], with_labels: bool) -> None:
-    kind = kind_named({"rows": "tables", "images": "images"}[name])
+    kind = find({"rows": "tables", "images": "images"}[name])
     x = torch.randn(100, *shape)
     condition = torch.arange(100) % 4 if with_labels else torch.randn(100, 2)
     batch = Batch(x, condition=condition, weight=torch.rand(100) - 0.2)
-    kind.write(tmp_path / "a.h5", [batch[:60], batch[60:]], {"made": "here"}, {"features": ["a", "b", "c"]})
-    found = kind.read(tmp_path / "a.h5", "all")
+    kind.format.write(tmp_path / "a.h5", [batch[:60], batch[60:]], {"made": "here"}, {"features": ["a", "b", "c"]})
+    found = kind.format.read(tmp_path / "a.h5", "all")
     assert torch.equal(found.x, x)
     assert torch.equal(found.condition, condition)
     assert torch.equal(found.weight, batch.weight)
-    assert [len(kind.read(tmp_path / "a.h5", split)) for split in ("train", "valid", "test")] == [70, 15, 15]
-    assert kind.provenance(tmp_path / "a.h5") == {"made": "here"}
-    arguments = kind.network_arguments(found)
+    assert [len(kind.format.read(tmp_path / "a.h5", split)) for split in ("train", "valid", "test")] == [70, 15, 15]
+    assert kind.format.attributes(tmp_path / "a.h5") == {"made": "here"}
+    arguments = kind.conditions.arguments(found)
     assert (arguments["classes"], arguments["conditions"]) == ((4, 0) if with_labels else (0, 2))
-    state = json.loads(json.dumps(kind.conditions(tmp_path / "a.h5")))
-    drawn, mask = kind.draw(state, 1000, torch.Generator().manual_seed(0))
+    training, description = kind.format.training(tmp_path / "a.h5"), kind.format.describe(tmp_path / "a.h5")
+    state = json.loads(json.dumps(kind.conditions.state(training, description)))
+    drawn, mask = kind.conditions.draw(state, 1000, torch.Generator().manual_seed(0))
     assert mask is None
     assert drawn.shape == (1000, *condition.shape[1:])
     assert {*drawn.flatten().tolist()} <= {*condition[:70].flatten().tolist()}
@@ -81,7 +167,9 @@ def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tupl
 
 def test_labels_are_drawn_as_often_as_they_occur() -> None:
     labels = torch.tensor([0] * 10 + [2] * 30)
-    drawn = draw_conditions(condition_state(Batch(torch.zeros(40, 1), condition=labels)), 20_000, torch.Generator())
+    conditions = LabelConditions()
+    state = conditions.state(Batch(torch.zeros(40, 1), condition=labels), {})
+    drawn, _ = conditions.draw(state, 20_000, torch.Generator())
     assert drawn is not None
     assert torch.bincount(drawn).div(20_000).tolist() == pytest.approx([0.25, 0, 0.75], abs=0.015)
 
@@ -106,7 +194,23 @@ def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any], message: 
         for name, values in change.items():
             file[name] = values
     with pytest.raises(PartiganError, match=message):
-        kind_named("tables").read(tmp_path / "bad.h5", "train")
+        find("tables").format.read(tmp_path / "bad.h5", "train")
+
+
+def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
+    rows = Batch(torch.randn(200, 3) * torch.tensor([1.0, 5.0, 0.1]) + 7)
+    standard = Standardise()
+    standard.fit(rows)
+    assert standard.forward(rows).x.std(0).tolist() == pytest.approx([1, 1, 1])
+    torch.testing.assert_close(standard.inverse(standard.forward(rows)).x, rows.x)
+    digits = find("images").format.read(simulate_digits(tmp_path / "d.h5"), "all")
+    scale = Rescale()
+    scale.fit(digits)
+    inside = scale.forward(digits)
+    assert (inside.x.min(), inside.x.max()) == (-1, 1)
+    assert torch.equal(scale.inverse(inside).x, digits.x)
+    with pytest.raises(PartiganError, match=r"values from 0 to 1, outside 0\.0 to 0\.5; give --transform"):
+        Rescale(0.0, 0.5).fit(digits)
 
 
 @pytest.mark.parametrize(
@@ -193,14 +297,14 @@ def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
     main(["simulate", "digits", "--out", str(data)])
     config = parse_training("toys-lsgan", {**SHORT, "trainer.snapshots": 7, "trainer.batch_size": 64})
     config["kind"] = "images"
-    config["transform"] = {"class_path": "partigan.data.transforms.images.Rescale"}
+    config["transform"] = {"class_path": "partigan.data.transforms.Rescale"}
     for network in ("generator", "critic"):
         config["system"]["init_args"][network] = {"class_path": f"test_toys.Flat{network.capitalize()}"}
     partigan.train(config, data, run, threads=1)
     sample = partigan.load(run, trust=True).sample(50, 1)
     assert sample.x.shape == (50, 1, 8, 8)
     assert {*sample.condition.tolist()} <= {*range(10)}
-    assert [len(kind_named("images").read(path, "all")) for path in (run / "samples").iterdir()] == [7, 7]
+    assert [len(find("images").format.read(path, "all")) for path in (run / "samples").iterdir()] == [7, 7]
     fake = partigan.generate(run, 500, tmp_path / "fake.h5", trust=True)
     found = partigan.evaluate(data, tmp_path / "report", fake, kind="images", protocol="images").metrics
     protocol = ("frechet", "swd", "intensity", "occupancy")
@@ -231,6 +335,16 @@ def test_sweights_subtract_a_background_in_the_same_trainer(tmp_path: Path) -> N
     sample = partigan.load(run.path).sample(4000, 1).x
     assert sample.mean().item() == pytest.approx(2, abs=0.5)
     assert (sample < 0).float().mean() < 0.1  # unweighted it would be 0.6
+
+
+def test_simulations_are_reproducible_and_refuse(tmp_path: Path) -> None:
+    files = [simulate_toy("ring", 50, tmp_path / f"{n}.h5", seed=3) for n in "ab"]
+    first, second = (find("tables").format.read(path, "all").x for path in files)
+    assert torch.equal(first, second)
+    with pytest.raises(PartiganError, match="exists; give --overwrite"):
+        simulate_toy("ring", 50, files[0])
+    with pytest.raises(PartiganError, match="unknown toy 'square'; there are two-peaks, ring"):
+        simulate_toy("square", 50, tmp_path / "c.h5")  # type: ignore[arg-type]
 
 
 def test_the_demonstration_draws_every_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,11 @@ from partigan.errors import PartiganError
 from partigan.evaluation import evaluate
 from partigan.files import atomic, read_json, sha256, write_json
 from partigan.generation import generate
-from partigan.kinds import kind_named
+from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.progress import console
+from partigan.protocols import names as protocol_names
+from partigan.protocols import protocol as protocol_named
 from partigan.report.curves import quality_against_time
 from partigan.report.html import png
 from partigan.report.verdict import plus_minus
@@ -70,7 +72,7 @@ def benchmark(
     if strange := sorted({*(runs or {}), *published} - set(data)):
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
     set_threads(threads)
-    sort, out = kind_named(kind), Path(out)
+    sort, out = find(kind), Path(out)
     jobs: list[tuple[str, str, Path | None]] = [(label, preset, None) for label in data for preset in presets]
     jobs += [(label, name, Path(path)) for label, found in (runs or {}).items() for name, path in found.items()]
     rows = []
@@ -166,7 +168,7 @@ def _measured(
         times.append((time.perf_counter() - began) / TIMED)
     fake = out / "generated" / f"{label}-{_slug(name)}.h5"
     interrupted = fake.exists() or fake.with_name(f"{fake.name}.parts").exists()
-    generate(path, 10 * len(sort.read(data, "test")), fake, seed, resume=interrupted)
+    generate(path, 10 * len(sort.format.read(data, "test")), fake, seed, resume=interrupted)
     row: dict[str, Any] = {
         "title": config["about"].get("title", ""),
         "us_per_sample": 1e6 * statistics.median(times[1:]),
@@ -179,9 +181,9 @@ def _measured(
     if "finished" in manifest:
         steps, batch = manifest["finished"]["step"], config["trainer"]["batch_size"]
         turns = config["system"]["init_args"].get("critic_steps", 1)
-        row["epochs"] = steps * batch * turns / len(sort.read(data, "train"))
+        row["epochs"] = steps * batch * turns / len(sort.format.read(data, "train"))
         row["minutes"] = manifest["finished"]["seconds"] / 60
-    for number, protocol in enumerate(sort.protocols):
+    for number, protocol in enumerate(protocol_names(sort.name)):
         report = out / "reports" / label / f"{_slug(name)}-{protocol}"
         found = evaluate(
             data,
@@ -196,6 +198,7 @@ def _measured(
             overwrite=True,
         )
         row["protocols"][protocol] = found.metrics
+        row["headings"] = row.get("headings", {}) | found.headings
     fake.unlink()
     return row
 
@@ -205,11 +208,12 @@ def _write(sort: Kind, out: Path, rows: list[dict[str, Any]]) -> None:
     lines = ["# Benchmark", ""]
     for label in dict.fromkeys(row["class"] for row in rows):
         mine = [row for row in rows if row["class"] == label]
-        for protocol, terms in sort.protocols.items():
+        for protocol in protocol_names(sort.name):
+            terms = protocol_named(sort.name, protocol, sort.evaluation.names)
             lines += [
                 f"## {label}, protocol of {protocol} ({terms['paper']})",
                 "",
-                *_markdown(sort, mine, protocol),
+                *_markdown(mine, protocol),
                 "",
             ]
     lines += [
@@ -227,24 +231,25 @@ def _write(sort: Kind, out: Path, rows: list[dict[str, Any]]) -> None:
         writer.writerows(_flat(rows))
     finished = [row for row in rows if not row.get("error")]
     if finished:
-        metric, protocol = sort.selection[0], next(iter(sort.protocols))
+        metric, protocol = sort.evaluation.selection[0], protocol_names(sort.name)[0]
         points = [
             (row["class"], row["name"], row["us_per_sample"], row["protocols"][protocol][metric]) for row in finished
         ]
         with atomic(out / "quality.png") as temporary:
-            temporary.write_bytes(png(quality_against_time(points, *sort.labels[metric])))
+            temporary.write_bytes(png(quality_against_time(points, *finished[0]["headings"][metric])))
 
 
-def _markdown(sort: Kind, rows: list[dict[str, Any]], protocol: str) -> list[str]:
+def _markdown(rows: list[dict[str, Any]], protocol: str) -> list[str]:
     """One table: a row for each system, and one for real samples."""
     done = [row["protocols"][protocol] for row in rows if not row.get("error")]
-    metrics = [name for name in sort.labels if any(name in found for found in done)]
-    header = ["model", "epochs", "us a sample", *(sort.labels[name][0] for name in metrics)]
+    headings = {k: v for row in rows if not row.get("error") for k, v in row["headings"].items()}
+    metrics = [name for name in headings if any(name in found for found in done)]
+    header = ["model", "epochs", "us a sample", *(headings[name][0] for name in metrics)]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
 
     def cells(found: Mapping[str, Mapping[str, Any]], value: str, error: str) -> Iterable[str]:
         for name in metrics:
-            entry, unit = found.get(name, {}), sort.labels[name][1]
+            entry, unit = found.get(name, {}), headings[name][1]
             known = entry.get(value) is not None
             yield plus_minus(entry[value] / unit, entry[error] / unit) if known else ""
 

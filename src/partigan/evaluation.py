@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,16 @@ from partigan import __version__
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.files import atomic_folder, refuse_existing, sha256, write_json
-from partigan.kinds import kind_named
-from partigan.kinds.kind import Kind, Observables
-from partigan.kinds.reference import LEAST, SAMPLES, Reference
+from partigan.kinds import find
+from partigan.kinds.kind import Kind, Values
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Floats, Measurement
-from partigan.metrics.reconstruction import Search, reconstruct
+from partigan.metrics.reconstruction import reconstruct
 from partigan.metrics.samples import seed as seed_of
+from partigan.models.classifier import LEAST, SAMPLES, Reference
 from partigan.progress import console
+from partigan.protocols import names as protocol_names
+from partigan.protocols import protocol as protocol_named
 from partigan.randomness import check_seed
 from partigan.report.html import png, report, slug
 from partigan.report.pictures import pictures
@@ -51,6 +54,7 @@ class Evaluation:
         skipped: metrics that could not be taken, and why.
         failures: generated samples with NaN or infinite values, which are left out.
         report: the HTML page.
+        headings: of each metric in tables, and the unit it is shown in.
     """
 
     metrics: dict[str, dict[str, float | None]]
@@ -58,6 +62,7 @@ class Evaluation:
     skipped: dict[str, str]
     failures: int
     report: Path
+    headings: dict[str, tuple[str, float]]
 
 
 @dataclass(frozen=True)
@@ -150,9 +155,11 @@ def evaluate(
 
 def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     """`evaluate`, into a folder that takes the name ``out`` in the end."""
-    sort, seed = kind_named(options.kind), options.seed
-    protocol = options.protocol or next(iter(sort.protocols))
-    terms = sort.protocol(protocol)
+    sort, seed = find(options.kind, options.trust), options.seed
+    protocol = options.protocol or protocol_names(sort.name)[0]
+    terms = protocol_named(sort.name, protocol, sort.evaluation.names)
+    described = sort.format.describe(options.real)
+    scalars = sort.observables.scalars(described)
     of_protocol = terms["metrics"]
     of_classifier = OF_CLASSIFIER if options.classifier is not None else ()
     names = chosen((*options.metrics, *of_classifier), of_protocol)
@@ -160,13 +167,13 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     truth, generated, others = inputs.real, inputs.generated, inputs.others
     reference = _reference(sort, options, truth)
     console.print(f"evaluating {len(generated):,} generated against {len(truth):,} real {sort.name} ({options.split})")
-    seen = sort.observables(truth)
-    generated, made, failures = _finite(sort, generated)
-    in_sample = sort.observables(others) if others else None
+    seen = sort.observables.compute(truth, described)
+    generated, made, failures = _finite(sort, generated, described)
+    in_sample = sort.observables.compute(others, described) if others else None
     smallest = min(len(generated), len(others) if others else len(generated))
 
-    compared, beside_it = _tables(sort, seen, made, in_sample, inputs.trained_on, smallest)
-    if "network" in names and sort.judge is not None:
+    compared, beside_it = _tables(scalars, seen, made, in_sample, inputs.trained_on, smallest)
+    if "network" in names and sort.evaluation.judge is not None:
         compared = replace(compared, judge=judge(sort, truth, generated[: len(compared.fake)], seed))
     if "reconstruction" in names and options.run is not None:
         sampler = load(options.run, options.trust)
@@ -184,9 +191,9 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     if wanted := [name for name in of_protocol if name in names]:
         reason = "the samples are too small"
         try:
-            taken = sort.metrics(seen, made, protocol, smallest, seed)
-            beside = {} if in_sample is None else sort.metrics(seen, in_sample, protocol, smallest, seed)
-            entries = {name: _entry(sort, name, taken[name], beside.get(name)) for name in wanted if name in taken}
+            taken = sort.evaluation.metrics(seen, made, terms, smallest, seed)
+            beside = {} if in_sample is None else sort.evaluation.metrics(seen, in_sample, terms, smallest, seed)
+            entries = {name: _entry(taken[name], beside.get(name)) for name in wanted if name in taken}
         except PartiganError as error:
             reason = str(error)
         found.skipped.update((name, reason) for name in wanted if name not in entries)
@@ -197,8 +204,8 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     size = min(len(truth), len(generated), SAMPLES)
     one = None if reference is None or reference.many else reference  # of all classes FID says it without its bias
     if one is not None and size >= LEAST:
-        pair = [one.distance(sample, size, seed) for sample in (generated, truth)]
-        entries["fpnd"] = _entry(sort, "fpnd", *pair)
+        pair = [Finding("FPND", *one.distance(sample, size, seed)) for sample in (generated, truth)]
+        entries["fpnd"] = _entry(*pair)
         summary += (
             f" FPND is the distance from {one.name}, of {size:,} generated samples and, in-sample, of as many "
             "real ones of this split."
@@ -209,13 +216,16 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     if not entries:
         raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
 
-    units = {name: unit for name, (_, unit) in sort.labels.items()}
-    titles = {name: title for name, (title, _) in sort.scalars.items()}
+    units = {name: entry.finding.unit for name, entry in entries.items()}
+    titles = {name: title for name, (title, _) in scalars.items()}
     judged = Judged(entries, found.skipped, failures, units, titles)
     judged.show(Console())
     log = read_log(Path(options.run) / "metrics.jsonl") if options.run else []  # imported weights have none
     shown, key = pictures(truth, generated, inputs.training, found.results, log, np.random.default_rng(seed))
-    sections = {"Distributions": {name: png(figure) for name, figure in sort.figures(seen, made).items()}, **shown}
+    sections = {
+        "Distributions": {name: png(figure) for name, figure in sort.evaluation.figures(seen, made).items()},
+        **shown,
+    }
     for images in sections.values():
         for caption, data in images.items():
             (folder / f"{slug(caption)}.png").write_bytes(data)
@@ -232,7 +242,8 @@ def _compare(folder: Path, out: Path, options: _Options) -> Evaluation:
     }
     write_json(folder / "histograms.json", {name: counts._asdict() for name, counts in histograms.items()})
     write_json(folder / "verdict.json", judged.state() | {"protocol": protocol, "command": commands[-1]})
-    return Evaluation(metrics, judged.verdicts, found.skipped, failures, out / "report.html")
+    headings = {name: (entry.finding.label, entry.finding.unit) for name, entry in entries.items()}
+    return Evaluation(metrics, judged.verdicts, found.skipped, failures, out / "report.html", headings)
 
 
 def _provenance(sort: Kind, options: _Options, real: int, fake: int, failures: int) -> dict[str, dict[str, Any]]:
@@ -242,13 +253,13 @@ def _provenance(sort: Kind, options: _Options, real: int, fake: int, failures: i
             "file": options.real,
             "split": options.split,
             "samples": real,
-            **sort.provenance(options.real),
+            **sort.format.attributes(options.real),
         },
         "Generated sample": {
             "file": options.fake or options.run,
             "samples": fake,
             "left out, with NaN or infinite values": failures,
-            **(sort.provenance(options.fake) if options.fake else {}),
+            **(sort.format.attributes(options.fake) if options.fake else {}),
         },
     }
     if options.run is not None:
@@ -280,16 +291,19 @@ class _Inputs:
 def _read(sort: Kind, options: _Options) -> _Inputs:
     """Read and draw what is compared."""
     real, fake, run = options.real, options.fake, options.run
-    truth = sort.read(real, options.split)
-    said = {path: sort.provenance(path) for path in (real, fake) if path is not None}
+    truth = sort.format.read(real, options.split)
+    said = {path: sort.format.attributes(path) for path in (real, fake) if path is not None}
     if "generated_by" in said[real]:
         raise PartiganError(f"{real} was generated by partigan; give a file of real samples to --real, this to --fake")
     for path, attributes in said.items():
-        if (kind := str(attributes.get("kind", sort.name))) not in (sort.name, sort.made_of if path == real else ""):
+        if (kind := str(attributes.get("kind", sort.name))) not in (
+            sort.name,
+            *(sort.format.also if path == real else ()),
+        ):
             raise PartiganError(f"{path} holds {kind}, not {sort.name}; give --kind {kind} and files of one kind")
     if fake is not None:
-        _same_features(real, sort.features(real), fake, sort.features(fake))
-        generated = sort.read_generated(fake)
+        _same_features(real, _features(sort, real), fake, _features(sort, fake))
+        generated = sort.format.read(fake, "all", finite=False)
         data = said[fake].get("training_data_sha256")
     else:
         sampler = load(str(run), options.trust)
@@ -299,7 +313,7 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
             )
         if names := sampler.conditions.get("features"):
             units = sampler.conditions.get("units", [""] * len(names))
-            _same_features(real, sort.features(real), run, dict(zip(names, units, strict=True)))
+            _same_features(real, _features(sort, real), run, dict(zip(names, units, strict=True)))
         generated = sampler.sample(10 * len(truth), options.seed)
         data = Run(str(run)).manifest["data"]["sha256"]
     if truth.x.shape[1:] != generated.x.shape[1:]:
@@ -309,10 +323,15 @@ def _read(sort: Kind, options: _Options) -> _Inputs:
         )
     if options.split == "all":
         return _Inputs(truth, generated, None, None, None, 0)
-    splits = [sort.read(real, other) for other in ("train", "valid", "test") if other != options.split]
+    splits = [sort.format.read(real, other) for other in ("train", "valid", "test") if other != options.split]
     training = splits[0] if options.split != "train" else None
     own = training is not None and data in (None, sha256(real))
     return _Inputs(truth, generated, Batch.joined(splits), splits[1], training, len(splits[0]) if own else 0)
+
+
+def _features(sort: Kind, path: Path) -> dict[str, str]:
+    """Features of a file with their units."""
+    return dict(sort.format.describe(path).get("features", {}))
 
 
 def _same_features(real: Path, a: dict[str, str], fake: Path | None, b: dict[str, str]) -> None:
@@ -326,12 +345,12 @@ def _same_features(real: Path, a: dict[str, str], fake: Path | None, b: dict[str
             raise PartiganError(f"{fake} has {name} in {b[name]}, {real} in {a[name]}; convert one of them")
 
 
-def _finite(sort: Kind, generated: Batch) -> tuple[Batch, Observables, int]:
+def _finite(sort: Kind, generated: Batch, described: dict[str, Any]) -> tuple[Batch, Values, int]:
     """Generated samples without NaN and infinite values, their observables, and how many were left out."""
     number = len(generated)
     generated = generated[generated.x.flatten(1).isfinite().all(1)]
     while len(generated):
-        made = sort.observables(generated)
+        made = sort.observables.compute(generated, described)
         columns = [value for value in made.values() if len(value) == len(generated)]
         fine = np.all([np.isfinite(column.reshape(len(column), -1)).all(1) for column in columns], axis=0)
         if fine.all():
@@ -341,20 +360,25 @@ def _finite(sort: Kind, generated: Batch) -> tuple[Batch, Observables, int]:
 
 
 def _tables(
-    sort: Kind, seen: Observables, made: Observables, in_sample: Observables | None, trained_on: int, smallest: int
+    scalars: dict[str, tuple[str, str]],
+    seen: Values,
+    made: Values,
+    in_sample: Values | None,
+    trained_on: int,
+    smallest: int,
 ) -> tuple[Samples, Samples | None]:
     """The observables that the suite looks at: what is compared, and other real samples in place of the generated."""
 
-    def table(sample: Observables) -> Floats:
+    def table(sample: Values) -> Floats:
         rows = len(next(iter(sample.values())))
-        return np.array([sample[name] for name in sort.scalars], dtype=np.float64).reshape(-1, rows).T
+        return np.array([sample[name] for name in scalars], dtype=np.float64).reshape(-1, rows).T
 
     real, fake = table(seen), table(made)[:smallest]
     if in_sample is None:
-        return Samples(sort.scalars, real, fake), None
+        return Samples(scalars, real, fake), None
     other = table(in_sample)
-    samples = Samples(sort.scalars, real, fake, other[:trained_on] if trained_on else None)
-    return samples, Samples(sort.scalars, real, other[-smallest:])
+    samples = Samples(scalars, real, fake, other[:trained_on] if trained_on else None)
+    return samples, Samples(scalars, real, other[-smallest:])
 
 
 def _rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator], Measurement]:
@@ -368,8 +392,9 @@ def _rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator
         shape = tuple(generator.noise(1, None, draw).shape[1:])
         for parameter in generator.parameters():
             parameter.requires_grad_(False)
-        search = Search(steps=_STEPS, restarts=2)
-        found = reconstruct(lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, search=search)
+        found = reconstruct(
+            lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, steps=_STEPS, restarts=2
+        )
         return found.quantile(0.5)
 
     return rebuild
@@ -391,14 +416,19 @@ def _commands_before(options: _Options, generated: dict[str, Any]) -> list[str]:
 def _reference(sort: Kind, options: _Options, truth: Batch) -> Reference | None:
     """What FPND is taken with, where it is asked for."""
     if options.fpnd is not None:
-        return sort.published_reference(options.fpnd, truth)
+        if (path := sort.evaluation.published) is None:
+            raise PartiganError(
+                f"nobody published a classifier for {sort.name}; train one with 'partigan fit-classifier'"
+            )
+        found: Reference = resolve_name(path)(options.fpnd, tuple(truth.x.shape[1:]))
+        return found
     if options.classifier is None:
         return None
-    reference = load_reference(options.classifier, options.label or sort.label(options.real), options.trust)
+    reference = load_reference(options.classifier, options.label or sort.evaluation.label(options.real), options.trust)
     reference.check(truth)
     return reference
 
 
-def _entry(sort: Kind, name: str, found: Measurement, beside: Measurement | None) -> Entry:
+def _entry(found: Finding, beside: Finding | None) -> Entry:
     """A metric of the protocol."""
-    return Entry(Finding(sort.labels[name][0], *found), beside)
+    return Entry(found, None if beside is None else (beside.value, beside.error))

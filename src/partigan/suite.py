@@ -13,7 +13,6 @@ import numpy as np
 from scipy import stats
 
 from partigan.errors import PartiganError
-from partigan.kinds.reference import Seen
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
 from partigan.metrics.classifier import Classification, FitPredict, Reliability, classify, reliability
 from partigan.metrics.critic import held_out_critic
@@ -34,6 +33,7 @@ from partigan.metrics.two_sample import (
     separation_power,
 )
 from partigan.metrics.wasserstein import w1
+from partigan.models.classifier import Seen
 
 Rng = np.random.Generator
 

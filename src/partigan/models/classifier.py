@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +15,16 @@ from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.metrics.frechet import Moments, fpnd
 from partigan.metrics.measurement import Floats, Measurement
+from partigan.models.checkpoint import load_tensors, save_tensors
+from partigan.models.model import opened
 from partigan.nets.contracts import Critic
 from partigan.progress import progress_bar
+from partigan.run import Run
 
 SAMPLES = 50_000  # the most that a distance is taken of, as published
 LEAST = 1000  # samples; with fewer than the activations are many, the error is too large
+ALL = "all"  # the name of the classes of a file together
+_MOMENTS = "moments.safetensors"
 _GROUP, _VALUES = 250, 2**22  # samples given to the network at a time, and numbers in them
 
 
@@ -103,3 +109,45 @@ def seen(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -
             logits.append(output.score.double().numpy())
             advance(len(batch))
     return Seen(np.concatenate(activations), softmax(np.concatenate(logits), axis=1))
+
+
+def write_moments(run: Run, moments: Mapping[str, Moments]) -> None:
+    """Store the moments of a classifier's activations, by class, beside its weights."""
+    tensors: dict[str, torch.Tensor] = {}
+    for label, found in moments.items():
+        tensors[f"{label}.mean"], tensors[f"{label}.cov"] = torch.from_numpy(found.mean), torch.from_numpy(found.cov)
+    save_tensors(run.path / _MOMENTS, tensors, {"rows": {label: found.rows for label, found in moments.items()}})
+
+
+def load_reference(path: str | Path, label: str | None, trust: bool = False) -> Reference:
+    """A classifier of `fit_classifier`, with the moments of its activations on one class.
+
+    Args:
+        path: the run directory.
+        label: name of the class; passed over where all classes were in one file, of which the moments are.
+        trust: follow class paths outside partigan.
+
+    Raises:
+        PartiganError: it is not a finished run of a classifier, does not know the class, or is not trusted.
+    """
+    run = Run(path)
+    run.config  # noqa: B018  # says where it is no run
+    if not (run.path / _MOMENTS).exists():
+        raise PartiganError(f"{run.path} is not a finished classifier; make one with 'partigan fit-classifier'")
+    classifier, transform = opened(run, trust)
+    tensors, state = load_tensors(run.path / _MOMENTS)
+    conditions = run.transform["conditions"]
+    many = conditions.get("many", False)
+    label = ALL if many else label
+    if label not in state["rows"]:
+        said = "the real file does not say of which its samples are" if label is None else f"not {label!r}"
+        raise PartiganError(f"{run.path} knows the classes {', '.join(state['rows'])}, {said}; choose one with --label")
+    mean, cov = tensors[f"{label}.mean"].numpy(), tensors[f"{label}.cov"].numpy()
+    return Reference(
+        f"{'all classes' if many else f'the class {label}'} of {run.path}",
+        classifier,  # type: ignore[arg-type]
+        transform.forward,
+        Moments(mean, cov, state["rows"][label]),
+        tuple(conditions["shape"]),
+        many,
+    )
