@@ -144,9 +144,10 @@ class Model:
         part_mask = None if mask is None else mask[group][:, : max(int(mask[group].sum(1).max()), 1)]
         noise = network.noise(len(group), part_mask, rng)[chosen].to(device)
         part_condition = None if condition is None else condition[group[chosen]].to(device)
-        part_mask = None if part_mask is None else part_mask[chosen]
-        on_device = None if part_mask is None or part_mask.all() else part_mask.to(device)
-        made: Tensor = network(noise, part_condition, on_device).cpu()
+        if mask is None or part_mask is None or (part_mask.shape[1] == mask.shape[1] and part_mask.all()):
+            made: Tensor = network(noise, part_condition, None).cpu()  # decided by the whole group: nothing is padded
+        else:
+            made = network(noise, part_condition, part_mask[chosen].to(device)).cpu()
         return made
 
     @torch.inference_mode()

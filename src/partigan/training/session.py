@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ class Session:
     transform: Transform
     trainer: Trainer
     resolved: dict[str, Any]
+    physical: Callable[[Batch], Batch]
 
     def __init__(
         self,
@@ -114,6 +116,7 @@ class Session:
             for name, held in self._held.items()
         }
         self.system.rehearse(tried, self.transform.inverse)
+        self.physical = copy.deepcopy(self.transform).to(self.trainer.fabric.device).inverse  # terms work on the device
 
     def train(self, conditions: dict[str, Any], validate: Validate, selection: Selection) -> None:
         """Write the files that a run starts from, where it is not resumed, and train to the end.
@@ -134,7 +137,7 @@ class Session:
         loaders = {
             name: Loader(held, size, self.seed, share, self.transform, name) for name, held in self._held.items()
         }
-        self.trainer.fit(self.run, self.system, Feed(loaders, self.seed, self.transform.inverse), validate, selection)
+        self.trainer.fit(self.run, self.system, Feed(loaders, self.seed, self.physical), validate, selection)
 
     def _settings(self) -> dict[str, Any]:
         return {**self.resolved, "seed": self.seed}
