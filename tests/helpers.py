@@ -40,6 +40,16 @@ def values(output: Tensor | CriticOutput) -> Tensor:
     return output if isinstance(output, Tensor) else torch.cat([part for part in output if part is not None], 1)
 
 
+def shaken(make: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A network in double precision and evaluation mode, moved away from the symmetries of a fresh initialisation."""
+    torch.manual_seed(1)
+    network = make(*args, **options).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network
+
+
 def toy_jets(size: int, particles: int = 30, seed: int = 0) -> tuple[Floats, Floats]:
     """Jets of two prongs with soft radiation, in the JetNet layout: enough structure to train on."""
     rng = np.random.default_rng(seed)
