@@ -58,6 +58,16 @@ def jet_batch(size: int, particles: int = 12, seed: int = 0) -> Batch:
     return Batch(clouds[..., :3].contiguous(), clouds[..., 3] > 0.5)
 
 
+def shaken(make: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """A network in double precision and evaluation mode, moved away from the symmetries of a fresh initialisation."""
+    torch.manual_seed(1)
+    network = make(*args, **options).double().eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return network
+
+
 def toy_hitmaps(path: Path, events: int = 4) -> Path:
     """Hits at random, one event of which is for validation."""
     rng = np.random.default_rng(0)

@@ -46,12 +46,12 @@ class Product(nn.Module, ABC):
     equivariant: ClassVar[bool] = False
     masked: ClassVar[bool] = False
 
+    @abstractmethod
     def deployed(self) -> Product:
         """The inference form, a copy: evaluation mode, no gradients, norms folded into plain weights.
 
         Some networks do more in this form, such as choosing among candidates; all others give the same samples.
         """
-        return frozen(self)
 
 
 class Generator(Product):

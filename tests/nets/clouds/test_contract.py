@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers import values
+from helpers import shaken, values
 from partigan.nets.clouds.deepsets import ParticleFlow
 from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
@@ -42,17 +42,18 @@ class Case:
     features: int = 3
 
 
+def _selecting() -> SelectingGenerator:
+    return SelectingGenerator(TurningGenerator(MDMAGenerator(heads=4)), ObservableCritic())
+
+
 CASES = {
     # the bias of the keys cancels in the softmax; the particles of the critic's last block are not looked at
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
-    "selecting generator": Case(  # the judge only chooses
-        lambda: SelectingGenerator(TurningGenerator(MDMAGenerator(heads=4)), ObservableCritic()),
-        90_420,
-        None,
-        True,
-        True,
-        ("key.bias", "judge"),
+    # the judge only chooses
+    "selecting generator": Case(_selecting, 90_420, None, True, True, ("key.bias", "judge")),
+    "selecting generator, deployed": Case(
+        lambda: _selecting().deployed().requires_grad_(), 90_420, None, True, True, ("key.bias", "judge")
     ),
     "observable critic": Case(ObservableCritic, 5_185, None, True, True),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
@@ -97,11 +98,7 @@ def _knows(case: Case, network: nn.Module, mask: Tensor) -> Tensor | None:
 
 @pytest.fixture
 def network(case: Case) -> Generator | Critic:
-    torch.manual_seed(1)
-    made: Generator | Critic = case.make().double().eval()
-    with torch.no_grad():  # away from the symmetries of a fresh initialisation
-        for parameter in made.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+    made: Generator | Critic = shaken(case.make)
     return made
 
 

@@ -1,3 +1,5 @@
+"""ParticleNet beside the edge-by-edge network of the paper."""
+
 from __future__ import annotations
 
 import pytest
@@ -5,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partigan.nets.clouds.particlenet import EdgeConvolution, ParticleNet, _Layer, nearest_neighbours
+from partigan.nets.clouds.particlenet import EdgeConvolution, NormalisedLayer, ParticleNet
+from partigan.nets.layers import nearest_neighbours
 
 
 def edge_by_edge(convolution: EdgeConvolution, jet: Tensor, coordinates: Tensor, k: int) -> Tensor:
@@ -16,7 +19,7 @@ def edge_by_edge(convolution: EdgeConvolution, jet: Tensor, coordinates: Tensor,
         nearest = [j for j in order if j != i][:k]
         h = torch.stack([torch.cat((jet[i], jet[j] - jet[i])) for j in nearest])
         for layer in (convolution.first, *convolution.others):
-            assert isinstance(layer, _Layer)
+            assert isinstance(layer, NormalisedLayer)
             norm = layer.norm
             h = functional.linear(h, layer.linear.weight, layer.linear.bias)
             h = functional.batch_norm(h, norm.running_mean, norm.running_var, norm.weight, norm.bias).relu()
@@ -33,7 +36,7 @@ def network() -> ParticleNet:
 
 @pytest.mark.parametrize("particles", [2, 4, 6, 20])
 def test_it_is_the_network_of_the_paper(particles: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partigan.nets.clouds.particlenet._CHUNK", 1000)
+    monkeypatch.setattr("partigan.nets.clouds.particlenet.CHUNK", 1000)
     net, jets = network(), torch.randn(7, particles, 3, dtype=torch.double)
     jets[:, -2:] = jets[:, -1:]  # as padding does
     expected = []

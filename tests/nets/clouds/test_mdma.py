@@ -1,4 +1,4 @@
-"""MDMA beside its unfolded twin; the contract of all clouds is in test_clouds.py."""
+"""MDMA beside its unfolded twin."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from helpers import values
+from partigan.errors import PartiganError
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from unfolded_mdma import unfold
 
@@ -34,5 +35,5 @@ def test_folded_and_unfolded_agree_in_value_and_gradient(
 
 
 def test_hidden_has_to_be_a_multiple_of_heads() -> None:
-    with pytest.raises(ValueError, match="hidden = 50 must be a multiple of heads = 16"):
+    with pytest.raises(PartiganError, match="hidden = 50; give a multiple of heads = 16"):
         MDMAGenerator(hidden=50)
