@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,9 +18,11 @@ from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import SENSORS
 from partigan.metrics.clouds import Clouds
 from partigan.models.checkpoint import load_tensors
+from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.objectives.losses import Objective, Wasserstein
-from partigan.objectives.terms import Turn
+from partigan.objectives.terms import Term, Turn
+from partigan.systems.system import Loss, Networks, Samples, Tick
 from toy_jets import toy_jets
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -146,3 +148,50 @@ def toy_batch(*shape: int, labels: bool = True, masked: bool = False, size: int 
     mask = torch.arange(shape[0]) < torch.arange(1, size + 1)[:, None] if masked else None
     x = x if mask is None else x * mask[..., None]
     return Batch(x, mask, torch.arange(size) % 3 if labels else None)
+
+
+class Exploding(Term):
+    """Infinite in its fourth call."""
+
+    calls = 0
+
+    def generator(self, turn: Turn) -> Tensor:
+        self.calls += 1
+        return turn.fake_output.score.mean() * (torch.inf if self.calls == 4 else 0.0)
+
+
+class Steep(Term):
+    """Zero, with a slope that does not exist from its fourth call on (the first is the rehearsal)."""
+
+    calls = 0
+
+    def generator(self, turn: Turn) -> Tensor:
+        self.calls += 1
+        score = turn.fake_output.score
+        return (score - score.detach()).abs().sqrt().mean() if self.calls > 2 else score.mean()
+
+
+class Erasing(Term):
+    """Shrinks the critic's weights after every step."""
+
+    def after_critic_step(self, critic: nn.Module) -> None:
+        for parameter in critic.parameters():
+            parameter.data *= 0.6
+
+
+class Distance(Loss):
+    """Pulls generated particles to 1; a critic is not needed."""
+
+    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
+        batch, generator = samples["data"], networks["generator"]
+        made = generator(generator.noise(len(batch), batch.mask, tick.rng), mask=batch.mask)
+        return {"distance": (made - 1)[batch.mask].square().mean()}
+
+
+class Told(MDMAGenerator):
+    """Remembers the progress that it was told."""
+
+    seen: ClassVar[list[float]] = []
+
+    def set_progress(self, done: float) -> None:
+        self.seen.append(done)

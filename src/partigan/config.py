@@ -32,7 +32,7 @@ from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
 from partigan.systems.schedules import Schedule
 from partigan.systems.system import Loss, System
-from partigan.systems.options import TrainerOptions
+from partigan.systems.options import Rules, TrainerOptions
 
 COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
 SECTIONS = ("about", "kind", "transform", "system", "trainer")
@@ -69,7 +69,7 @@ def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = 
 def expanded(value: Any) -> Any:
     """Short forms of classes written out as ``class_path`` and ``init_args``, all the way down."""
     if isinstance(value, str):
-        return {"class_path": _full(value)} if _CLASS.fullmatch(value) else value
+        return {"class_path": _full(value), "init_args": {}} if _CLASS.fullmatch(value) else value
     if isinstance(value, list):
         return [expanded(entry) for entry in value]
     if not isinstance(value, Mapping):
@@ -144,15 +144,16 @@ def _check_names(config: Any, names: list[str], path: str) -> None:
         else:
             return  # names of one's own, such as labels of terms, or types that the parser checks
         if name not in known:
-            raise unknown_option(name, known, path)
+            raise unknown_option(name, known, ".".join(names[: depth + 1]))
         config = config.get(name, {}) if isinstance(config, Mapping) else {}
 
 
 def unknown_option(name: str, known: Any, path: str = "") -> PartiganError:
     """The error for a mistyped name, with the nearest one."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-    return PartiganError(f"unknown option {(path or name)!r}; {hint}")
+    parent = path.removesuffix(name)
+    hint = f"did you mean {parent + near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
+    return PartiganError(f"unknown option {parent + name!r}; {hint}")
 
 
 def resolve(
@@ -180,7 +181,9 @@ def resolve(
     _fill(content["system"], arguments or {})
     _, parsed = _parsed(content, trust)
     kept = {key: content[key] for key in ("about", "kind") if key in content}
-    return {**kept, **_values(parsed)}
+    values = {**kept, **_values(parsed)}
+    TrainerOptions(**{**values["trainer"], "rules": Rules(**values["trainer"]["rules"])})  # refuses what cannot be
+    return values
 
 
 def _fill(value: Any, arguments: Mapping[str, Any]) -> None:

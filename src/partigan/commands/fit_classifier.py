@@ -71,11 +71,9 @@ def fit_classifier(
             "a classifier needs two classes or more: --data g=g.h5 q=q.h5, or one file with labels: --data digits.h5"
         )
     sort, content = _chosen(named, config, kind, overrides, trust)
-    session = Session(Run(out, "classifier"), content, seed, resume, overwrite, trust)
     sources = {label: source(given, sort) for label, given in named.items()}
-    for each in sources.values():
-        if each.path is not None:
-            session.refuse_inside(each.path)
+    files = [each.path for each in sources.values() if each.path is not None]
+    session = Session(Run(out, "classifier"), content, seed, resume, overwrite, trust, files)
     samples = {label: each.training() for label, each in sources.items()}
     real = _labelled(sort, samples, sources)
     valid = _labelled(sort, {label: each.read("valid") for label, each in sources.items()}, sources)

@@ -66,11 +66,9 @@ def train(
     kind = find(str(content.get("kind", "jets")), trust)
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
-    session = Session(Run(out), content, seed, resume, overwrite, trust)
     sources = named_sources(data, kind, DATA)
-    for source in sources.values():
-        if source.path is not None:
-            session.refuse_inside(source.path)
+    files = [source.path for source in sources.values() if source.path is not None]
+    session = Session(Run(out), content, seed, resume, overwrite, trust, files)
     training = {name: source.training() for name, source in sources.items()}
     target = _target(sources)
     session.prepare(training, kind.conditions.arguments(training[target]), _origin(sources))

@@ -7,7 +7,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ class Session:
         resume: resume an interrupted run, or start it where there is none.
         overwrite: replace an existing run.
         trust: follow class paths outside partigan.
+        data: files that are trained on, which must not lie inside a run that is replaced.
 
     Attributes:
         resumed: True when an earlier run is resumed.
@@ -64,6 +65,7 @@ class Session:
         resume: bool = False,
         overwrite: bool = False,
         trust: bool = False,
+        data: Sequence[Path] = (),
     ) -> None:
         check_seed(seed)
         self.run, self.content, self.seed, self.trust = run, content, seed, trust
@@ -73,12 +75,12 @@ class Session:
         self._origin: dict[str, Any] = {}
         if not self.resumed:
             refuse_existing(run.path, overwrite or resume)
+            for path in data:
+                if path.resolve().is_relative_to(run.path.resolve()):
+                    raise PartiganError(
+                        f"the data {path} lie inside {run.path}, which would be replaced; choose another --out"
+                    )
             remove_folder(run.path, run.transform_file.name, really=False)
-
-    def refuse_inside(self, path: Path) -> None:
-        """Raise for a file of data that a new run would replace."""
-        if not self.resumed and path.resolve().is_relative_to(self.run.path.resolve()):
-            raise PartiganError(f"the data {path} lie inside {self.run.path}, which would be replaced; choose another --out")
 
     def prepare(self, samples: Mapping[str, Batch], arguments: Mapping[str, Any], origin: dict[str, Any]) -> None:
         """Build what the configuration describes, fit the transform, and try every phase on a few samples.

@@ -51,12 +51,12 @@ class Trainer:
         if options.max_steps is None and options.max_minutes is None:
             raise PartiganError("say how long to train: --trainer.max_minutes or --trainer.max_steps")
         self.options = options
-        self.fabric = Fabric(
-            accelerator=options.accelerator,
-            devices=options.devices,
-            strategy=options.strategy,
-            precision=options.precision,  # type: ignore[arg-type]
-        )
+        names = ("accelerator", "devices", "strategy", "precision")
+        try:
+            self.fabric = Fabric(**{name: getattr(options, name) for name in names})
+        except Exception as error:  # Fabric refuses in many ways
+            given = ", ".join(f"trainer.{name} = {getattr(options, name)!r}" for name in names)
+            raise PartiganError(f"Lightning Fabric refuses {given}: {error}") from error
 
     def fit(self, run: Run, system: System, feed: Feed, validate: Validate, selection: Selection) -> None:
         """Train from the run's newest checkpoint, or from the start, to the end.

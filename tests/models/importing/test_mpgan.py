@@ -9,7 +9,7 @@ import pytest
 from helpers import SHARED
 from partigan import load
 from partigan.errors import PartiganError
-from partigan.importing import import_weights
+from partigan.models.importing.mpgan import import_weights
 from partigan.run import Run
 
 WEIGHTS = SHARED / "reference/mpgan_weights"

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from partigan import PartiganError, presets
+from partigan.config import build, changed, expanded, merged, own_class, read, resolve
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "message"),
+    [
+        ("mdna", {}, "did you mean 'mdma'"),
+        (
+            "mdma",
+            {"trainer.max_minute": 3},
+            "unknown option 'trainer.max_minute'; did you mean 'trainer.max_minutes'",
+        ),
+        (
+            "mdma",
+            {"system.generator.laten": 3},
+            "unknown option 'system.generator.laten'; did you mean 'system.generator.latent'",
+        ),
+        ("mdma", {"system.objectiv": 3}, "unknown option 'system.objectiv'; did you mean 'system.objective'"),
+        ("mdma", {"trainer.batch_size": "many"}, 'Key|key "trainer.batch_size": Expected'),
+        ({"kindd": "jets"}, {}, "unknown option 'kindd'; did you mean 'kind'"),
+        ({"kind": "jets"}, {}, "say what to train"),
+        ("mdma", {"trainer.max_steps": -1}, "trainer.max_steps = -1; it must be above 0"),
+    ],
+)
+def test_mistakes_in_the_configuration(config: Any, overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(PartiganError, match=message):
+        build(resolve(read(config, overrides)))
+
+
+def test_a_yaml_of_ones_own_changes_a_preset(tmp_path: Path) -> None:
+    change = {"base": "mdma", "system": {"critic_steps": 2}, "trainer": {"max_steps": 7}}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(change))
+    mine, base = (read(name)["system"]["init_args"] for name in (str(tmp_path / "mine.yaml"), "mdma"))
+    assert mine == {**base, "critic_steps": 2}
+    (tmp_path / "own.yaml").write_text(f"base: {tmp_path / 'own.yaml'}")
+    with pytest.raises(PartiganError, match="is its own base"):
+        read(str(tmp_path / "own.yaml"))
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(PartiganError, match="cannot be read as YAML"):
+        read(str(tmp_path / "broken.yaml"))
+
+
+def test_short_forms_of_classes() -> None:
+    short = {
+        "critic": "nets.tables.TableCritic",
+        "terms": [{"objectives.penalties.R1": {"x": {"torch.optim.Adam": None}}}],
+    }
+    adam = {"class_path": "torch.optim.Adam", "init_args": {}}
+    assert expanded(short) == {
+        "critic": {"class_path": "partigan.nets.tables.TableCritic", "init_args": {}},
+        "terms": [{"class_path": "partigan.objectives.penalties.R1", "init_args": {"x": adam}}],
+    }
+    assert expanded(expanded(short)) == expanded(short)
+    assert expanded({"about": {"title": "a.Title"}, "kind": "jets", "lr": 1}) == {
+        "about": {"title": "a.Title"},
+        "kind": "jets",
+        "lr": 1,
+    }
+
+
+def test_changes_are_merged_into_classes_and_another_class_drops_arguments() -> None:
+    base = expanded({"critic": {"nets.tables.TableCritic": {"width": 3, "depth": 2}}, "terms": {"a": 1, "b": 2}})
+    deeper = merged(base, expanded({"critic": {"depth": 5}, "terms": {"b": None}}))
+    assert deeper["critic"]["init_args"] == {"width": 3, "depth": 5}
+    assert deeper["terms"] == {"a": 1, "b": None}
+    other = merged(base, expanded({"critic": "nets.clouds.mdma.MDMACritic", "terms": None}))
+    assert other == {
+        "critic": {"class_path": "partigan.nets.clouds.mdma.MDMACritic", "init_args": {}},
+        "terms": None,
+    }
+
+
+def test_options_by_dotted_name() -> None:
+    found = changed(
+        read("mdma"),
+        {
+            "system.generator.latent": "8",
+            "system.objective": "objectives.losses.Hinge",
+            "system.terms.r1": "{term: {objectives.penalties.R1: {}}, every: 4}",
+            "trainer.max_steps": 3,
+        },
+    )
+    arguments = found["system"]["init_args"]
+    assert arguments["generator"]["init_args"]["latent"] == 8
+    assert arguments["objective"]["class_path"] == "partigan.objectives.losses.Hinge"
+    assert arguments["terms"]["r1"]["every"] == 4
+    assert {*arguments["terms"]} == {"matching", "r1"}
+    assert found["trainer"]["max_steps"] == 3
+
+
+@pytest.mark.parametrize("preset", presets.names())
+def test_every_preset_resolves_and_its_resolved_form_is_itself(preset: str) -> None:
+    """In plain YAML, with every argument; reading it again changes nothing."""
+    resolved = resolve(read(preset))
+    again = yaml.safe_load(yaml.safe_dump(resolved))
+    assert resolve(read(again)) == again
+    about = presets.about(preset)
+    assert {"title", "paper", "status", "kind"} <= {*about}
+
+
+def test_arguments_that_the_data_decide_are_filled_in_where_they_are_left_open() -> None:
+    data = {"particles": 150, "features": 3, "classes": 7}
+    arguments = resolve(read("mdma", {"system.critic.particles": 30}), data)["system"]["init_args"]
+    assert arguments["generator"]["init_args"]["particles"] == 150
+    assert arguments["critic"]["init_args"]["particles"] == 30
+    assert "classes" not in arguments["generator"]["init_args"]
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("partigan.nets.tables.TableCritic", True),
+        ("torch.optim.Adam", True),
+        ("torch.optim.lr_scheduler.LambdaLR", False),
+        ("torch.nn.ParameterDict", False),
+        ("torch.nn.Linear", False),
+        ("partigan.training.session.subprocess.run", False),
+        ("partigan.training.session.Session", False),
+        ("partigan.nets.clouds.mdma.Generator", False),  # defined elsewhere
+        ("partigan.nets.clouds.mdma.nn.Linear", False),
+        ("partigan.config.class_named", False),
+        ("os.system", False),
+    ],
+)
+def test_a_class_is_ours_by_what_it_is_and_not_by_its_name(path: str, own: bool) -> None:
+    assert own_class(path) == own
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "os.system",
+        "evil.Evil",
+        "{class_path: evil.Evil}",
+        '{"class_path": "os.system"}',
+        {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "x"]}},
+        {"class_path": "torch.nn.ParameterDict", "init_args": {"parameters": {"class_path": "evil.Evil"}}},
+        [{"evil.Evil": {}}],
+        {"partigan.training.session.subprocess.Popen": {"args": "x"}},
+    ],
+)
+@pytest.mark.parametrize("option", ["system.objective", "system.generator_optimizer", "system.terms", "transform"])
+def test_nobodys_code_is_run_without_trust(option: str, value: Any) -> None:
+    content = read("mdma")
+    section, _, name = option.partition(".")
+    if name:
+        content[section]["init_args"][name] = value
+    else:
+        content[section] = value
+    with pytest.raises(PartiganError, match="--trust"):
+        resolve(content)
+    with pytest.raises(PartiganError, match="--trust"):
+        build({**content, "trainer": {"max_steps": 1}})
