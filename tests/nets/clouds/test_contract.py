@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers import shaken, values
+from partigan.errors import PartiganError
 from partigan.nets.clouds.deepsets import ParticleFlow
 from partigan.nets.clouds.epic import EPiCCritic, EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
@@ -215,3 +216,8 @@ def test_noise_is_reproducible_and_fits_the_mask(case: Case, network: Generator 
     assert torch.equal(*draws)
     width = 12 if case.masked else 30
     assert network(draws[0].double(), mask=mask).shape == (4, width, case.features)
+
+
+def test_a_tree_with_too_few_leaves_is_refused() -> None:
+    with pytest.raises(PartiganError, match=r"degrees = \[2, 2\]: the tree has 4 leaves; give at least 30"):
+        TreeGANGenerator(degrees=[2, 2])
