@@ -10,9 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from partigan.comparison import compare as compare
+    from partigan.commands.compare import compare as compare
+    from partigan.commands.evaluate import evaluate as evaluate
     from partigan.errors import PartiganError as PartiganError
-    from partigan.evaluation import evaluate as evaluate
     from partigan.generation import generate as generate
     from partigan.simulate.jets import simulate_jets as simulate_jets
     from partigan.simulate.pxd import simulate_pxd as simulate_pxd
@@ -24,8 +24,8 @@ __version__ = "0.1.0"
 
 _HOME = {
     "PartiganError": "partigan.errors",
-    "compare": "partigan.comparison",
-    "evaluate": "partigan.evaluation",
+    "compare": "partigan.commands.compare",
+    "evaluate": "partigan.commands.evaluate",
     "fit_classifier": "partigan.training.classification",
     "generate": "partigan.generation",
     "load": "partigan.training.train",

@@ -168,25 +168,25 @@ def _fit_classifier(parser: ArgumentParser, arguments: list[str]) -> Run:
 
 
 def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.evaluation import evaluate
-    from partigan.suite import DEFAULT, SUITE
+    from partigan.commands.evaluate import evaluate
+    from partigan.evaluation.suite import DEFAULT, SUITE
 
     _options(parser, evaluate, "metrics")
     known = f"all, protocol, names of the protocol's metrics, {', '.join(SUITE)}"
     parser.add_argument("--metrics", nargs="+", default=list(DEFAULT), metavar="NAME", help=known)
-    return lambda options: print(f"report: {evaluate(**vars(options)).report}")
+    return lambda options: evaluate(**vars(options))
 
 
 def _compare(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.comparison import compare
+    from partigan.commands.compare import compare
 
     parser.add_argument("reports", nargs="+", type=Path, help="folders made by 'partigan evaluate'")
     _options(parser, compare, "reports")
-    return lambda options: print(f"comparison: {compare(**vars(options))}")
+    return lambda options: compare(**vars(options))
 
 
 def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.benchmark import benchmark_jets
+    from partigan.commands.benchmark import benchmark_jets
 
     _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
     parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
@@ -275,7 +275,7 @@ _COMMANDS: _Commands = {
     ),
     "demo": (
         "small jobs that show what the parts do",
-        {"toys": ("every objective on a toy, in one figure", _plain("demo", "demo_toys"))},
+        {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))},
     ),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

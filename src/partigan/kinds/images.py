@@ -145,7 +145,8 @@ class Images(Kind):
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """Galleries, mean images, pixel values, mean intensity and occupancy, and mean intensity of each class."""
-        from partigan.report.plots import by_class, compare, gallery, images
+        from partigan.report.distributions import by_class, compare, images
+        from partigan.report.samples import gallery
 
         shown, made = real["images"], fake["images"]
         high, (height, width) = float(shown.max()), shown.shape[2:]

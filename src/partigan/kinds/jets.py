@@ -209,7 +209,7 @@ class Jets(Kind):
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """Particle features, mass, pt sum, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
-        from partigan.report.plots import compare, images
+        from partigan.report.distributions import compare, images
 
         columns = [_columns(sample) for sample in (real, fake)]
         figures = {
@@ -218,7 +218,7 @@ class Jets(Kind):
         }
         extent = (-0.8, 0.8, -0.8, 0.8)
         jets = min(len(real["mask"]), len(fake["mask"]))  # as many of both, or the fainter pixels could not be compared
-        figures["Average jet image"] = images(_image(real, extent, jets), _image(fake, extent, jets), extent)
+        figures["Average jet image"] = images(_image(real, extent, jets), _image(fake, extent, jets), extent, _IMAGE)
         return figures
 
     def provenance(self, path: Path) -> dict[str, Any]:
@@ -226,6 +226,7 @@ class Jets(Kind):
         return {name: value for name, value in attributes(path).items() if not name.startswith("split_")}
 
 
+_IMAGE = (r"$\eta^{\mathrm{rel}}$", r"$\phi^{\mathrm{rel}}$", r"mean $p_T^{\mathrm{rel}}$ in a pixel")
 _FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
     "Particle pseudorapidity": (r"$\eta^{\mathrm{rel}}$", {"log": True}),
     "Particle azimuth": (r"$\phi^{\mathrm{rel}}$", {"log": True}),

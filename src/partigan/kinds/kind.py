@@ -13,9 +13,9 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
+from partigan.evaluation.protocols import protocols, read_protocol
 from partigan.kinds.reference import Reference
 from partigan.metrics.measurement import Measurement
-from partigan.protocols import protocols, read_protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -141,7 +141,7 @@ class Tables(Kind):
 
     def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
         """A histogram of each of the first features, and the plane of the first two."""
-        from partigan.report.plots import compare, images
+        from partigan.report.distributions import compare, images
 
         rows, made = real["rows"], fake["rows"]
         names = list(self.names) or [str(number) for number in range(rows.shape[1])]

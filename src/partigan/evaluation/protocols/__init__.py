@@ -17,6 +17,25 @@ def protocols(kind: str) -> dict[str, dict[str, Any]]:
     return {name: terms for name, terms in found.items() if kind in _kinds(terms)}
 
 
+def protocol_of(kind: str, name: str | None) -> tuple[str, dict[str, Any]]:
+    """Name and content of a protocol.
+
+    Args:
+        kind: kind of data.
+        name: of a protocol of partigan, or the path of a YAML file; None = the kind's first.
+
+    Raises:
+        PartiganError: there is no such protocol.
+    """
+    known = protocols(kind)
+    name = next(iter(known), "") if name is None else str(name)
+    if name in known:
+        return name, known[name]
+    if not name.endswith((".yaml", ".yml")):
+        raise PartiganError(f"unknown protocol {name!r}; for {kind} there are {', '.join(known)}, or give a YAML file")
+    return name, read_protocol(Path(name), kind, next(iter(known.values())))
+
+
 def _kinds(terms: dict[str, Any]) -> list[Any]:
     """The kinds of data that a protocol is for."""
     kind = terms.get("kind")
