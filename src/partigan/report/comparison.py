@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from partigan.report.style import REAL, plain, style
+from partigan.report.style import REAL, SERIES, plain, style
 
 
 def metrics_side_by_side(
@@ -27,12 +27,11 @@ def metrics_side_by_side(
     with style():
         figure = Figure(figsize=(3.2 * columns, 2.2 * lines + 0.6), layout="constrained")
         axes = figure.subplots(lines, columns, squeeze=False).ravel()
-        colours = mpl.colormaps["tab10"]
         for axis, (metric, label) in zip(axes, labels.items(), strict=False):
             for place, (name, metrics) in enumerate(reports.items()):
                 keys = ("value", "error", "in_sample", "in_sample_error")
                 value, error, middle, half = ((metrics[metric][key] or 0.0) / units[metric] for key in keys)
-                look = {"fmt": "os^Dv<>P"[place % 8], "color": colours(place % 10), "capsize": 3}
+                look = {"fmt": "os^Dv<>P"[place % 8], "color": SERIES[place % len(SERIES)], "capsize": 3}
                 axis.errorbar(place, value, error or None, label=plain(name), **look)
                 if metrics[metric]["in_sample"] is not None:
                     axis.fill_between((place - 0.4, place + 0.4), middle - half, middle + half, color=REAL, alpha=0.3)

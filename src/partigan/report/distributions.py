@@ -164,7 +164,7 @@ def overlay(counts: Mapping[str, Counts]) -> Figure:
             look = {"color": SERIES[place % len(SERIES)], "ls": ("-", "--", ":")[place // len(SERIES) % 3], "lw": 1.4}
             top.stairs(made, edges, label=plain(name), **look)
             bottom.stairs(np.divide(made, density, out=np.full(len(real), np.nan), where=filled), edges, **look)
-        _outside(top, shares if len(shares) < 4 else _extremes(shares))
+        _outside(top, shares if sum(map(len, shares)) < 20 else _extremes(shares))
         top.legend()
     return figure
 

@@ -36,7 +36,8 @@ def png(figure: Figure) -> bytes:
     """A figure as PNG, drawn with Agg; the same bytes for the same figure."""
     buffer = BytesIO()
     with style():
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+        FigureCanvasAgg(figure)
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
