@@ -2,25 +2,19 @@
 
     python benchmarks/calibration.py [--replicas 200]
 
-The samples and metrics are those of tests/test_metrics.py and tests/test_coverage.py, which check the same with fewer
-replicas: clouds of correlated particles, tables of correlated features with tails, and toy jets (COV and MMD, 5 batches
-of 10 jets), 1,000 samples each, equal to the reference ("null") or 1.3 times as wide. 1 is right; with 200 replicas
-the spread itself is known to 5 %.
+The samples and metrics are those of benchmarks/metric_cases.py, which tests check with fewer replicas: clouds of
+correlated particles, tables of correlated features with tails, and toy jets (COV and MMD, 5 batches of 10 jets), 1,000
+samples each, equal to the reference ("null") or 1.3 times as wide. 1 is right; with 200 replicas the spread itself is
+known to 5 %.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-import test_coverage
-import test_metrics
-from test_metrics import rng
+from metric_cases import CLOUD_MEASUREMENTS, MEASUREMENTS, rng
 
 
 def main() -> None:
@@ -29,7 +23,7 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=200)
     options = parser.parse_args()
     print("| metric | null | 1.3 times as wide |\n|---|---|---|")
-    for name, (sample, metric) in (test_metrics.METRICS | test_coverage.METRICS).items():
+    for name, (sample, metric) in (MEASUREMENTS | CLOUD_MEASUREMENTS).items():
         ratios = []
         for width in (1.0, 1.3):
             found = [

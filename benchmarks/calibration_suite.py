@@ -2,7 +2,7 @@
 
     python benchmarks/calibration_suite.py [--replicas 200] [--rows 20000] [--out suite]
 
-First part: the metrics and samples of tests/test_suite.py, 1,000 rows of three features, equal to the reference
+First part: the metrics and samples of benchmarks/metric_cases.py, 1,000 rows of three features, equal to the reference
 ("null") or 1.3 times as wide (half the replicas): stated error over actual spread of replicas of both samples (1 is
 right; with 200 replicas the spread is known to 5 %), and the p-value of a Kolmogorov-Smirnov test that the p-values of
 the null are uniform. P-values of counts cannot be uniform; for these the test is that they are not too small.
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +25,9 @@ import numpy as np
 import torch
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-from partigan.metrics.measurement import Floats
+from metric_cases import CASES, Case, Floats, Rng, rng, rows, wide
 from partigan.metrics.memorisation import memorisation
 from partigan.metrics.two_sample import TwoSampleTest, adjusted
-from test_suite import METRICS, Metric, Rng, rng, rows, wide
 
 DISCRETE = {"birthday", "memorisation"}  # whose p-values are of counts
 DISTANCES = {"separation power", "KID", "FID", "equivalent events"}  # without bias: about 0 in the null, above 0 else
@@ -39,7 +35,7 @@ DIFFERENCES = {"std", "iqr"}  # about 0 in the null
 CAUGHT = 0.01
 
 
-def calibration(metric: Metric, name: str, replicas: int) -> dict[str, Any]:
+def calibration(metric: Case, name: str, replicas: int) -> dict[str, Any]:
     """Ratios of stated error and actual spread, and whether p-values are uniform."""
     found: dict[str, Any] = {}
     for condition, other, number in (("null", rows, replicas), ("wide", wide, replicas // 2)):
@@ -80,7 +76,7 @@ def copied(training: Floats, size: int, seed: int) -> Floats:
 
 def smallest_p(name: str, answer: Any, reference: Any) -> float:
     """The smallest p-value that a metric gives, adjusted for their number."""
-    metric = METRICS[name]
+    metric = CASES[name]
     if isinstance(answer, list) and isinstance(answer[0], TwoSampleTest):
         return float(adjusted([test.p_value for test in answer]).min())
     if metric.p_value:
@@ -109,7 +105,7 @@ def main() -> None:
         print(line, flush=True)
 
     say("| metric | null | 1.3 times as wide | p-values uniform |\n|---|---|---|---|")
-    for name, metric in METRICS.items():
+    for name, metric in CASES.items():
         found = result["calibration"][name] = calibration(metric, name, options.replicas)
         ratios = [", ".join(f"{ratio:.2f}" for ratio in found.get(key, [])) for key in ("null", "wide")]
         say(f"| {name} | {ratios[0]} | {ratios[1]} | {format(found['p'], '.2f') if 'p' in found else ''} |")
@@ -128,7 +124,7 @@ def main() -> None:
     def remembers(real: Floats, fake: Floats, r: Rng) -> Any:
         return memorisation(training, real, fake, rng=r)
 
-    calls: dict[str, Callable[..., Any]] = {name: metric.call for name, metric in METRICS.items()}
+    calls: dict[str, Callable[..., Any]] = {name: metric.call for name, metric in CASES.items()}
     say(f"\n| metric | {' | '.join(samples)} | s |\n|---|{'---|' * (len(samples) + 1)}")
     for name, call in (calls | {"memorisation": remembers}).items():
         start = time.perf_counter()

@@ -23,7 +23,8 @@ import torch
 from networks import multiplicities
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
-from partigan.metrics.coverage import cov_mmd
+from partigan.metrics.clouds import Clouds
+from partigan.metrics.cov_mmd import cov_mmd
 from partigan.metrics.wasserstein import w1
 from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.observables.jets import FPD_GRAPHS, efps
@@ -59,19 +60,17 @@ def cases(jets: Batch) -> dict[str, Callable[[], object]]:
     half = len(jets) // 2
     one, two = jets[:half], jets[half : 2 * half]
     network = ParticleNet().eval()
-    masks = {"real_mask": one.mask, "fake_mask": two.mask}
+    assert one.mask is not None
+    assert two.mask is not None
+    clouds = [Clouds(sample.x[:JETS], sample.mask[:JETS]) for sample in (one, two)]
+    few = [Clouds(sample.x[:COV_JETS], sample.mask[:COV_JETS]) for sample in (one, two)]
     batches = max(2, min(10, half // 100))
-
-    def few(masks: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        return {name: mask[:COV_JETS] for name, mask in masks.items()}
 
     return {
         "36 EFPs": lambda: efps(one.x[:JETS], one.mask[:JETS], FPD_GRAPHS),
-        "W1-P": lambda: w1(one.x[:JETS], two.x[:JETS], rng=np.random.default_rng(1), **masks),
+        "W1-P": lambda: w1(*clouds, rng=np.random.default_rng(1)),
         "FPND, a jet": lambda: [network(jets.x[i : i + 250]) for i in range(0, FPND_JETS, 250)],
-        "COV and MMD": lambda: cov_mmd(
-            one.x[:COV_JETS], two.x[:COV_JETS], rng=np.random.default_rng(1), batches=batches, **few(masks)
-        ),
+        "COV and MMD": lambda: cov_mmd(*few, rng=np.random.default_rng(1), batches=batches),
     }
 
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from partigan.metrics.wasserstein import wasserstein_1d
 from partigan.report.plots import FAKE, REAL
-from partigan.simulate.jets import DETECTORS, PROCESSES, _pythia, _seen, _silent, cluster, pythia_settings
+from partigan.simulate.jets import DETECTORS, PROCESSES, cluster, pythia_settings, seen, silent, start_pythia
 
 ROOT = Path(__file__).parents[1]
 PART = 500  # events that are in memory at a time
@@ -29,13 +29,13 @@ PART = 500  # events that are in memory at a time
 def simulated(flavour: str, events: int) -> tuple[Any, float]:
     """Multiplicities of the jets of a number of events, and CPU time over that of Pythia."""
     detector, numbers, clock = DETECTORS["simplified"], [], np.zeros(2)
-    with _silent():
-        pythia = _pythia(pythia_settings(flavour, detector, 1000.0, 0.01), 1)
+    with silent():
+        pythia = start_pythia(pythia_settings(flavour, detector, 1000.0, 0.01), 1)
         for _ in range(0, events, PART):
             times = [time.process_time()]
             found = pythia.nextBatch(PART)
             times.append(time.process_time())
-            numbers.append(cluster(_seen(found, pythia, detector), 1000.0, 150)[1][:, 3])
+            numbers.append(cluster(seen(found, pythia, detector), 1000.0, 150)[1][:, 3])
             times.append(time.process_time())
             clock += np.diff(times)
     return np.concatenate(numbers), float(clock.sum() / clock[0])

@@ -18,8 +18,10 @@ from scipy.optimize import lsq_linear
 
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import LAYER_OF, NAMES, PIXELS, SENSORS
-from partigan.simulate import pxd
-from partigan.simulate.pxd import SOURCES, Parameters, Rates, simulate_event
+from partigan.simulate import pxd_sources
+from partigan.simulate.pxd import simulate_event
+from partigan.simulate.pxd_parameters import CALIBRATED_AT, SOURCES, Parameters, Rates
+from partigan.simulate.pxd_silicon import Tracks, collect, digitise, lose
 
 OUT = Path(__file__).parents[1] / "src/partigan/simulate/pxd_rates.json"
 LEAST = {"two_photon": 0.45, "beam_gas": 0.05, "synchrotron": 0.02, "compton": 0.02}  # of the pixels; a choice
@@ -31,9 +33,9 @@ def spectrum(source: str, layer: int, clusters: int, rng: np.random.Generator) -
     sensors = np.repeat(np.flatnonzero(layer == LAYER_OF), 20)
     rounds = -(-clusters // len(sensors))
     for _ in range(rounds):
-        made = getattr(pxd, source)(sensors, p, rng)
-        deposits = pxd.lose(made, p, rng) if isinstance(made, pxd.Tracks) else made
-        counts += np.bincount(pxd.digitise(*pxd.collect(deposits, p), p, rng)[1], minlength=MAXIMUM + 1)
+        made = getattr(pxd_sources, source)(sensors, p, rng)
+        deposits = lose(made, p, rng) if isinstance(made, Tracks) else made
+        counts += np.bincount(digitise(*collect(deposits, p), p, rng)[1], minlength=MAXIMUM + 1)
     return np.asarray(counts[THRESHOLD:] / (rounds * len(sensors)))
 
 
@@ -71,7 +73,7 @@ def main() -> None:
         events = (10, options.events // 2, options.events)[iteration]
         pixels = np.zeros(len(SENSORS))
         for _ in range(events):
-            pixels += simulate_event(pxd.CALIBRATED_AT, Parameters(), rates, rng).counts[0]
+            pixels += simulate_event(CALIBRATED_AT, Parameters(), rates, rng).counts[0]
         ratio = pixels / events / PIXELS / occupancy
         print(f"iteration {iteration}: simulated / reference from {ratio.min():.3f} to {ratio.max():.3f}")
         clusters = clusters / ratio

@@ -18,7 +18,8 @@ import numpy as np
 
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD, Hitmaps
 from partigan.data.pxd import LAYER_OF, NAMES
-from partigan.simulate.pxd import CALIBRATED_AT, Parameters, Rates, simulate_event
+from partigan.simulate.pxd import simulate_event
+from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
 
 
 def main() -> None:

@@ -16,8 +16,10 @@ import numpy as np
 
 from partigan.data.hitmap_files import read_hitmaps
 from partigan.data.hitmaps import Hitmaps
-from partigan.physics.tracking import compare, reconstruct, signal, summary, thinned
-from partigan.simulate.pxd import CALIBRATED_AT, Parameters, Rates, simulate_event
+from partigan.physics.scenarios import compare, summary, thinned
+from partigan.physics.tracking import reconstruct, signal
+from partigan.simulate.pxd import simulate_event
+from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
 
 SHOWN = (
     "frechet",

@@ -8,8 +8,8 @@ training has one thread; ``--workers`` of them run at a time. Resumable: finishe
 folder, and a killed one goes on where it was. Prints a markdown table of medians and writes ``toys.json`` with every
 run. CPU seconds are those of this invocation. ``--quick`` trains a tenth of the steps on the ring with one seed.
 
-Samples: 2,500 generated rows. A mode is covered as `partigan.toys.covered_modes` defines it. W2 is that of 1,000 rows
-to 1,000 rows of truth; the row "truth" gives all numbers for samples of the truth itself.
+Samples: 2,500 generated rows. A mode is covered as `partigan.simulate.toys.covered_modes` defines it. W2 compares 1,000
+rows with 1,000 rows of truth; the row "truth" gives all numbers for samples of the truth itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from partigan import load, train
 from partigan.config import parse_training
 from partigan.demo import ROWS, SHOWN, score, toy_presets
 from partigan.files import write_json
-from partigan.toys import TOYS, simulate_toy, w2
+from partigan.simulate.toys import TOYS, simulate_toy, w2
 
 W2_ROWS = 1000
 STEPS = {toy: 1.0 if toy == "grid" else 0.2 for toy in TOYS}  # fraction of the presets' steps

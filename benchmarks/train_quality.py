@@ -39,8 +39,9 @@ from partigan.files import read_json, write_json
 from partigan.kinds.jets import W1_COLUMNS, Jets
 from partigan.kinds.kind import Observables
 from partigan.metrics.classifier import classify
+from partigan.metrics.clouds import Clouds
 from partigan.metrics.frechet import fpd
-from partigan.metrics.mmd import kpd
+from partigan.metrics.kpd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
 from partigan.nets.clouds.turning import DECISIVE, turned
 from partigan.run import Run
@@ -90,20 +91,12 @@ def quality(real: Observables, fake: Observables, final: bool) -> dict[str, list
     """Value and error of every metric; ``final``: with those that take long."""
     rng = np.random.default_rng(1)
     batches = max(1, len(fake["mass"]) // len(real["mass"]))
-    masks = {"real_mask": real["mask"], "fake_mask": fake["mask"]}
+    clouds = [Clouds(sample["particles"], sample["mask"]) for sample in (real, fake)]
     columns = [sample["efps"][:, W1_COLUMNS] for sample in (real, fake)]
     found: dict[str, Any] = {
         "w1m": w1(real["mass"], fake["mass"], batches=batches, rng=rng),
-        "w1p": w1(real["particles"], fake["particles"], batches=batches, rng=rng, **masks),
-        "w1p_weighted": w1(
-            real["particles"],
-            fake["particles"],
-            samples=len(real["mass"]) // 2,
-            batches=8,
-            mean="inverse-variance",
-            rng=rng,
-            **masks,
-        ),
+        "w1p": w1(*clouds, batches=batches, rng=rng),
+        "w1p_weighted": w1(*clouds, samples=len(real["mass"]) // 2, batches=8, mean="inverse-variance", rng=rng),
         "w1efp": w1(*columns, batches=batches, rng=rng),
         "conditional": (conditional_mass(real, fake), 0.0),
         "fpd": fpd(real["efps"], fake["efps"], rng=rng),

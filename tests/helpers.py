@@ -12,10 +12,11 @@ from torch import Tensor
 
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps
-from partigan.data.jets import Floats
 from partigan.data.pxd import SENSORS
+from partigan.metrics.clouds import Clouds
 from partigan.nets.contracts import CriticOutput
 from partigan.training.checkpoint import load_tensors
+from toy_jets import toy_jets
 
 SHARED = Path(__file__).parents[2] / "shared"
 Rng = np.random.Generator
@@ -40,22 +41,10 @@ def values(output: Tensor | CriticOutput) -> Tensor:
     return output if isinstance(output, Tensor) else torch.cat([part for part in output if part is not None], 1)
 
 
-def toy_jets(size: int, particles: int = 30, seed: int = 0) -> tuple[Floats, Floats]:
-    """Jets of two prongs with soft radiation, in the JetNet layout: enough structure to train on."""
-    rng = np.random.default_rng(seed)
-    number = rng.integers(max(particles // 3, 1), particles + 1, size)
-    mask = np.arange(particles) < number[:, None]
-    opening = rng.normal(0.3, 0.05, (size, 1))
-    prong = np.where(rng.random((size, particles)) < 0.6, -0.4, 0.6) * opening
-    angle = rng.uniform(0, 2 * np.pi, (size, 1))
-    spread = rng.normal(0, 0.05, (2, size, particles))
-    pt = rng.dirichlet(np.full(particles, 0.5), size) * mask + 1e-4
-    x = np.stack([prong * np.cos(angle) + spread[0], prong * np.sin(angle) + spread[1], pt], -1) * mask[..., None]
-    x[..., 2] /= x[..., 2].sum(1, keepdims=True) * rng.uniform(1.0, 1.1, (size, 1))
-    order = np.argsort(-x[..., 2], axis=1)
-    clouds = np.concatenate([np.take_along_axis(x, order[..., None], 1), mask[..., None]], -1).astype(np.float32)
-    jets = np.stack([rng.uniform(900, 1100, size), rng.normal(0, 1, size), np.full(size, 150.0), number], -1)
-    return clouds, jets.astype(np.float32)
+def toy_clouds(size: int, seed: int, particles: int = 8) -> Clouds:
+    """Toy jets as metrics take them."""
+    clouds = toy_jets(size, particles, seed)[0]
+    return Clouds(clouds[..., :3].astype(float), clouds[..., 3] > 0.5)
 
 
 def toy_hitmaps(path: Path, events: int = 4) -> Path:

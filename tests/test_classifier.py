@@ -18,8 +18,8 @@ from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.kinds.images import Images
 from partigan.kinds.jetnet import normalise, published
+from partigan.simulate.digits import simulate_digits
 from partigan.suite import Found, Samples, run_suite
-from partigan.toys import simulate_digits
 from partigan.training.classification import fit_classifier, judge, load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"

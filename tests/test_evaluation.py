@@ -15,6 +15,7 @@ import torch
 
 import partigan
 from helpers import JetFile
+from metric_cases import Floats, rows, wide
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.samples import write_samples
@@ -23,11 +24,11 @@ from partigan.errors import PartiganError
 from partigan.evaluation import _rebuilder
 from partigan.kinds.jets import Jets
 from partigan.kinds.tables import Tables
+from partigan.metrics.finding import Finding
 from partigan.nets.tables import TableGenerator
 from partigan.report.verdict import Judged
 from partigan.sampling import Sampler
-from partigan.suite import OF_CLASSIFIER, SUITE, Entry, Finding, Samples, chosen, run_suite
-from test_suite import Floats, rows, wide
+from partigan.suite import OF_CLASSIFIER, SUITE, Entry, Samples, chosen, run_suite
 
 QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
 NAMES = {name: (name, "GeV") for name in "abc"}

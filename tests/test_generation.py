@@ -23,7 +23,7 @@ from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.randomness import rng_for
 from partigan.run import SHIPPED, Run
 from partigan.sampling import Sampler
-from partigan.toys import simulate_digits
+from partigan.simulate.digits import simulate_digits
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from partigan.errors import PartiganError
 from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
-from partigan.toys import simulate_toy
+from partigan.simulate.toys import simulate_toy
 from partigan.training.monitors import read_log
 
 TEXT = (Path(__file__).parents[1] / "docs" / "toolbox.md").read_text()

@@ -22,7 +22,8 @@ from partigan.errors import PartiganError
 from partigan.kinds import kind_named
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.run import Run
-from partigan.toys import simulate_digits, simulate_toy
+from partigan.simulate.digits import simulate_digits
+from partigan.simulate.toys import simulate_toy
 from partigan.training.checkpoint import Checkpoints, load_tensors
 from partigan.training.ema import EMA
 from partigan.training.monitors import (

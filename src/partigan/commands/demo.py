@@ -16,7 +16,7 @@ from partigan.metrics.sliced import sliced_w1
 from partigan.progress import console
 from partigan.report.style import FAKE, REAL, png, style
 from partigan.run import Run
-from partigan.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
+from partigan.simulate.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
 from partigan.training.train import train
 
 TIMES = 4  # columns of the figure

@@ -16,7 +16,7 @@ from partigan.kinds.kind import Observables
 from partigan.kinds.reference import SAMPLES, Reference, Seen
 from partigan.metrics.classifier import FitPredict
 from partigan.metrics.measurement import Floats, Measurement
-from partigan.metrics.reconstruction import reconstruct
+from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
 from partigan.sampling import Sampler
 from partigan.training.classification import judge
@@ -146,9 +146,8 @@ def rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator]
         shape = tuple(generator.noise(1, None, draw).shape[1:])
         for parameter in generator.parameters():
             parameter.requires_grad_(False)
-        found = reconstruct(
-            lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, steps=_STEPS, restarts=2
-        )
+        search = Search(steps=_STEPS, restarts=2)
+        found = reconstruct(lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, search=search)
         return found.quantile(0.5)
 
     return rebuild

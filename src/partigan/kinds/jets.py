@@ -17,10 +17,11 @@ from partigan.errors import PartiganError
 from partigan.kinds.jetnet import published
 from partigan.kinds.kind import Kind, Observables, classification
 from partigan.kinds.reference import Reference
-from partigan.metrics.coverage import cov_mmd
+from partigan.metrics.clouds import Clouds
+from partigan.metrics.cov_mmd import cov_mmd
 from partigan.metrics.frechet import fpd, frechet_distance
+from partigan.metrics.kpd import kpd
 from partigan.metrics.measurement import Measurement
-from partigan.metrics.mmd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
 from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, efps, mass, pt_sum
 
@@ -171,31 +172,17 @@ class Jets(Kind):
             )
         batches = min(terms["batches"], smallest // size)
         options = {"samples": size, "batches": batches, "rng": rng}
+        clouds = [Clouds(sample["particles"], sample["mask"]) for sample in (real, fake)]
         found = {
             "w1m": w1(real["mass"], fake["mass"], **options),
-            "w1p": w1(
-                real["particles"],
-                fake["particles"],
-                real_mask=real["mask"],
-                fake_mask=fake["mask"],
-                mean=terms["mean"],
-                **options,
-            ),
+            "w1p": w1(*clouds, mean=terms["mean"], **options),
             "w1efp": w1(real["efps"][:, W1_COLUMNS], fake["efps"][:, W1_COLUMNS], mean=terms["mean"], **options),
         }
         if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
             found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
             found["kpd"] = kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
         if (batches := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
-            found["cov"], found["mmd"] = cov_mmd(
-                real["particles"],
-                fake["particles"],
-                rng=rng,
-                real_mask=real["mask"],
-                fake_mask=fake["mask"],
-                size=COV_JETS,
-                batches=batches,
-            )
+            found["cov"], found["mmd"] = cov_mmd(*clouds, rng=rng, size=COV_JETS, batches=batches)
         return {name: found[name] for name in terms["metrics"] if name in found}
 
     def published_reference(self, label: str, sample: Batch) -> Reference:

@@ -1,4 +1,4 @@
-"""One number that a metric finds."""
+"""What a metric finds, as reports show it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Finding(NamedTuple):
         label: heading in tables, with the unit.
         value: of the metric.
         error: one standard deviation, where the metric has one.
-        p_value: of the hypothesis that both samples are of one distribution, where the metric tests it.
+        p_value: of the hypothesis that both samples have the same distribution, where the metric tests it.
         ratio: whether the ratio to the in-sample value says how large a difference is.
         note: what else the metric says.
-        unit: in which tables show the value; 1e-3 shows it times 1000.
+        unit: in which tables show value and error, such as 1e-3.
     """
 
     label: str

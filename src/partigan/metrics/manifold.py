@@ -44,28 +44,28 @@ class FidelityDiversity(NamedTuple):
     diversity: Measurement
 
 
-def _measured(
-    metric: Callable[[Floats, Floats], tuple[float, float]],
-    is_share: tuple[bool, bool],
-    real: ArrayLike,
-    fake: ArrayLike,
-    neighbours: int,
-    max_samples: int,
-    normalise: bool,
-    rng: np.random.Generator,
-) -> FidelityDiversity:
-    """Values of some rows of both samples, with errors from disjoint blocks of them.
-
-    The variance of a share s goes like s (1 - s) / rows, and s is another one in a block; that of a mean goes like
-    1 / rows. Where all rows of all blocks are inside, or none, as happens for few rows, the error of a share is that of
-    as many independent ones, and one more of each kind.
-    """
+def _prepared(
+    real: ArrayLike, fake: ArrayLike, neighbours: int, max_samples: int, normalise: bool, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """Some rows of both samples, checked and in units of the real standard deviations."""
     if neighbours < 1:
         raise PartiganError(f"neighbours = {neighbours}; at least 1 is needed")
     pair = tables(_BLOCKS * (2 * neighbours + 2), real=real, fake=fake)
     if normalise:
         pair = standardised(pair[0], *pair)
     a, b = (some(sample, max_samples, rng) for sample in pair)
+    return a, b
+
+
+def _measured(
+    metric: Callable[[Floats, Floats], tuple[float, float]], is_share: tuple[bool, bool], a: Floats, b: Floats
+) -> FidelityDiversity:
+    """Values of two samples, with errors from disjoint blocks of their rows.
+
+    The variance of a share s goes like s (1 - s) / rows, and s is another one in a block; that of a mean goes like
+    1 / rows. Where all rows of all blocks are inside, or none, as happens for few rows, the error of a share is that of
+    as many independent ones, and one more of each kind.
+    """
     values = np.array(metric(a, b))
     blocks = np.array(
         [metric(*two) for two in zip(np.array_split(a, _BLOCKS), np.array_split(b, _BLOCKS), strict=True)]
@@ -133,7 +133,7 @@ def precision_recall(
     def shares(a: Floats, b: Floats) -> tuple[float, float]:
         return _share_inside(a, b, neighbours), _share_inside(b, a, neighbours)
 
-    return _measured(shares, (True, True), real, fake, neighbours, max_samples, normalise, rng)
+    return _measured(shares, (True, True), *_prepared(real, fake, neighbours, max_samples, normalise, rng))
 
 
 def density_coverage(
@@ -175,7 +175,7 @@ def density_coverage(
             covered += int(near.any(1).sum())
         return inside / neighbours / len(b), covered / len(a)
 
-    return _measured(balls, (False, True), real, fake, neighbours, max_samples, normalise, rng)
+    return _measured(balls, (False, True), *_prepared(real, fake, neighbours, max_samples, normalise, rng))
 
 
 class PRD(NamedTuple):

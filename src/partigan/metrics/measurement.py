@@ -85,27 +85,6 @@ def comparable(real: NDArray[np.floating], fake: NDArray[np.floating], rows: int
             raise PartiganError(f"the {name} sample has {len(sample)} rows; at least {rows} are needed")
 
 
-def particle_mask(mask: ArrayLike | None, shape: tuple[int, ...], name: str) -> NDArray[np.bool_]:
-    """The mask of a sample of particles ``(jets, particles)``, True for real ones.
-
-    Args:
-        mask: bool or number, ``(jets, particles)`` or ``(jets, particles, 1)``; None: all are real.
-        shape: ``(jets, particles)``.
-        name: what messages call the sample.
-
-    Raises:
-        PartiganError: for another shape.
-    """
-    if mask is None:
-        return np.ones(shape, np.bool_)
-    real = np.asarray(mask).astype(np.bool_)
-    if real.shape == (*shape, 1):
-        real = real[..., 0]
-    if real.shape != shape:
-        raise PartiganError(f"the mask of the {name} sample must be {shape}, not {real.shape}")
-    return real
-
-
 def draws(rows: int, size: int, batches: int, rng: np.random.Generator) -> list[Rows]:
     """Rows of batches: consecutive parts of a random order; of another one once no whole part is left.
 

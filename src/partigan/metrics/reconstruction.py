@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -40,16 +41,37 @@ class Reconstruction(NamedTuple):
         return Measurement(float(value), float((top - bottom) / 2))
 
 
+@dataclass(frozen=True)
+class Search:
+    """How latent vectors are searched.
+
+    Attributes:
+        steps: of Adam for each start.
+        restarts: number of starts.
+        learning_rate: of Adam, falling to 0 as a cosine.
+        prior: weight of |z|^2, which keeps z where the generator was trained.
+
+    Raises:
+        PartiganError: no steps or starts.
+    """
+
+    steps: int = 200
+    restarts: int = 4
+    learning_rate: float = 0.1
+    prior: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.restarts < 1:
+            raise PartiganError(f"{self.steps} steps and {self.restarts} restarts; at least one of each is needed")
+
+
 def reconstruct(
     generator: Callable[[Tensor], Tensor],
     targets: ArrayLike,
     latent: tuple[int, ...],
     *,
     rng: torch.Generator,
-    steps: int = 200,
-    restarts: int = 4,
-    learning_rate: float = 0.1,
-    prior: float = 0.0,
+    search: Search | None = None,
 ) -> Reconstruction:
     """Search, for each target x, the latent vector z for which G(z) is nearest.
 
@@ -63,32 +85,28 @@ def reconstruct(
         targets: ``(rows, ...)``, the shape of what the generator makes.
         latent: shape of a latent vector.
         rng: draws the starts; on the device of the generator.
-        steps: of Adam for each start.
-        restarts: number of starts.
-        learning_rate: of Adam, falling to 0 as a cosine.
-        prior: weight of |z|^2, which keeps z where the generator was trained.
+        search: how to search; None = as `Search` says.
 
     Returns:
         The latent vectors, what is made of them, and the distances.
 
     Raises:
-        PartiganError: for targets that are not finite, differing shapes, no steps or starts.
+        PartiganError: for targets that are not finite, differing shapes.
     """
-    if steps < 1 or restarts < 1:
-        raise PartiganError(f"{steps} steps and {restarts} restarts; at least one of each is needed")
+    search = search or Search()
     x = torch.as_tensor(np.asarray(targets), dtype=torch.float32, device=rng.device)
     refuse_infinite(np.asarray(x.cpu().flatten(1).isfinite().all(1).numpy()), "target")
     best = torch.full((len(x),), torch.inf, device=rng.device)
     best_z = torch.zeros(len(x), *latent, device=rng.device)
-    for _ in range(restarts):
+    for _ in range(search.restarts):
         z = torch.randn(best_z.shape, generator=rng, device=rng.device).requires_grad_()
-        optimiser = torch.optim.Adam([z], lr=learning_rate)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-        for _ in range(steps):
+        optimiser = torch.optim.Adam([z], lr=search.learning_rate)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, search.steps)
+        for _ in range(search.steps):
             made = generator(z)
             if made.shape != x.shape:
                 raise PartiganError(f"the generator makes {tuple(made.shape)}; the targets are {tuple(x.shape)}")
-            loss = (made - x).flatten(1).square().sum(1) + prior * z.flatten(1).square().sum(1)
+            loss = (made - x).flatten(1).square().sum(1) + search.prior * z.flatten(1).square().sum(1)
             better = loss.detach() < best
             best_z, best = torch.where(_like(better, z), z.detach(), best_z), torch.where(better, loss.detach(), best)
             (z.grad,) = torch.autograd.grad(loss.sum(), z)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from partigan.errors import PartiganError
+from partigan.metrics.clouds import Clouds
 from partigan.metrics.measurement import (
     Floats,
     Measurement,
@@ -21,7 +22,6 @@ from partigan.metrics.measurement import (
     comparable,
     draws,
     fluctuations,
-    particle_mask,
     refuse_infinite,
     table,
 )
@@ -78,16 +78,17 @@ class _Jets(NamedTuple):
     mask: NDArray[np.bool_]
 
     @classmethod
-    def read(cls, sample: ArrayLike, mask: ArrayLike | None, name: str) -> _Jets:
-        x = np.asarray(sample)
-        if x.ndim < 3 and mask is None:
+    def read(cls, sample: ArrayLike | Clouds, name: str) -> _Jets:
+        clouds = Clouds.of(sample)
+        x = np.asarray(clouds.x)
+        if x.ndim < 3 and clouds.mask is None:
             x = table(x, name)[:, None]
         if x.ndim != 3:
             raise PartiganError(
                 f"the {name} sample must have the shape (jets, features), or (jets, particles, features) "
                 f"with or without a mask, not {x.shape}"
             )
-        real = particle_mask(mask, x.shape[:2], name)
+        real = Clouds(x, clouds.mask).real(name)
         refuse_infinite((np.isfinite(x).all(-1) | ~real).all(-1), name)
         return cls(x, real)
 
@@ -144,12 +145,10 @@ def _average(distances: Floats, mean: str) -> Floats:
 
 
 def w1(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: ArrayLike | Clouds,
+    fake: ArrayLike | Clouds,
     *,
     rng: np.random.Generator,
-    real_mask: ArrayLike | None = None,
-    fake_mask: ArrayLike | None = None,
     samples: int | None = None,
     batches: int = 1,
     mean: Literal["plain", "inverse-variance"] = "plain",
@@ -169,12 +168,10 @@ def w1(
     covariance that jets show, and averaged like the distances themselves.
 
     Args:
-        real: ``(jets,)`` or ``(jets, features)`` for observables of jets, ``(jets, particles, features)`` for
-            features of particles.
+        real: ``(jets,)`` or ``(jets, features)`` for observables of jets; ``(jets, particles, features)``, or `Clouds`
+            with a mask, for features of particles.
         fake: the same of the other sample; the number of jets may differ.
         rng: chooses the batches.
-        real_mask: ``(jets, particles)`` or ``(jets, particles, 1)``, True for real particles; None: all are real.
-        fake_mask: the same of the fake sample.
         samples: jets of each sample in a batch; None: as many as the smaller sample has.
         batches: number of batches.
         mean: how to average over features: ``"plain"``, or ``"inverse-variance"`` with the variance over batches.
@@ -185,7 +182,7 @@ def w1(
     Raises:
         PartiganError: for values that are not finite, wrong shapes, differing features and too few jets.
     """
-    jets = _Jets.read(real, real_mask, "real"), _Jets.read(fake, fake_mask, "fake")
+    jets = _Jets.read(real, "real"), _Jets.read(fake, "fake")
     size = min(len(sample.x) for sample in jets) if samples is None else samples
     comparable(jets[0].x, jets[1].x, max(size, 2))
     if size < 1 or batches < 1 or (mean != "plain" and batches < 2):

@@ -29,7 +29,7 @@ def sinkhorn_emd(
 
     min_P sum_ij P_ij theta_ij + epsilon KL(P | a b / E), where P carries the pt of one jet to the other and the jet of
     less pt has a fictitious particle at distance R, so that both have the pt E. With epsilon it falls to the distance
-    of `partigan.metrics.coverage.energy_movers_distance`, which it exceeds by epsilon E log(particles) at most.
+    of `partigan.metrics.emd.energy_movers_distance`, which it exceeds by epsilon E log(particles) at most.
 
     The potential of ``y`` is found without gradients by Sinkhorn's iterations in log space, epsilon falling from R; the
     value is the semi-dual at this potential, whose partial derivatives are the gradient where it has converged.

@@ -12,7 +12,6 @@ References:
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,14 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan import __version__
-from partigan.data.hdf5 import SPLITS, split_rows
 from partigan.data.jets import read_parts, write_jets
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import Parts
-from partigan.progress import progress_bar
 from partigan.randomness import check_seed
-from partigan.simulate.workers import spread
+from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
 
 Flavour = Literal["g", "q", "t", "w", "z"]
 
@@ -76,6 +73,23 @@ DETECTORS = {
     "simplified": Detector(decay_pi0=True, cell=0.03, charged_pt=0.5, neutral_pt=0.5),
 }
 """``particle``: every stable visible particle; ``simplified``: thresholds, and a calorimeter that merges neutrals."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How jets are made.
+
+    Attributes:
+        settings: of Pythia.
+        detector: what sees its particles.
+        pt: transverse momentum of the hard partons in GeV.
+        particles: how many particles of a jet are kept at most.
+    """
+
+    settings: tuple[str, ...]
+    detector: Detector
+    pt: float
+    particles: int
 
 
 def pythia_settings(
@@ -142,8 +156,8 @@ def simulate_jets(
     require("simulate", "pythia8mc", "fastjet", "awkward")
     response = DETECTORS[detector]
     settings = pythia_settings(flavour, response, pt, pt_window, set)
-    with _silent():
-        _pythia(settings, seed=1)  # refused settings are found before anything is made
+    with silent():
+        start_pythia(settings, seed=1)  # refused settings are found before anything is made
     job = {
         "kind": "jets",
         "flavour": flavour,
@@ -157,23 +171,17 @@ def simulate_jets(
         "pythia_version": metadata.version("pythia8mc"),
         "fastjet_version": metadata.version("fastjet"),
     }
-    sizes = [min(CHUNK, n - first) for first in range(0, n, CHUNK)]
+    sizes = chunk_sizes(n, CHUNK)
     parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
     if parts.merged:
         return parts.out
-    tasks = {chunk: (sizes[chunk], chunk) for chunk in parts.missing()}
-    with progress_bar(f"simulating {flavour} jets", n) as advance:
-        advance(n - sum(size for size, _ in tasks.values()))
-        arguments = [
-            (parts.path(chunk), size, chunk, seed, particles, pt, response, settings) for size, chunk in tasks.values()
-        ]
-        for done in spread(_make_chunk, arguments, workers):
-            advance(done)
-    attributes: dict[str, Any] = {
-        key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in job.items()
-    }
-    attributes |= {f"split_{split}": split_rows(n, split) for split in SPLITS if split != "all"}
-    write_jets(out, read_parts(parts.path(chunk) for chunk in range(len(sizes))), attributes)
+    recipe = Recipe(tuple(settings), response, pt, particles)
+
+    def arguments(chunk: int) -> tuple[Any, ...]:
+        return parts.path(chunk), sizes[chunk], (seed, chunk), recipe
+
+    make_missing(parts, sizes, make_chunk, arguments, workers, f"simulating {flavour} jets")
+    write_jets(out, read_parts(parts.path(chunk) for chunk in range(len(sizes))), provenance(job, n))
     parts.finish()
     return Path(out)
 
@@ -193,38 +201,47 @@ def _check(flavour: str, n: int, particles: int, workers: int, detector: str, pt
             raise PartiganError(f"cannot simulate jets with {message}")
 
 
-def _make_chunk(
-    path: Path,
-    jets: int,
-    chunk: int,
-    seed: int,
-    particles: int,
-    pt: float,
-    detector: Detector,
-    settings: list[str],
-) -> int:
-    """Simulate exactly ``jets`` jets into a part file."""
-    pythia_seed = int(np.random.SeedSequence((seed, chunk)).generate_state(1)[0]) % 900_000_000 + 1
-    with _silent():
-        pythia = _pythia(settings, pythia_seed)
+def make_chunk(path: Path, jets: int, seed: tuple[int, int], recipe: Recipe) -> int:
+    """Simulate exactly ``jets`` jets into a part file.
+
+    Args:
+        path: the part file.
+        jets: their number.
+        seed: of the file, and number of the chunk.
+        recipe: how they are made.
+
+    Returns:
+        ``jets``.
+
+    Raises:
+        PartiganError: Pythia makes no jets with these settings, or the place cannot be written.
+    """
+    pythia_seed = int(np.random.SeedSequence(seed).generate_state(1)[0]) % 900_000_000 + 1
+    with silent():
+        pythia = start_pythia(recipe.settings, pythia_seed)
         found: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = []
         missing, attempts = jets, 0
         while missing > 0:
             events = pythia.nextBatch(max(missing // 2 + 5, 20))
-            found.append(cluster(_seen(events, pythia, detector), pt, particles))
+            found.append(cluster(seen(events, pythia, recipe.detector), recipe.pt, recipe.particles))
             missing -= len(found[-1][1])
             attempts = attempts + 1 if len(found[-1][1]) == 0 else 0
             if attempts == 5:
                 raise PartiganError(
                     "Pythia makes no jets with these settings: 5 batches of events had none with "
-                    f"{PT_RANGE[0] * pt:g} < pt < {PT_RANGE[1] * pt:g} GeV; check --pt and --set"
+                    f"{PT_RANGE[0] * recipe.pt:g} < pt < {PT_RANGE[1] * recipe.pt:g} GeV; check --pt and --set"
                 )
     clouds, features = (np.concatenate(column)[:jets] for column in zip(*found, strict=True))
     write_jets(path, [(clouds, features)], {})
     return jets
 
 
-def _pythia(settings: list[str], seed: int) -> Any:
+def start_pythia(settings: Sequence[str], seed: int) -> Any:
+    """A Pythia with these settings, started.
+
+    Raises:
+        PartiganError: Pythia refuses a setting, or cannot start with them.
+    """
     import pythia8mc
 
     pythia = pythia8mc.Pythia("", False)
@@ -236,8 +253,17 @@ def _pythia(settings: list[str], seed: int) -> Any:
     return pythia
 
 
-def _seen(events: Any, pythia: Any, detector: Detector) -> Any:
-    """What the detector sees of each event: an awkward array of massless momenta."""
+def seen(events: Any, pythia: Any, detector: Detector) -> Any:
+    """What a detector sees of Pythia's events.
+
+    Args:
+        events: what ``pythia.nextBatch`` returned.
+        pythia: knows the charges of particles.
+        detector: thresholds and cells.
+
+    Returns:
+        ``events * var * {px, py, pz, E}`` in GeV, an awkward array of massless particles.
+    """
     import awkward as ak
 
     final = events.prt[events.prt.status > 0]
@@ -254,7 +280,7 @@ def _seen(events: Any, pythia: Any, detector: Detector) -> Any:
     towers = visible & ~charged
     neutral = (event[towers], px[towers], py[towers], pz[towers])
     if detector.cell is not None:
-        neutral = _merge(*neutral, detector.cell)
+        neutral = merge_neutrals(*neutral, detector.cell)
     event, px, py, pz, charged = (
         np.concatenate(pair)
         for pair in (
@@ -273,8 +299,19 @@ def _seen(events: Any, pythia: Any, detector: Detector) -> Any:
 Columns = tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
-def _merge(event: NDArray[Any], px: NDArray[Any], py: NDArray[Any], pz: NDArray[Any], cell: float) -> Columns:
-    """Neutral particles that hit one (eta, phi) cell of an event become one massless particle."""
+def merge_neutrals(event: NDArray[Any], px: NDArray[Any], py: NDArray[Any], pz: NDArray[Any], cell: float) -> Columns:
+    """Merge the neutral particles of each (eta, phi) cell of an event into one massless particle.
+
+    Args:
+        event: number of the event, ``(particles,)``.
+        px: momentum in GeV, ``(particles,)``.
+        py: the same.
+        pz: the same.
+        cell: side of a cell in eta and in phi.
+
+    Returns:
+        ``event``, ``px``, ``py``, ``pz`` of the merged particles.
+    """
     eta = np.arcsinh(pz / np.maximum(np.hypot(px, py), 1e-12))
     # |eta| < 10.24 covers everything that can end in a jet; cells are numbered from 0 in both directions
     columns = np.clip(np.floor(eta / cell), -(2**11), 2**11 - 1).astype(np.int64) + 2**11
@@ -331,8 +368,8 @@ def cluster(momenta: Any, pt: float, particles: int) -> tuple[NDArray[np.float32
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Nothing on standard output from the C++ libraries, which write around Python."""
+def silent() -> Iterator[None]:
+    """Keep C++ libraries, which write around Python, off standard output."""
     sys.stdout.flush()
     saved, null = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -103,35 +103,8 @@ def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: boo
     check_seed(seed)
     refuse_existing(out, overwrite)
     rows = TOYS[name].draw(n, np.random.default_rng(seed)).astype(np.float32)
-    attributes = {"simulated": f"toy {name}", "seed": seed, "n": n, "partigan_version": __version__}
+    attributes = {"kind": "tables", "simulated": f"toy {name}", "seed": seed, "n": n, "partigan_version": __version__}
     write_samples(out, "rows", [Batch(torch.from_numpy(rows))], attributes, dict.fromkeys(TOYS[name].features, ""))
-    return Path(out)
-
-
-def simulate_digits(out: Path, seed: int = 1, overwrite: bool = False) -> Path:
-    """Write scikit-learn's 1,797 handwritten digits as images of 8 x 8 pixels from 0 to 1, with their labels.
-
-    Args:
-        out: file to make.
-        seed: of the order, which decides the splits.
-        overwrite: replace an existing file.
-
-    Returns:
-        The file.
-
-    References:
-        E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (1998).
-    """
-    from sklearn.datasets import load_digits
-
-    check_seed(seed)
-    refuse_existing(out, overwrite)
-    digits = load_digits()
-    order = np.random.default_rng(seed).permutation(len(digits.target))
-    images = torch.from_numpy(digits.images[order, None].astype(np.float32) / 16)
-    labels = torch.from_numpy(digits.target[order].astype(np.int64))
-    attributes = {"simulated": "scikit-learn's digits", "seed": seed, "partigan_version": __version__}
-    write_samples(out, "images", [Batch(images, condition=labels)], attributes)
     return Path(out)
 
 

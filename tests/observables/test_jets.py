@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +9,6 @@ from torch import Tensor
 
 from partigan.errors import PartiganError
 from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, Graph, efps, mass, moments, pt_sum
-
-REFERENCE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
-
-
-@pytest.fixture(scope="module")
-def oracle() -> dict[str, np.ndarray]:
-    if not REFERENCE.exists():
-        pytest.skip(f"{REFERENCE} is not here")
-    return dict(np.load(REFERENCE))
 
 
 def _jets(size: int = 5, particles: int = 4, seed: int = 1) -> tuple[Tensor, Tensor]:

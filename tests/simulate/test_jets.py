@@ -12,12 +12,13 @@ import h5py
 import numpy as np
 import pytest
 
+from helpers import SHARED
 from partigan.data.jets import read_jets
 from partigan.errors import PartiganError
 from partigan.simulate import jets as module
-from partigan.simulate.jets import DETECTORS, PROCESSES, Detector, cluster, simulate_jets
+from partigan.simulate.jets import DETECTORS, PROCESSES, Detector, cluster, merge_neutrals, simulate_jets
 
-REFERENCE = Path(__file__).parents[2] / "shared/reference/jetnet_multiplicity.npz"
+REFERENCE = SHARED / "reference/jetnet_multiplicity.npz"
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_the_file_is_the_same_for_any_number_of_workers_and_after_an_interruptio
     simulate_jets("t", 30, paths[0], seed=3)
     simulate_jets("t", 30, paths[1], seed=3, workers=2)
     made: list[int] = []
-    real = module._make_chunk
+    real = module.make_chunk
 
     def interrupted(*arguments: Any) -> int:
         if len(made) == 2:
@@ -40,7 +41,7 @@ def test_the_file_is_the_same_for_any_number_of_workers_and_after_an_interruptio
         return made[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_make_chunk", interrupted)
+        patch.setattr(module, "make_chunk", interrupted)
         with pytest.raises(KeyboardInterrupt):
             simulate_jets("t", 30, paths[2], seed=3)
     assert not paths[2].exists()
@@ -126,7 +127,7 @@ def test_neutrals_of_a_cell_merge_and_momentum_is_kept() -> None:
         np.array([0.001, 0.002, 5.0, 0.001]),
         np.array([0.01, 0.02, 0.0, 0.01]),
     )
-    merged = module._merge(event, px, py, pz, cell=0.1)
+    merged = merge_neutrals(event, px, py, pz, cell=0.1)
     assert len(merged[0]) == 3
     assert sorted(merged[1].tolist()) == [1.0, 3.0, 5.0]
     for event_number in (0, 1):

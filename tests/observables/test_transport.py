@@ -12,7 +12,8 @@ from partigan import train
 from partigan.data.batch import Batch
 from partigan.data.transforms import LogStandardise
 from partigan.errors import PartiganError
-from partigan.metrics.coverage import energy_movers_distance
+from partigan.metrics.clouds import Clouds
+from partigan.metrics.emd import energy_movers_distance
 from partigan.nets.contracts import CriticOutput
 from partigan.objectives.terms import Turn
 from partigan.objectives.transport import EnergyMoversDistance
@@ -82,7 +83,7 @@ def test_the_term_is_a_distance_of_distributions_with_the_assignment(assign: boo
     term.physical = transform.inverse
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
     same = term.generator(turn(real, real[order])).item()  # all jets are there, in another order
-    exact = energy_movers_distance(x[order], x, mask[order], mask).mean()
+    exact = energy_movers_distance(Clouds(x[order], mask[order]), Clouds(x, mask)).mean()
     assert same == pytest.approx(0.0 if assign else exact, abs=0.01)
     one = term.generator(turn(real, real[torch.zeros(12, dtype=torch.long)])).item()  # mode collapse
     assert (one > 5 * same) == assign

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
+from partigan.data.hitmaps import Hitmaps
+from partigan.data.pxd import SENSORS
+from partigan.errors import PartiganError
+from partigan.observables.hitmaps import spectrum
+from partigan.simulate import pxd as module
+from partigan.simulate.pxd import simulate_event, simulate_pxd
+from partigan.simulate.pxd_parameters import Parameters, Rates
+
+
+def test_simulated_events_have_the_published_statistics(pxd_events: Hitmaps) -> None:
+    """Loose, since there are three events; docs/pxd.md has the large comparison."""
+    layer = np.array([sensor.layer for sensor in SENSORS])
+    means = [pxd_events.occupancy[:, layer == number].mean() for number in (1, 2)]
+    assert means == pytest.approx([0.01489, 0.00512], rel=0.04)
+    assert pxd_events.charge.mean() == pytest.approx(21.61, rel=0.03)
+    assert pxd_events.charge.min() == 7
+    assert pxd_events.charge.max() <= 255
+    peak = np.argmax(spectrum(pxd_events.charge)[10:30]) + 10
+    assert 14 <= peak <= 20  # a minimum ionising particle across a pixel
+    spread = (pxd_events.occupancy.std(0, ddof=1) / pxd_events.occupancy.mean(0))[layer == 1]
+    assert 0.03 < np.sqrt(np.mean(spread**2)) < 0.12
+
+
+def test_background_is_proportional_to_its_level() -> None:
+    rng = np.random.default_rng(0)
+    half = simulate_event(1.0, Parameters(), Rates.calibrated(), rng)
+    assert half.occupancy[0, :16].mean() == pytest.approx(0.01489 / 2, rel=0.06)
+    assert simulate_event(0.0, Parameters(), Rates.calibrated(), rng).counts.sum() == 0
+
+
+def test_the_file_is_the_same_for_any_number_of_workers_and_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHUNK", 2)
+    paths = [tmp_path / f"{name}.h5" for name in ("one", "two", "resumed")]
+    simulate_pxd(5, paths[0], background=0.1, seed=3)
+    simulate_pxd(5, paths[1], background=0.1, seed=3, workers=2)
+    real, made = module.make_chunk, []
+
+    def interrupted(*arguments: Any) -> int:
+        if made:
+            raise KeyboardInterrupt
+        made.append(real(*arguments))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "make_chunk", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            simulate_pxd(5, paths[2], background=0.1, seed=3)
+    with pytest.raises(PartiganError, match=r"was made with background = 0\.1, not 0\.2"):
+        simulate_pxd(5, paths[2], background=0.2, seed=3, resume=True)
+    simulate_pxd(5, paths[2], background=0.1, seed=3, resume=True)
+    contents = [path.read_bytes() for path in paths]
+    assert contents[0] == contents[1] == contents[2]
+    assert len(read_hitmaps(paths[0])) == 5
+    assert hitmap_attributes(paths[0])["background"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"events": 0}, "events = 0; at least one"),
+        ({"background": -1.0}, r"background = -1\.0; it is between 0 and 20"),
+        ({"workers": 0}, "workers = 0"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_values_out_of_range(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PartiganError, match=message):
+        simulate_pxd(**{"events": 1, "out": tmp_path / "a.h5"} | options)
+    assert list(tmp_path.iterdir()) == []
