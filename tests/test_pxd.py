@@ -14,7 +14,7 @@ import uproot
 from PIL import Image
 from scipy.stats import kstest
 
-from partigan import presets
+from partigan import evaluate, presets
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
@@ -22,7 +22,6 @@ from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity, crops
 from partigan.data.loader import Loader
 from partigan.data.pxd import LAYERS, NAMES, SENSORS, sensor_index, sensor_indices
 from partigan.errors import PartiganError
-from partigan.evaluation import evaluate
 from partigan.kinds import kind_named
 from partigan.observables.hitmaps import clusters
 from partigan.sampling import Sampler
@@ -442,7 +441,7 @@ def test_presets_fit_their_data(tmp_path: Path, name: str) -> None:
 
 
 def test_single_hits_of_large_maps_are_seen_in_pictures() -> None:
-    from partigan.report.plots import mosaic
+    from partigan.report.samples import mosaic
 
     x = torch.zeros(2, 1, 250, 768)
     x[1, 0, 249, 767] = 50.0

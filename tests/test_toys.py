@@ -249,17 +249,3 @@ def test_sweights_subtract_a_background_in_the_same_trainer(tmp_path: Path) -> N
     sample = partigan.load(run.path).sample(4000, 1).x
     assert sample.mean().item() == pytest.approx(2, abs=0.5)
     assert (sample < 0).float().mean() < 0.1  # unweighted it would be 0.6
-
-
-def test_the_demonstration_draws_every_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partigan.training.trainer.MEASURE_SECONDS", 0.05)
-    monkeypatch.setattr("partigan.demo.toy_presets", lambda: ["toys", "toys-sngan"])
-    monkeypatch.setattr("partigan.demo.ROWS", 2000)
-    out = tmp_path / "demo"
-    main(["demo", "toys", "--out", str(out), "--toy", "two-peaks", "--minutes", "0.01"])
-    found = json.loads((out / "toys.json").read_text())["objectives"]
-    assert [len(columns) for columns in found.values()] == [4, 4]
-    before = (out / "toys.png").read_bytes()
-    assert before.startswith(b"\x89PNG")
-    main(["demo", "toys", "--out", str(out), "--toy", "two-peaks", "--minutes", "0.01", "--resume"])
-    assert (out / "toys.png").read_bytes() == before

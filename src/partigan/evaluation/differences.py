@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from partigan.metrics.measurement import Floats
 
-# largest difference of the distribution functions of two normal distributions, a small shift (in standard deviations)
-# or a small relative change of width apart
-_SHIFT, _WIDTH = 0.399, 0.242
+_EXPLAINS = (0.6, 1.6)  # of the difference that a shift or a change of width would make, to the one that is found
 
 
 class Difference(NamedTuple):
@@ -33,7 +32,7 @@ def largest_difference(real: Floats, fake: Floats, unit: str = "") -> Difference
         fake: ``(m,)``.
         unit: of the observable.
     """
-    points = np.concatenate([real, fake])
+    points = np.unique(np.concatenate([real, fake]))
     below = [np.searchsorted(np.sort(sample), points, side="right") / len(sample) for sample in (real, fake)]
     excess = below[1] - below[0]
     place = int(np.abs(excess).argmax())
@@ -44,10 +43,26 @@ def largest_difference(real: Floats, fake: Floats, unit: str = "") -> Difference
     unit = f" {unit}" if unit else ""
     if width > 0:
         relative, ratio = shift / width, float(fake.std()) / width
-        explained = {"mean": _SHIFT * abs(relative), "width": _WIDTH * abs(ratio - 1)}
-        name = max(explained, key=lambda name: explained[name])
-        if explained[name] > 0.6 * size:
-            text = f"mean {shift:+.2g}{unit} ({relative:+.2f} std)" if name == "mean" else f"width {ratio - 1:+.0%}"
+        texts = {
+            f"mean {shift:+.2g}{unit} ({relative:+.2f} std)": _of_shift(relative) / size,
+            f"width {ratio - 1:+.0%}": _of_width(ratio) / size,
+        }
+        text = min(texts, key=lambda text: abs(texts[text] - 1))
+        if _EXPLAINS[0] < texts[text] < _EXPLAINS[1]:
             return Difference(size, text)
-    side = "below" if excess[place] > 0 else "above"
-    return Difference(size, f"{size:+.1%} {side} {points[place]:.3g}{unit}")
+    near = np.flatnonzero(excess * np.sign(excess[place]) > 0.95 * size)  # many places are as good; take an outer one
+    side, place = ("below", int(near[0])) if excess[place] > 0 else ("above", int(near[-1]))
+    return Difference(size, f"{abs(excess[place]):+.1%} {side} {points[place]:.3g}{unit}")
+
+
+def _of_shift(shift: float) -> float:
+    """Largest difference of the distribution functions of two normal distributions, so many widths apart."""
+    return float(2 * stats.norm.cdf(abs(shift) / 2) - 1)
+
+
+def _of_width(ratio: float) -> float:
+    """The same of two normal distributions of one mean, with this ratio of widths."""
+    if ratio <= 0 or ratio == 1:
+        return 0.5 if ratio <= 0 else 0.0
+    x = ratio * np.sqrt(2 * np.log(ratio) / (ratio**2 - 1))  # where the densities are equal
+    return float(abs(stats.norm.cdf(x) - stats.norm.cdf(x / ratio)))

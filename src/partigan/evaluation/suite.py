@@ -250,7 +250,6 @@ def _class_modes(samples: Samples, _: Rng) -> Answer:
 
 
 SUITE: dict[str, Metric] = {
-    "fpnd": Metric(_fpnd, cheap=False, of="classifier"),
     "classifier": Metric(_classifier),
     "critic": Metric(_critic),
     "correlations": Metric(_correlations),
@@ -263,6 +262,7 @@ SUITE: dict[str, Metric] = {
     "likelihood": Metric(_likelihood, cheap=False),
     "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
     "reconstruction": Metric(_reconstruction, cheap=False, of="samples"),
+    "fpnd": Metric(_fpnd, cheap=False, of="classifier"),
     "fid": Metric(_fid, cheap=False, of="classifier"),
     "kid": Metric(_kid, cheap=False, of="classifier"),
     "inception-score": Metric(_inception_score, cheap=False, of="classifier"),
