@@ -25,7 +25,7 @@ import torch
 from metrics import made
 from partigan import evaluate
 from partigan.evaluation.suite import OF_CLASSIFIER, SUITE
-from partigan.kinds.jets import Jets
+from partigan.kinds.jets import JETS
 
 
 def write(folder: Path, jets: int, particles: int) -> None:
@@ -36,8 +36,8 @@ def write(folder: Path, jets: int, particles: int) -> None:
     real, fake = sample[: 2 * jets], sample[2 * jets :]
     pt = fake.x[..., 2:] ** 1.02
     fake = replace(fake, x=torch.cat((fake.x[..., :2], pt / pt.sum(1, keepdim=True)), dim=-1))
-    Jets().write(folder / "real.h5", [real], splits, {"jet_pt": 1000.0})
-    Jets().write(folder / "fake.h5", [fake], {}, {"jet_pt": 1000.0})
+    JETS.format.write(folder / "real.h5", [real], splits, {"jet_pt": 1000.0})
+    JETS.format.write(folder / "fake.h5", [fake], {}, {"jet_pt": 1000.0})
 
 
 def measure(folder: Path, out: Path, threads: int) -> None:

@@ -29,7 +29,7 @@ from padded_mpgan import padded
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.data.transforms import LogStandardise
-from partigan.kinds.jets import Jets
+from partigan.kinds.jets import JETS
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator
 from partigan.objectives.losses import LeastSquares
@@ -122,7 +122,7 @@ def generation(setup: Setup, particles: int, ours: bool) -> Job:
     generator = networks(setup, particles, ours)[0].eval()
     mask = sample(particles, setup.jets).mask
     assert mask is not None
-    sampler = Sampler(generator, LogStandardise(), Jets(), {})
+    sampler = Sampler(generator, LogStandardise(), JETS, {})
 
     def packed() -> int:
         sampler.normalised(setup.jets, None, mask, rng_for("noise", 3))

@@ -25,8 +25,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.kinds import kind_named
-from partigan.kinds.hitmaps import CROP
+from partigan.kinds import find
+from partigan.kinds.pxd import CROP
 from partigan.randomness import rng_for
 from partigan.sampling import Sampler
 from partigan.training.system import System, Tick
@@ -55,7 +55,7 @@ def training(config: dict[str, Any], batch: int) -> dict[str, float]:
     rng = rng_for("charges", 1)
     charges = torch.randint(7, 256, (batch, 1, *shape(config)), generator=rng)
     hit = torch.rand(charges.shape, generator=rng) < 0.01
-    condition, _ = kind_named(config["kind"]).draw({}, batch, rng)
+    condition, _ = find(config["kind"]).conditions.draw({}, batch, rng)
     sample = transform.forward(Batch((charges * hit).half(), condition=condition))
     optimizers = [phase.optimizer(system.networks[phase.update[0]].parameters()) for phase in system.phases]
 
@@ -78,8 +78,8 @@ def generation(config: dict[str, Any], batch: int) -> dict[str, float]:
     """An event in ADU, and the generator's operations for an image."""
     system, transform = made(config)
     generator: Any = system.networks["generator"].eval()
-    kind = kind_named(config["kind"])
-    condition, _ = kind.draw({}, 1, rng_for("condition", 1))
+    kind = find(config["kind"])
+    condition, _ = kind.conditions.draw({}, 1, rng_for("condition", 1))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         generator(generator.noise(1, None, rng_for("noise", 1)), condition)
     sampler = Sampler(generator, transform, kind, {})

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from partigan import load
 from partigan.importing import import_weights
-from partigan.kinds.jetnet import published
+from partigan.models.jetnet import published
 from partigan.run import Run
 
 # Table 2 of arXiv:2106.11535, gluons
@@ -48,7 +48,7 @@ def main() -> None:
                 run = import_weights(folder / "G_best_epoch.pt", folder / "args.txt", Path(place) / "run")
                 flavour = Run(run.path).manifest["imported"]["jets"]
                 jets = load(run.path).sample(options.jets, options.seed)
-            value, error = published(flavour, jets.x.shape[1]).distance(jets, options.jets, options.seed)
+            value, error = published(flavour, tuple(jets.x.shape[1:])).distance(jets, options.jets, options.seed)
             found[folder.name] = {"fpnd": value, "error": error, "jets": options.jets, "seed": options.seed}
             options.json.write_text(json.dumps(found, indent=2) + "\n")
         value, error = found[folder.name]["fpnd"], found[folder.name]["error"]

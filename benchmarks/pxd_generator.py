@@ -118,7 +118,7 @@ def seconds_a_map(run: str) -> tuple[float, float]:
     began = time.process_time()
     sampler.sample(len(SENSORS), 1)
     whole = (time.process_time() - began) / len(SENSORS)
-    condition, _ = sampler.kind.draw(sampler.conditions, len(SENSORS), torch.Generator().manual_seed(1))
+    condition, _ = sampler.kind.conditions.draw(sampler.conditions, len(SENSORS), torch.Generator().manual_seed(1))
     began = time.process_time()
     sampler.normalised(len(SENSORS), condition, None, torch.Generator().manual_seed(1))
     return (time.process_time() - began) / len(SENSORS), whole

@@ -36,8 +36,8 @@ from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.files import read_json, write_json
-from partigan.kinds.jets import W1_COLUMNS, Jets
-from partigan.kinds.kind import Observables
+from partigan.kinds.jets import JETS, W1_COLUMNS
+from partigan.kinds.kind import Values
 from partigan.metrics.classifier import classify
 from partigan.metrics.clouds import Clouds
 from partigan.metrics.frechet import fpd
@@ -50,7 +50,6 @@ from partigan.training.train import prepare
 from partigan.training.trainer import Players
 
 ROOT = Path(__file__).parents[1]
-KIND = Jets()
 GENERATED = 42_000  # jets of a final evaluation
 SMALLEST_BIN = 50  # real jets in a bin of multiplicity
 REFERENCE = "in_sample.json"
@@ -69,7 +68,7 @@ CURVES = ("w1m", "w1p", "w1p_weighted", "w1efp", "conditional", "fpd")
 Curve = list[dict[str, float]]
 
 
-def conditional_mass(real: Observables, fake: Observables) -> float:
+def conditional_mass(real: Values, fake: Values) -> float:
     """W1 of the relative mass in bins of multiplicity, the mean by the share of real jets."""
     numbers, counts = np.unique(real["multiplicity"], return_counts=True)
     least = max(SMALLEST_BIN, len(real["mass"]) // 200)
@@ -87,7 +86,7 @@ def conditional_mass(real: Observables, fake: Observables) -> float:
     return total / weight
 
 
-def quality(real: Observables, fake: Observables, final: bool) -> dict[str, list[float]]:
+def quality(real: Values, fake: Values, final: bool) -> dict[str, list[float]]:
     """Value and error of every metric; ``final``: with those that take long."""
     rng = np.random.default_rng(1)
     batches = max(1, len(fake["mass"]) // len(real["mass"]))
@@ -104,13 +103,18 @@ def quality(real: Observables, fake: Observables, final: bool) -> dict[str, list
     if final:
         found["kpd"] = kpd(real["efps"], fake["efps"], rng=rng)
         rows = slice(None, len(real["mass"]))
-        tables = [np.stack([sample[name] for name in KIND.scalars], 1)[rows] for sample in (real, fake)]
+        tables = [np.stack([sample[name] for name in JETS.observables.scalars({})], 1)[rows] for sample in (real, fake)]
         found["auc"] = classify(*tables, rng=rng).auc
         found["auc_particles"] = classify(*(_sorted(sample)[rows] for sample in (real, fake)), rng=rng).auc
     return {name: [float(part) for part in value] for name, value in found.items()}
 
 
-def _sorted(sample: Observables) -> Any:
+def observed(jets: Batch) -> Values:
+    """The observables of jets."""
+    return JETS.observables.compute(jets, {})
+
+
+def _sorted(sample: Values) -> Any:
     """Features of the particles of a jet in a row, those of highest pt first."""
     order = np.argsort(-sample["particles"][..., 2], axis=1, kind="stable")
     return np.take_along_axis(sample["particles"], order[..., None], axis=1).reshape(len(order), -1)
@@ -118,11 +122,11 @@ def _sorted(sample: Observables) -> Any:
 
 def step_costs(presets: dict[str, str], data: Path, rounds: int = 3, seconds: float = 4.0) -> dict[str, float]:
     """CPU seconds of a training step of each preset on one thread, the least of several rounds in turns."""
-    real = KIND.read(data, "train")
+    real = JETS.format.read(data, "train")
     ready = {}
     for name, preset in presets.items():
         config = parse_training(preset)
-        arguments = KIND.network_arguments(real)
+        arguments = JETS.conditions.arguments(real)
         system, _, trainer, sample = prepare(Run("unused"), config, {}, real, arguments, False, 1)
         ready[name] = Players(trainer.fabric, system), Loader(sample, trainer.batch_size, 1), trainer.gradient_clip
     least = dict.fromkeys(presets, np.inf)
@@ -139,7 +143,7 @@ def step_costs(presets: dict[str, str], data: Path, rounds: int = 3, seconds: fl
 
 def trained(name: str, preset: str, seed: int, steps: int, options: argparse.Namespace) -> Run:
     """The run of a preset and a seed, trained to its end."""
-    valid = len(KIND.read(options.data, "valid"))
+    valid = len(JETS.format.read(options.data, "valid"))
     overrides = {
         "trainer.max_steps": steps,
         "trainer.max_minutes": None,
@@ -153,13 +157,13 @@ def trained(name: str, preset: str, seed: int, steps: int, options: argparse.Nam
 
 def measured(run: Run, seed: int, per_step: float, data: Path) -> dict[str, Any]:
     """The curves of a finished run on the validation split, and its final metrics on the test split."""
-    valid = KIND.observables(KIND.read(data, "valid"))
+    valid = observed(JETS.format.read(data, "valid"))
     curve = []
     for path in sorted((run.path / "samples").glob("*.h5")):
-        found = quality(valid, KIND.observables(KIND.read_generated(path)), final=False)
+        found = quality(valid, observed(JETS.format.read(path, "all", finite=False)), final=False)
         curve.append({"minutes": int(path.stem) * per_step / 60, **{name: found[name][0] for name in CURVES}})
-    test = KIND.observables(KIND.read(data, "test"))
-    fake = KIND.observables(partigan.load(run.path).sample(GENERATED, seed))
+    test = observed(JETS.format.read(data, "test"))
+    fake = observed(partigan.load(run.path).sample(GENERATED, seed))
     finished = run.manifest["finished"]
     return {"curve": curve, "final": quality(test, fake, final=True), "best_step": finished["selection"]["step"]}
 
@@ -168,8 +172,8 @@ def untrained(run: Run, data: Path) -> dict[str, Any]:
     """Every metric of the test split for a generator with fresh weights in the place of the run's own."""
     system, transform, _ = build(run.config())
     transform.load_state(run.transform["state"])
-    sampler = Sampler(system.networks["generator"].eval(), transform, KIND, run.transform["conditions"])
-    return quality(KIND.observables(KIND.read(data, "test")), KIND.observables(sampler.sample(GENERATED, 1)), True)
+    sampler = Sampler(system.networks["generator"].eval(), transform, JETS, run.transform["conditions"])
+    return quality(observed(JETS.format.read(data, "test")), observed(sampler.sample(GENERATED, 1)), True)
 
 
 def in_sample(data: Path) -> dict[str, Any]:
@@ -177,15 +181,15 @@ def in_sample(data: Path) -> dict[str, Any]:
 
     ``turned``: these jets in new orientations, which shows how far jets have none.
     """
-    splits = {name: KIND.read(data, name) for name in ("train", "valid", "test")}
+    splits = {name: JETS.format.read(data, name) for name in ("train", "valid", "test")}
     others = Batch.joined([splits["valid"], splits["train"]])[:GENERATED]
-    seen = {name: KIND.observables(sample) for name, sample in splits.items() if name != "train"}
+    seen = {name: observed(sample) for name, sample in splits.items() if name != "train"}
     orientations = torch.randn(len(others), DECISIVE, generator=torch.Generator().manual_seed(1))
     again = replace(others, x=turned(others.x, orientations))
     return {
-        "final": quality(seen["test"], KIND.observables(others), final=True),
-        "turned": quality(seen["test"], KIND.observables(again), final=True),
-        "curve": quality(seen["valid"], KIND.observables(splits["train"][: len(splits["valid"])]), final=False),
+        "final": quality(seen["test"], observed(others), final=True),
+        "turned": quality(seen["test"], observed(again), final=True),
+        "curve": quality(seen["valid"], observed(splits["train"][: len(splits["valid"])]), final=False),
     }
 
 

@@ -17,9 +17,9 @@ from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
 from partigan.evaluation.samples import Samples
 from partigan.evaluation.suite import Found, run_suite
-from partigan.kinds import kind_named
-from partigan.kinds.images import Images
-from partigan.kinds.jetnet import normalise, published
+from partigan.kinds import find
+from partigan.kinds.images import ImageEvaluation
+from partigan.models.jetnet import normalise, published
 from partigan.simulate.digits import simulate_digits
 from partigan.training.classification import fit_classifier, judge, load_reference
 
@@ -68,7 +68,7 @@ def test_a_classifier_learns_and_is_a_reference(
 
 def test_digits_are_scored_by_a_classifier_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """FID, KID, inception score and coverage of classes: null, and a generator that makes no 3 and no 7."""
-    monkeypatch.setattr(Images, "figures", lambda *_: {})
+    monkeypatch.setattr(ImageEvaluation, "figures", lambda *_: {})
     data, out = tmp_path / "digits.h5", tmp_path / "classifier"
     simulate_digits(data)
     main(["fit-classifier", "--kind=images", "--data", str(data), "--out", str(out), *SHORT, "--trainer.max_steps=300"])
@@ -107,9 +107,10 @@ def noise(size: int, seed: int, kind: str, defect: bool) -> Batch:
 
 @pytest.mark.parametrize("kind", ["tables", "images", "jets"])
 def test_a_network_tells_raw_samples(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sort, nothing = kind_named(kind), np.zeros((600, 0))
-    short = {**sort.judge["trainer"], "max_steps": 100, "validations": 5, "batch_size": 64}
-    monkeypatch.setattr(type(sort), "judge", {**sort.judge, "trainer": short})
+    sort, nothing = find(kind), np.zeros((600, 0))
+    config = sort.evaluation.judge
+    short = {**config["trainer"], "max_steps": 100, "validations": 5, "batch_size": 64}
+    monkeypatch.setattr(type(sort.evaluation), "judge", {**config, "trainer": short})
     real, other, wrong = (noise(600, seed, kind, seed == 3) for seed in (1, 2, 3))
 
     def found(fake: Batch, rows: int = 600) -> Found:
@@ -146,14 +147,14 @@ def test_mistakes(
 def test_what_was_not_published_and_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     for flavour, particles in (("w", 30), ("t", 150)):
         with pytest.raises(PartiganError, match=f"{particles} particles of class '{flavour}', only for 30 of g, q, t"):
-            published(flavour, particles)
+            published(flavour, (particles, 3))
 
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "distribution", missing)
     with pytest.raises(PartiganError, match="pip install --no-deps jetnet"):
-        published("g", 30)
+        published("g", (30, 3))
 
 
 def test_padding_is_zero_before_the_scale() -> None:
@@ -167,7 +168,7 @@ def test_padding_is_zero_before_the_scale() -> None:
 def test_the_published_network_tells_top_jets() -> None:
     """Pythia's top jets are far from JetNet's, and still nearest to JetNet's top jets."""
     try:
-        references = {flavour: published(flavour, 30) for flavour in "gt"}
+        references = {flavour: published(flavour, (30, 3)) for flavour in "gt"}
     except PartiganError:
         pytest.skip("the jetnet distribution is not installed")
     if not ORACLE.exists():

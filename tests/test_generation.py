@@ -18,7 +18,7 @@ from partigan.data.jets import read_jets
 from partigan.data.pxd import LAYER_OF
 from partigan.data.samples import read_samples
 from partigan.errors import PartiganError
-from partigan.kinds.jets import Jets
+from partigan.kinds.jets import JETS, JetConditions
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.randomness import rng_for
 from partigan.run import SHIPPED, Run
@@ -51,7 +51,7 @@ def test_generated_files_are_jetnet_files(run: Run, tmp_path: Path) -> None:
 
 
 def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Jets, "chunk", 100)
+    monkeypatch.setattr(JetConditions, "chunk", 100)
     whole = generate(run.path, 350, tmp_path / "whole.h5", seed=4, threads=1)
     drawn: list[int] = []
     real = Sampler.sample
@@ -104,7 +104,7 @@ def test_multiplicities_of_another_file(run: Run, jet_file: JetFile, tmp_path: P
 def test_groups_change_nothing() -> None:
     torch.manual_seed(0)
     generator = MDMAGenerator(blocks=1).eval()
-    sampler = Sampler(generator, None, Jets(), {})  # type: ignore[arg-type]
+    sampler = Sampler(generator, None, JETS, {})  # type: ignore[arg-type]
     mask = torch.arange(30) < torch.randint(1, 31, (2000, 1), generator=rng_for("mask", 1))
     x = sampler.normalised(2000, None, mask, rng_for("noise", 2))
     assert x.shape == (2000, 30, 3)

@@ -22,7 +22,9 @@ from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity, crops
 from partigan.data.loader import Loader
 from partigan.data.pxd import LAYERS, NAMES, SENSORS, sensor_index, sensor_indices
 from partigan.errors import PartiganError
-from partigan.kinds import kind_named
+from partigan.evaluation import protocols
+from partigan.kinds import find
+from partigan.kinds.kind import Values
 from partigan.observables.hitmaps import clusters
 from partigan.sampling import Sampler
 from partigan.simulate.pxd import simulate_event
@@ -307,9 +309,9 @@ def test_crops_are_parts_of_the_maps() -> None:
 def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
     """Real crops come from a file of whole maps; generated ones must be crops."""
     write_hitmaps(tmp_path / "real.h5", [toy_hits(8, busy=tuple(range(8)))], {"kind": "pxd"})
-    kind = kind_named("pxd-crop")
-    crops_of_all = kind.read(tmp_path / "real.h5", "all")
-    kind.write(tmp_path / "fake.h5", [crops_of_all], {"kind": "pxd-crop"}, kind.conditions(tmp_path / "real.h5"))
+    kind = find("pxd-crop")
+    crops_of_all = kind.format.read(tmp_path / "real.h5", "all")
+    kind.format.write(tmp_path / "fake.h5", [crops_of_all], {"kind": "pxd-crop"}, {})
     options: dict[str, Any] = {"kind": "pxd-crop", "protocol": "pe-gan", "metrics": ["w1"]}
     found = evaluate(tmp_path / "real.h5", tmp_path / "report", fake=tmp_path / "fake.h5", **options)
     assert "w1.occupancy" in found.metrics
@@ -321,53 +323,59 @@ def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96)), ("pxd-parts", (256, 768))])
 def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tuple[int, int]) -> None:
     """Read, compare, defects, draw, write and read again."""
-    kind = kind_named(name)
+    kind = find(name)
     write_hitmaps(tmp_path / "a.h5", [events], {"seed": 1})
-    sample = kind.read(tmp_path / "a.h5", "all")
-    arguments = kind.network_arguments(sample[:40])
+    sample = kind.format.read(tmp_path / "a.h5", "all")
+    arguments = kind.conditions.arguments(sample[:40])
     assert (arguments["channels"], arguments["height"], arguments["width"]) == (1, *shape)
     one, two = sample[:40], sample[40:80]
-    assert kind.classes(one).tolist() == [*range(40)]  # type: ignore[union-attr]
-    assert kind.validate(one, one) == {"adu_w1": 0, "adu_ks": 0, "occupancy": 0}
+    assert kind.conditions.classes(one).tolist() == [*range(40)]  # type: ignore[union-attr]
+    assert kind.evaluation.validate(one, one) == {"adu_w1": 0, "adu_ks": 0, "occupancy": 0}
     dark = replace(two, x=torch.zeros_like(two.x))
-    assert kind.validate(one, dark)["adu_ks"] == 1
-    seen, other = kind.observables(one), kind.observables(two)
-    assert all(seen[scalar].shape == (40,) for scalar in kind.scalars)
+    assert kind.evaluation.validate(one, dark)["adu_ks"] == 1
+
+    def observed(sample: Batch) -> Values:
+        return kind.observables.compute(sample, {})
+
+    terms = protocols.protocol(name, "pe-gan")
+    seen, other = observed(one), observed(two)
+    assert all(seen[scalar].shape == (40,) for scalar in kind.observables.scalars({}))
     charges = one.x[:, 0].float()
     mean = (charges.sum((1, 2)) / (charges > 0).sum((1, 2)).clamp_min(1)).numpy()
     np.testing.assert_allclose(seen["mean_charge"], mean, rtol=1e-6)
-    found = kind.metrics(seen, other, "pe-gan", 40, 1)
-    assert found.keys() == kind.labels.keys()
+    found = kind.evaluation.metrics(seen, other, terms, 40, 1)
+    assert found.keys() == set(kind.evaluation.names)
     assert found["occupancy_1"].value == pytest.approx(1, abs=5 * found["occupancy_1"].error)
-    bright = kind.observables(replace(two, x=(two.x * 1.2).floor().clamp(max=255)))
-    assert kind.metrics(seen, bright, "pe-gan", 40, 1)["adu_w1"].value > found["adu_w1"].value + 1
-    assert kind.metrics(seen, kind.observables(dark), "pe-gan", 40, 1)["occupancy_1"].value == 0
-    assert kind.figures(seen, other).keys() >= {"Charge", "Occupancy of the sensors", "Pairs of pixels"}
+    bright = observed(replace(two, x=(two.x * 1.2).floor().clamp(max=255)))
+    assert kind.evaluation.metrics(seen, bright, terms, 40, 1)["adu_w1"].value > found["adu_w1"].value + 1
+    assert kind.evaluation.metrics(seen, observed(dark), terms, 40, 1)["occupancy_1"].value == 0
+    assert kind.evaluation.figures(seen, other).keys() >= {"Charge", "Occupancy of the sensors", "Pairs of pixels"}
     with pytest.raises(PartiganError, match="not whole ADU"):
-        kind.observables(replace(two, x=two.x + 0.5))
-    condition, mask = kind.draw(kind.conditions(tmp_path / "a.h5"), 80, torch.Generator().manual_seed(0))
+        observed(replace(two, x=two.x + 0.5))
+    state = kind.conditions.state(sample, kind.format.describe(tmp_path / "a.h5"))
+    condition, mask = kind.conditions.draw(state, 80, torch.Generator().manual_seed(0))
     assert mask is None
     assert condition is not None
     assert condition.shape == sample[:80].condition.shape  # type: ignore[union-attr]
     assert condition[:40].unique(dim=0).shape[0] == 40
-    kind.write(tmp_path / "b.h5", [one, two], {"generated_by": "partigan"}, {})
-    again = kind.read(tmp_path / "b.h5", "all")
+    kind.format.write(tmp_path / "b.h5", [one, two], {"generated_by": "partigan"}, {})
+    again = kind.format.read(tmp_path / "b.h5", "all")
     assert torch.equal(again.x.half(), sample.x[:80])
     assert torch.equal(again.condition, sample.condition[:80])  # type: ignore[index, arg-type]
-    assert kind.provenance(tmp_path / "b.h5")["generated_by"] == "partigan"
+    assert kind.format.attributes(tmp_path / "b.h5")["generated_by"] == "partigan"
 
 
 def test_parts_are_crops_to_train_on_and_whole_maps_elsewhere(tmp_path: Path, events: Hitmaps) -> None:
-    kind = kind_named("pxd-parts")
+    kind = find("pxd-parts")
     write_hitmaps(tmp_path / "a.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3), "split_test": (2, 3)})
     write_hitmaps(tmp_path / "b.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3)})
     with pytest.raises(PartiganError, match="share events"):
-        kind.read(tmp_path / "a.h5", "train")
+        kind.format.training(tmp_path / "a.h5")
     path = tmp_path / "b.h5"
-    sample = kind.read(path, "train")
+    sample = kind.format.training(path)
     assert sample.x.shape == (2 * 40 * 4, 1, 64, 96)
     assert sample.condition is not None
-    arguments = kind.network_arguments(sample)
+    arguments = kind.conditions.arguments(sample)
     assert arguments["whole"] == [250, 768]
     assert (arguments["height"], arguments["width"], arguments["conditions"]) == (64, 96, 43)
     found = clusters(events.map, events.u, events.v, events.charge)
@@ -379,11 +387,13 @@ def test_parts_are_crops_to_train_on_and_whole_maps_elsewhere(tmp_path: Path, ev
         assert sample.condition[row, :40].nonzero().item() == sensor
         rate = np.log(numbers[row % 80 // 40, sensor] / 192)
         assert sample.condition[row, 42].item() == pytest.approx(rate, abs=1e-5)
-    whole = kind.read(path, "valid")
-    assert torch.equal(whole.x, kind_named("pxd").read(path, "valid").x)
-    state = kind.conditions(path)
+    whole = kind.format.read(path, "valid")
+    assert torch.equal(whole.x, find("pxd").format.read(path, "valid").x)
+    assert kind.format.read(path, "train").x.shape == (2 * 40, 1, 250, 768)
+    assert kind.evaluation.validated == 3 * 40
+    state = kind.conditions.state(sample, kind.format.describe(path))
     assert state["clusters"] == numbers[:2].tolist()
-    drawn, _ = kind.draw(state, 70, torch.Generator().manual_seed(1))
+    drawn, _ = kind.conditions.draw(state, 70, torch.Generator().manual_seed(1))
     assert drawn is not None
     assert any(np.allclose(drawn[:40, 42], np.log(row / 192), atol=1e-5) for row in numbers[:2])
     assert (drawn[:, 40:42] == -1).all()
@@ -409,7 +419,7 @@ def test_generation_gives_few_maps_to_a_network_at_a_time() -> None:
 
     transform = LogIntensity()
     transform.load_state({"height": 250})
-    made = Sampler(Flat(), transform, kind_named("pxd"), {}).sample(40, 1)
+    made = Sampler(Flat(), transform, find("pxd"), {}).sample(40, 1)
     assert made.x.shape == (40, 1, 250, 768)
     assert Flat.largest == 8
     assert len(Hitmaps.of_images(made.x[:, 0].numpy(), made.condition.numpy())) == 1  # type: ignore[union-attr]
@@ -424,10 +434,10 @@ def test_presets_fit_their_data(tmp_path: Path, name: str) -> None:
     small = {"filters": 2, "attention": 0}
     roles = ("generator", "critic")
     config = parse_training(name, {f"system.{role}.{key}": small[key] for role in roles for key in small})
-    kind = kind_named(config["kind"])
+    kind = find(config["kind"])
     write_hitmaps(tmp_path / "a.h5", [toy_hits(1, busy=(0,))], {})
-    sample = kind.read(tmp_path / "a.h5", "all")[:40]
-    arguments = kind.network_arguments(sample)
+    sample = kind.format.read(tmp_path / "a.h5", "all")[:40]
+    arguments = kind.conditions.arguments(sample)
     _fill(config["system"], arguments)
     made = config["system"]["init_args"]
     assert all(made[role]["init_args"]["classes"] == 40 for role in roles)
@@ -470,10 +480,10 @@ system:
       - class_path: partigan.objectives.intensity.IntensityCut
 """)
     write_hitmaps(tmp_path / "a.h5", [toy_hits(1, busy=(0,))], {})
-    kind = kind_named("pxd-crop")
-    sample = kind.read(tmp_path / "a.h5", "all")
+    kind = find("pxd-crop")
+    sample = kind.format.read(tmp_path / "a.h5", "all")
     config = parse_training(str(tmp_path / "own.yaml"), {"system.critic.extras.kernels": 5})
-    _fill(config["system"], kind.network_arguments(sample))
+    _fill(config["system"], kind.conditions.arguments(sample))
     system, transform, _ = build(config)
     assert system.networks["critic"].pooled[0].kernels == 5  # type: ignore[union-attr, index]
     transform.fit(sample)

@@ -17,10 +17,11 @@ import partigan
 from partigan.cli import main
 from partigan.config import parse_training
 from partigan.data.batch import Batch
-from partigan.data.samples import condition_state, draw_conditions, write_samples
+from partigan.data.samples import write_samples
 from partigan.data.transforms import Rescale, Standardise
 from partigan.errors import PartiganError
-from partigan.kinds import kind_named
+from partigan.kinds import find
+from partigan.kinds.conditions import LabelConditions
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.tables import TableCritic, TableGenerator
 from partigan.objectives.losses import Wasserstein
@@ -61,21 +62,22 @@ def test_the_critics_estimate_is_the_wasserstein_distance() -> None:
 @pytest.mark.parametrize(("name", "shape"), [("rows", (3,)), ("images", (2, 4, 5))], ids=("tables", "images"))
 @pytest.mark.parametrize("with_labels", [True, False])
 def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tuple[int, ...], with_labels: bool) -> None:
-    kind = kind_named({"rows": "tables", "images": "images"}[name])
+    kind = find({"rows": "tables", "images": "images"}[name])
     x = torch.randn(100, *shape)
     condition = torch.arange(100) % 4 if with_labels else torch.randn(100, 2)
     batch = Batch(x, condition=condition, weight=torch.rand(100) - 0.2)
-    kind.write(tmp_path / "a.h5", [batch[:60], batch[60:]], {"made": "here"}, {"features": ["a", "b", "c"]})
-    found = kind.read(tmp_path / "a.h5", "all")
+    kind.format.write(tmp_path / "a.h5", [batch[:60], batch[60:]], {"made": "here"}, {"features": ["a", "b", "c"]})
+    found = kind.format.read(tmp_path / "a.h5", "all")
     assert torch.equal(found.x, x)
     assert torch.equal(found.condition, condition)
     assert torch.equal(found.weight, batch.weight)
-    assert [len(kind.read(tmp_path / "a.h5", split)) for split in ("train", "valid", "test")] == [70, 15, 15]
-    assert kind.provenance(tmp_path / "a.h5") == {"made": "here"}
-    arguments = kind.network_arguments(found)
+    assert [len(kind.format.read(tmp_path / "a.h5", split)) for split in ("train", "valid", "test")] == [70, 15, 15]
+    assert kind.format.attributes(tmp_path / "a.h5") == {"made": "here"}
+    arguments = kind.conditions.arguments(found)
     assert (arguments["classes"], arguments["conditions"]) == ((4, 0) if with_labels else (0, 2))
-    state = json.loads(json.dumps(kind.conditions(tmp_path / "a.h5")))
-    drawn, mask = kind.draw(state, 1000, torch.Generator().manual_seed(0))
+    training, description = kind.format.training(tmp_path / "a.h5"), kind.format.describe(tmp_path / "a.h5")
+    state = json.loads(json.dumps(kind.conditions.state(training, description)))
+    drawn, mask = kind.conditions.draw(state, 1000, torch.Generator().manual_seed(0))
     assert mask is None
     assert drawn.shape == (1000, *condition.shape[1:])
     assert {*drawn.flatten().tolist()} <= {*condition[:70].flatten().tolist()}
@@ -83,7 +85,9 @@ def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tupl
 
 def test_labels_are_drawn_as_often_as_they_occur() -> None:
     labels = torch.tensor([0] * 10 + [2] * 30)
-    drawn = draw_conditions(condition_state(Batch(torch.zeros(40, 1), condition=labels)), 20_000, torch.Generator())
+    conditions = LabelConditions()
+    state = conditions.state(Batch(torch.zeros(40, 1), condition=labels), {})
+    drawn, _ = conditions.draw(state, 20_000, torch.Generator())
     assert drawn is not None
     assert torch.bincount(drawn).div(20_000).tolist() == pytest.approx([0.25, 0, 0.75], abs=0.015)
 
@@ -108,7 +112,7 @@ def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any], message: 
         for name, values in change.items():
             file[name] = values
     with pytest.raises(PartiganError, match=message):
-        kind_named("tables").read(tmp_path / "bad.h5", "train")
+        find("tables").format.read(tmp_path / "bad.h5", "train")
 
 
 def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
@@ -117,7 +121,7 @@ def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
     standard.fit(rows)
     assert standard.forward(rows).x.std(0).tolist() == pytest.approx([1, 1, 1])
     torch.testing.assert_close(standard.inverse(standard.forward(rows)).x, rows.x)
-    digits = kind_named("images").read(simulate_digits(tmp_path / "d.h5"), "all")
+    digits = find("images").format.read(simulate_digits(tmp_path / "d.h5"), "all")
     scale = Rescale()
     scale.fit(digits)
     inside = scale.forward(digits)
@@ -218,7 +222,7 @@ def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
     sample = partigan.load(run, trust=True).sample(50, 1)
     assert sample.x.shape == (50, 1, 8, 8)
     assert {*sample.condition.tolist()} <= {*range(10)}
-    assert [len(kind_named("images").read(path, "all")) for path in (run / "samples").iterdir()] == [7, 7]
+    assert [len(find("images").format.read(path, "all")) for path in (run / "samples").iterdir()] == [7, 7]
     fake = partigan.generate(run, 500, tmp_path / "fake.h5", trust=True)
     found = partigan.evaluate(data, tmp_path / "report", fake, kind="images", protocol="images").metrics
     protocol = ("frechet", "swd", "intensity", "occupancy")

@@ -19,7 +19,7 @@ from partigan import load, presets, train
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.kinds import kind_named
+from partigan.kinds import find
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.run import Run
 from partigan.simulate.digits import simulate_digits
@@ -90,7 +90,7 @@ def _large(preset: str) -> bool:
 
 @pytest.mark.parametrize("preset", [name for name in presets.names() if not _large(name)])
 def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_path: Path, preset: str) -> None:
-    kind = kind_named(parse_training(preset)["kind"])
+    kind = find(parse_training(preset)["kind"])
     files = {
         "jets": jet_file,
         "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5"),
@@ -108,13 +108,13 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
         assert (tmp_path / "a" / name).exists(), name
     assert list((tmp_path / "a" / "tensorboard").iterdir())
     lines = read_log(tmp_path / "a" / "metrics.jsonl")
-    validations = [line for line in lines if kind.selection[0] in line]
+    validations = [line for line in lines if kind.evaluation.selection[0] in line]
     assert [line["step"] for line in validations] == [2, 4, 6]
     for player in ("critic", "generator"):
         assert all(line[f"{player}/gradient/norm"] > 0 for line in lines if f"{player}/objective" in line)
         assert any(name.startswith(f"{player}/singular/") for name in validations[0])
     sample = load(tmp_path / "a").sample(40, 5)
-    assert sample.x.shape == (40, *kind.read(data, "all").x.shape[1:])
+    assert sample.x.shape == (40, *kind.format.read(data, "all").x.shape[1:])
     assert torch.isfinite(sample.x).all()
     if sample.mask is not None:
         assert (sample.x[..., 2][sample.mask] > 0).all()

@@ -68,7 +68,8 @@ def generate(
     manifest = Run(run).manifest
     if multiplicity is not None:
         width = sampler.conditions["particles"]
-        other = sampler.kind.conditions(Path(multiplicity))
+        form, other_file = sampler.kind.format, Path(multiplicity)
+        other = sampler.kind.conditions.state(form.training(other_file), form.describe(other_file))
         if other["particles"] != width:
             raise PartiganError(
                 f"{multiplicity} holds up to {other['particles']} particles, the run {run} was trained on {width}; "
@@ -85,7 +86,7 @@ def generate(
         "training_data_sha256": manifest["data"]["sha256"],
         "generator_sha256": sha256(Run(run).weights),
     }
-    chunk_size = sampler.kind.chunk
+    chunk_size = sampler.kind.conditions.chunk
     sizes = [min(chunk_size, n - first) for first in range(0, n, chunk_size)]
     job = {**attributes, "conditions": sampler.conditions}
     parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
@@ -95,13 +96,13 @@ def generate(
         for chunk, size in enumerate(sizes):
             if not parts.path(chunk).exists():
                 batch = sampler.sample(size, seed, chunk)
-                sampler.kind.write(parts.path(chunk), [batch], {}, sampler.conditions)
+                sampler.kind.format.write(parts.path(chunk), [batch], {}, sampler.conditions)
             advance(size)
 
     def chunks() -> Iterator[Batch]:
         for chunk in range(len(sizes)):
-            yield sampler.kind.read(parts.path(chunk), "all")
+            yield sampler.kind.format.read(parts.path(chunk), "all")
 
-    sampler.kind.write(out, chunks(), attributes, sampler.conditions)
+    sampler.kind.format.write(out, chunks(), attributes, sampler.conditions)
     parts.finish()
     return Path(out)

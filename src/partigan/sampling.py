@@ -26,7 +26,7 @@ class Sampler:
         generator: the network, in evaluation mode.
         transform: the fitted normalisation.
         kind: the kind of data.
-        conditions: what `Kind.conditions` gave for the training sample.
+        conditions: what `Conditions.state` gave for the training sample.
     """
 
     def __init__(self, generator: Generator, transform: Transform, kind: Kind, conditions: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Sampler:
             A batch in physical units, on the CPU.
         """
         rng = rng_for("sample", *seed)
-        condition, mask = self.kind.draw(self.conditions, size, rng)
+        condition, mask = self.kind.conditions.draw(self.conditions, size, rng)
         mask = mask if self.transform.masked else None
         return self.transform.inverse(Batch(self.normalised(size, condition, mask, rng), mask, condition))
 
@@ -52,7 +52,7 @@ class Sampler:
         """Samples with given conditions and masks, in the normalised space."""
         device = next(self.generator.parameters()).device
         if mask is None:
-            groups = list(torch.split(torch.arange(size), self.kind.group))
+            groups = list(torch.split(torch.arange(size), self.kind.conditions.group))
         else:
             multiplicity = mask.sum(1)
             order = multiplicity.argsort(stable=True)

@@ -9,13 +9,13 @@ import pytest
 from helpers import SHORT, JetFile
 from partigan import train
 from partigan.cli import main
-from partigan.kinds.jets import Jets
+from partigan.kinds.jets import JetEvaluation
 
 
 def test_rows_failures_and_going_on(
     jet_file: JetFile, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Jets, "figures", lambda *_: {})  # most of the time of a report
+    monkeypatch.setattr(JetEvaluation, "figures", lambda *_: {})  # most of the time of a report
     data, other = jet_file(700), jet_file(300, seed=1, name="other.h5")
     tiny = tmp_path / "tiny.yaml"
     tiny.write_text("base: mdma-short\nsystem: {init_args: {generator: {init_args: {blocks: 1}}}}\n")

@@ -14,7 +14,7 @@ import partigan
 from helpers import JetFile
 from partigan.cli import main
 from partigan.errors import PartiganError
-from partigan.kinds.jets import Jets
+from partigan.kinds.jets import JetEvaluation
 
 QUICK = ("w1m", "w1", "classifier", "memorisation", "ndb")
 
@@ -38,7 +38,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def reports(jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
     """Two reports of the same real file; the second generator fails three times."""
-    monkeypatch.setattr(Jets, "figures", lambda *_: {})
+    monkeypatch.setattr(JetEvaluation, "figures", lambda *_: {})
     real, other, broken = jet_file(1600), jet_file(400, seed=5, name="a.h5"), jet_file(400, seed=6, name="<b>.h5")
     with h5py.File(broken, "r+") as file:
         file["particle_features"][[3, 7], 0, :2] = np.nan

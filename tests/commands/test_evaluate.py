@@ -20,8 +20,8 @@ from partigan.data.batch import Batch
 from partigan.data.samples import write_samples
 from partigan.errors import PartiganError
 from partigan.files import sha256
-from partigan.kinds.jets import Jets
-from partigan.kinds.tables import Tables
+from partigan.kinds.jets import JetEvaluation
+from partigan.kinds.tables import TableEvaluation
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_tables_of_other_features_nan_and_no_variance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On the command line: what differs is said in a line, failures are counted, constant features work."""
-    figures = Tables.figures
-    monkeypatch.setattr(Tables, "figures", lambda *_: {})
+    figures = TableEvaluation.figures
+    monkeypatch.setattr(TableEvaluation, "figures", lambda *_: {})
     names = {"mass": "GeV", "eta.rel": "", "pt": "GeV"}
     real = rows_file(tmp_path / "real.h5", 1500, 1, names)
 
@@ -87,7 +87,7 @@ def test_tables_of_other_features_nan_and_no_variance(
     assert "The generator failed 5 times" in " ".join(failing.split())
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
     assert {"w1", "w1.mass", "ks.eta.rel", "moments.eta.rel.mean", "correlations"} <= found.keys()
-    monkeypatch.setattr(Tables, "figures", figures)
+    monkeypatch.setattr(TableEvaluation, "figures", figures)
     flat = [rows_file(tmp_path / f"flat{seed}.h5", 1500, seed, names, flat=True) for seed in (3, 4)]
     assert "ndb" in run(flat[1], flat[0])  # 225 test rows
     found = json.loads((tmp_path / "report" / "metrics.json").read_text())
@@ -107,7 +107,7 @@ def test_the_terminal_shows_the_most_telling_rows(
     jet_file: JetFile, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(Jets, "figures", lambda *_: {})
+    monkeypatch.setattr(JetEvaluation, "figures", lambda *_: {})
     real, fake, out = jet_file(2000), jet_file(1000, seed=5, name="fake.h5"), tmp_path / "report"
     with h5py.File(fake, "r+") as file:
         file["particle_features"][..., :2] *= 1.3
@@ -128,8 +128,8 @@ def test_the_terminal_shows_the_most_telling_rows(
     assert lines[1].split() == ["metric", "generated", "in-sample", "verdict"]
     rows = [line for line in lines[2:] if line.endswith(("differs", "near", "agrees", "judged"))]
     assert len(rows) == 15
-    assert [row for row in rows if "relative mass" in row and "mean +0.0" in row and " std)" in row]
-    assert lines[-2:] == ["5 observables more in the report", f"report: {out / 'report.html'}"]
+    assert [row.split("  ")[0] for row in rows if "mean +0." in row and " std)" in row][0] == "log10 EFP 1"
+    assert lines[-2:] == ["4 observables more in the report", f"report: {out / 'report.html'}"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "largest difference" in page
     assert json.loads((out / "verdict.json").read_text())["observables"]["mass"].startswith("mean +0.0")
@@ -156,7 +156,7 @@ def test_a_figure_that_fails_is_left_out(
         seen.append(sorted(path.name for path in (tmp_path / "report").iterdir()))
         raise IndexError("[/b] of bounds")
 
-    monkeypatch.setattr(Tables, "figures", fails)
+    monkeypatch.setattr(TableEvaluation, "figures", fails)
     options = ["--kind", "tables", "--out", tmp_path / "report", "--metrics", "ks"]
     lines = printed(capsys, "--real", real, "--fake", fake, *options)
     assert seen == [["histograms.json", "metrics.json", "verdict.json"]]
@@ -192,7 +192,7 @@ def test_names_of_all_sorts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_which_samples_are_compared_with(
     digest: str | None, asked: str | None, split: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tables, "figures", lambda *_: {})
+    monkeypatch.setattr(TableEvaluation, "figures", lambda *_: {})
     real = rows_file(tmp_path / "real.h5", 900, 1, dict.fromkeys("abc", ""))
     fake = rows_file(tmp_path / "fake.h5", 900, 2, dict.fromkeys("abc", ""))
     if digest is not None:

@@ -14,7 +14,7 @@ from partigan.evaluation.differences import largest_difference
     [
         (lambda x: x + 0.5, "mean +0.5 GeV (+0.50 std)"),
         (lambda x: 0.7 * x, "width -30%"),
-        (lambda x: np.where(x > 1.2816, x - 9, x), "+9.4% below -5.44 GeV"),
+        (lambda x: np.where(x > 1.2816, x - 9, x), "+9.3% below -6.41 GeV"),
         (lambda x: x + 5, "mean +5 GeV (+5.00 std)"),
         (lambda x: np.abs(x), "mean +0.8 GeV (+0.80 std)"),
         (lambda x: x, "none"),

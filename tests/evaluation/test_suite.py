@@ -13,7 +13,7 @@ from partigan.errors import PartiganError
 from partigan.evaluation.samples import Samples, rebuilder
 from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chosen, run_suite
 from partigan.evaluation.verdicts import Judged
-from partigan.kinds.tables import Tables
+from partigan.kinds.tables import TABLES
 from partigan.metrics.finding import Finding
 from partigan.nets.tables import TableGenerator
 from partigan.sampling import Sampler
@@ -69,7 +69,7 @@ def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
     with torch.no_grad():
         made = generator(torch.randn(80, 2))
     scale.fit(Batch(made))
-    sampler = Sampler(generator, scale, Tables(), {})
+    sampler = Sampler(generator, scale, TABLES, {})
     inside = scale.inverse(Batch(made))
     far = Batch(inside.x + 3 * scale.std * torch.tensor([1.0, -1.0, 1.0]))
     nothing = np.zeros((80, 0))

@@ -14,11 +14,11 @@ import torch
 
 from partigan.commands.evaluate import evaluate
 from partigan.errors import PartiganError
-from partigan.evaluation.protocols import protocols
+from partigan.evaluation import protocols
 from partigan.evaluation.verdicts import number
 from partigan.files import atomic, read_json, sha256, write_json
 from partigan.generation import generate
-from partigan.kinds import kind_named
+from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.progress import console
 from partigan.report.comparison import quality_against_time
@@ -73,7 +73,7 @@ def benchmark(
     if strange := sorted({*(runs or {}), *published} - set(data)):
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
     set_threads(threads)
-    plan = Plan(kind_named(kind), Path(out), minutes, tuple(published), seed)
+    plan = Plan(find(kind), Path(out), minutes, tuple(published), seed)
     jobs = [Job(label, Path(data[label]), preset, None) for label in data for preset in presets]
     jobs += [
         Job(label, Path(data[label]), name, Path(path))
@@ -212,7 +212,7 @@ def _measured(plan: Plan, job: Job, path: Path) -> dict[str, Any]:
     if "finished" in manifest:
         steps, batch = manifest["finished"]["step"], config["trainer"]["batch_size"]
         turns = config["system"]["init_args"].get("critic_steps", 1)
-        row["epochs"] = steps * batch * turns / len(plan.kind.read(job.data, "train"))
+        row["epochs"] = steps * batch * turns / len(plan.kind.format.read(job.data, "train"))
         row["minutes"] = manifest["finished"]["seconds"] / 60
     return row | _evaluated(plan, job, path, "finished" in manifest)
 
@@ -231,9 +231,9 @@ def _evaluated(plan: Plan, job: Job, path: Path, finished: bool) -> dict[str, An
     """Metrics in every protocol, with their labels and units."""
     fake = plan.out / "generated" / f"{job.label}-{job.slug}.h5"
     interrupted = fake.exists() or fake.with_name(f"{fake.name}.parts").exists()
-    generate(path, 10 * len(plan.kind.read(job.data, "test")), fake, plan.seed, resume=interrupted)
+    generate(path, 10 * len(plan.kind.format.read(job.data, "test")), fake, plan.seed, resume=interrupted)
     row: dict[str, Any] = {"protocols": {}, "labels": {}}
-    for place, protocol in enumerate(protocols(plan.kind.name)):
+    for place, protocol in enumerate(protocols.names(plan.kind.name)):
         found = evaluate(
             job.data,
             plan.out / "reports" / job.label / f"{job.slug}-{protocol}",
@@ -256,7 +256,8 @@ def _evaluated(plan: Plan, job: Job, path: Path, finished: bool) -> dict[str, An
 def _write(plan: Plan, rows: list[dict[str, Any]]) -> None:
     """The tables and the figure of the rows that are there."""
     labels = {name: label for row in rows for name, label in row.get("labels", {}).items()}
-    known = protocols(plan.kind.name)
+    kind = plan.kind
+    known = {name: protocols.protocol(kind.name, name, kind.evaluation.names) for name in protocols.names(kind.name)}
     lines = ["# Benchmark", ""]
     for name in dict.fromkeys(row["class"] for row in rows):
         mine = [row for row in rows if row["class"] == name]
@@ -276,7 +277,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]]) -> None:
             ["class", "model", "protocol", "metric", "value", "error", "in_sample", "in_sample_error", "p_value"]
         )
         writer.writerows(_flat(rows))
-    metric, protocol = plan.kind.selection[0], next(iter(known))
+    metric, protocol = kind.evaluation.selection[0], next(iter(known))
     points = [
         (row["class"], row["name"], row["us_per_sample"], row["protocols"][protocol][metric])
         for row in rows

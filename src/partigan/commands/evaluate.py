@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 
 from partigan.errors import PartiganError
+from partigan.evaluation import protocols
 from partigan.evaluation.differences import largest_difference
 from partigan.evaluation.figures import draw_figures
 from partigan.evaluation.inputs import Inputs, Request, read_inputs
-from partigan.evaluation.protocols import protocol_of
 from partigan.evaluation.rows import Row
 from partigan.evaluation.samples import Samples, both_samples, with_distance, with_reference
 from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, protocol_metrics, run_suite
 from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing
-from partigan.kinds.reference import Reference
+from partigan.kinds import find
+from partigan.models.classifier import Reference
 from partigan.progress import console
 from partigan.training.classification import load_reference
 from partigan.training.monitors import read_log
@@ -101,13 +104,15 @@ def evaluate(
     refuse_existing(out, overwrite)
     request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     set_threads(threads)
-    name, terms = protocol_of(request.kind, request.protocol)
+    sort = find(request.kind, request.trust)
+    name = str(request.protocol or protocols.names(sort.name)[0])
+    terms = protocols.protocol(sort.name, name, sort.evaluation.names)
     chosen(request.metrics, terms["metrics"])  # a wrong name is found before anything is read
     with atomic_folder(out, NUMBERS) as folder:
         inputs = read_inputs(request)
         reference = _reference(request, inputs)
         wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"])
-        compared, found = _measured(inputs, reference, wanted, name, seed)
+        compared, found = _measured(inputs, reference, wanted, terms, seed)
         judged = _judged(inputs, compared, found)
         origin = reference.name if reference is not None and "fpnd" in judged.taken else ""
         summary = Summary(request, inputs, judged, name, terms["paper"], origin)
@@ -123,7 +128,7 @@ def evaluate(
 
 
 def _measured(
-    inputs: Inputs, reference: Reference | None, wanted: Collection[str], protocol: str, seed: int
+    inputs: Inputs, reference: Reference | None, wanted: Collection[str], protocol: dict[str, Any], seed: int
 ) -> tuple[Samples, Found]:
     """What is compared, and what the metrics find.
 
@@ -136,7 +141,7 @@ def _measured(
         compared, beside = with_reference(compared, beside, inputs, reference)
     if reference is not None and not reference.many:
         compared, beside = with_distance(compared, beside, inputs, reference, seed)
-    own = protocol_metrics(inputs.kind, protocol, inputs.smallest, seed)
+    own = protocol_metrics(inputs.kind.evaluation, protocol, inputs.smallest, seed)
     found = run_suite(wanted, compared, beside, seed, own)
     if not found.taken:
         raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
@@ -156,10 +161,15 @@ def _reference(request: Request, inputs: Inputs) -> Reference | None:
     """The classifier and its real samples, where one is asked for."""
     truth = inputs.real.batch
     if request.fpnd is not None:
-        return inputs.kind.published_reference(request.fpnd, truth)
+        if (path := inputs.kind.evaluation.published) is None:
+            raise PartiganError(
+                f"nobody published a classifier for {inputs.kind.name}; train one with 'partigan fit-classifier'"
+            )
+        published: Reference = resolve_name(path)(request.fpnd, tuple(truth.x.shape[1:]))
+        return published
     if request.classifier is None:
         return None
-    label = request.label or inputs.kind.label(request.real)
+    label = request.label or inputs.kind.evaluation.label(request.real)
     reference = load_reference(request.classifier, label, request.trust)
     reference.check(truth)
     return reference

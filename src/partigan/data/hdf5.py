@@ -39,6 +39,14 @@ def open_hdf5(path: Path, layout: str) -> h5py.File:
         raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
 
 
+def holds(path: Path, *names: str) -> bool:
+    """Whether a path is an HDF5 file with all these datasets or groups."""
+    if not path.is_file() or not h5py.is_hdf5(path):
+        return False
+    with open_hdf5(path, "") as file:
+        return all(name in file for name in names)
+
+
 def dataset(file: h5py.File, path: Path, name: str, layout: str) -> h5py.Dataset:
     """A dataset of a file by name; raises a `PartiganError` where there is none."""
     if name not in file:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partigan.data.hdf5 import dataset, open_hdf5, stored_rows, text, write_chunks
+from partigan.data.hdf5 import dataset, holds, open_hdf5, stored_rows, text, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
 from partigan.data.pxd import COLUMNS, NAMES, ROWS, SENSORS, sensor_indices
 from partigan.errors import PartiganError
@@ -115,6 +115,11 @@ def write_hitmaps(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[
     columns = ("counts", "u", "v", "charge")
     rows = ({name: getattr(chunk, name) for name in columns} for chunk in chunks)
     write_chunks(path, rows, {**attributes, "sensors": NAMES}, {}, rows=2**14, compression="gzip", shuffle=True)
+
+
+def is_hitmaps(path: Path) -> bool:
+    """Whether a path has one of these layouts: a ROOT file, a folder of images, or HDF5 with hits."""
+    return path.is_dir() or path.suffix == ".root" or holds(path, "counts", "u", "v", "charge")
 
 
 def hitmap_attributes(path: str | Path) -> dict[str, Any]:

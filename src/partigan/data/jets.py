@@ -174,6 +174,15 @@ def units(path: str | Path) -> dict[str, str]:
         }
 
 
+def mean_pt(path: str | Path) -> float:
+    """Mean pt in GeV of the jets of the training split."""
+    path = Path(path)
+    with _open(path) as file:
+        jets = _dataset(file, path, "jet_features", JET_FEATURES, dimensions=2)
+        first, last = stored_rows(file.attrs, len(jets), "train", path, "jets")
+        return float(np.asarray(jets[first:last], dtype=np.float32)[:, 0].mean())
+
+
 def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:
     """The chunks of several JetNet files, one after the other, as `write_jets` takes them."""
     for path in paths:

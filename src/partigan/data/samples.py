@@ -16,13 +16,10 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import dataset, features_of, open_hdf5, stored_rows, write_chunks
 from partigan.errors import PartiganError
-
-CONDITIONS = 4096  # training conditions that a run keeps to draw from
 
 
 def read_samples(path: str | Path, split: str, name: str, dimensions: int, finite: bool = True) -> Batch:
@@ -149,35 +146,3 @@ def file_attributes(path: str | Path) -> dict[str, Any]:
     """What a file says of itself."""
     with open_hdf5(Path(path), "an HDF5 file is needed") as file:
         return {key: value for key, value in file.attrs.items() if not key.startswith("split_")}
-
-
-def condition_arguments(sample: Batch) -> dict[str, int]:
-    """Arguments of networks: number of ``classes``, and of float ``conditions``, 0 where there are none."""
-    condition = sample.condition
-    if condition is None:
-        return {"classes": 0, "conditions": 0}
-    if condition.is_floating_point():
-        return {"classes": 0, "conditions": condition.shape[1]}
-    return {"classes": int(condition.max()) + 1, "conditions": 0}
-
-
-def condition_state(sample: Batch) -> dict[str, Any]:
-    """What generation has to know of a sample's conditions, as JSON: weighted frequencies of labels, or rows."""
-    condition = sample.condition
-    if condition is None:
-        return {}
-    if condition.is_floating_point():
-        return {"conditions": condition[:CONDITIONS].tolist()}
-    weight = None if sample.weight is None else sample.weight.double()
-    return {"labels": torch.bincount(condition, weight).clamp_min(0).tolist()}
-
-
-def draw_conditions(state: dict[str, Any], size: int, rng: torch.Generator) -> Tensor | None:
-    """Labels or conditions of ``size`` samples, drawn from those that `condition_state` kept."""
-    if "labels" in state:
-        frequency = torch.tensor(state["labels"], dtype=torch.float64)
-        return torch.multinomial(frequency, size, replacement=True, generator=rng)
-    if "conditions" in state:
-        rows = torch.tensor(state["conditions"])
-        return rows[torch.randint(len(rows), (size,), generator=rng)]
-    return None

@@ -87,7 +87,7 @@ def draw_figures(inputs: Inputs, results: dict[str, Any], log: list[dict[str, An
     pictures, rng = Pictures(), np.random.default_rng(seed)
     real, fake = inputs.real.batch, inputs.generated.batch
     pictures.draw_all(
-        "Distributions", lambda: inputs.kind.figures(inputs.real.observables, inputs.generated.observables)
+        "Distributions", lambda: inputs.kind.evaluation.figures(inputs.real.observables, inputs.generated.observables)
     )
     for name, sample in (("Real", real), ("Generated", fake)):
         shown = random_rows(sample, 2 * COLUMNS, rng)

@@ -12,12 +12,12 @@ import torch
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import Inputs
-from partigan.kinds.kind import Observables
-from partigan.kinds.reference import SAMPLES, Reference, Seen
+from partigan.kinds.kind import Values
 from partigan.metrics.classifier import FitPredict
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
+from partigan.models.classifier import SAMPLES, Reference, Seen
 from partigan.sampling import Sampler
 from partigan.training.classification import judge
 
@@ -60,7 +60,7 @@ class Samples:
     real: Floats
     fake: Floats
     training: Floats | None = None
-    observables: tuple[Observables, Observables] | None = None
+    observables: tuple[Values, Values] | None = None
     seen: Pair | None = None
     distance: Callable[[], Measurement] | None = None
     judge: FitPredict | None = None
@@ -73,7 +73,7 @@ def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Sam
     Networks are trained and inverted for the metrics in ``names`` alone.
     """
     compared, beside = _tables(inputs)
-    if "network" in names and inputs.kind.judge is not None:
+    if "network" in names and inputs.kind.evaluation.judge is not None:
         generated = inputs.generated.batch[: len(compared.fake)]
         compared = replace(compared, judge=judge(inputs.kind, inputs.real.batch, generated, seed))
     if "reconstruction" in names and inputs.sampler is not None:
@@ -87,7 +87,7 @@ def _tables(inputs: Inputs) -> tuple[Samples, Samples | None]:
     """The observables of both comparisons."""
     names, smallest = inputs.names, inputs.smallest
 
-    def table(sample: Observables) -> Floats:
+    def table(sample: Values) -> Floats:
         rows = len(next(iter(sample.values())))
         return np.array([sample[name] for name in names], dtype=np.float64).reshape(-1, rows).T
 

@@ -14,7 +14,7 @@ import numpy as np
 from partigan.errors import PartiganError
 from partigan.evaluation.rows import Row, normal_p, rows_of
 from partigan.evaluation.samples import Pair, Samples
-from partigan.kinds.kind import Kind
+from partigan.kinds.kind import Evaluation
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
 from partigan.metrics.classifier import Classification, classify
 from partigan.metrics.critic import held_out_critic
@@ -298,31 +298,39 @@ def chosen(names: Iterable[str], protocol: Iterable[str]) -> list[str]:
     return [name for name in known if name in found]
 
 
-def protocol_metrics(kind: Kind, protocol: str, smallest: int, seed: int) -> dict[str, Metric]:
+def protocol_metrics(evaluation: Evaluation, protocol: dict[str, Any], smallest: int, seed: int) -> dict[str, Metric]:
     """The metrics of a protocol, by name.
 
+    They are taken together; where that fails, each by itself.
+
     Args:
-        kind: the kind of data.
-        protocol: its name, or a YAML file.
-        smallest: size of the smallest sample that takes the place of the generated one; see `Kind.metrics`.
+        evaluation: of the kind of data.
+        protocol: its entries.
+        smallest: size of the smallest sample that takes the place of the generated one; see `Evaluation.metrics`.
         seed: of everything that is drawn at random.
     """
-    known: dict[int, dict[str, Measurement]] = {}
+    together: dict[int, dict[str, Finding] | None] = {}
+
+    def taken(samples: Samples, names: list[str]) -> dict[str, Finding]:
+        assert samples.observables is not None
+        return evaluation.metrics(*samples.observables, {**protocol, "metrics": names}, smallest, seed)
 
     def metric(name: str) -> Metric:
         def call(samples: Samples, _: Rng) -> Answer:
-            assert samples.observables is not None
-            if id(samples) not in known:
-                known[id(samples)] = kind.metrics(*samples.observables, protocol, smallest, seed)
-            found = known[id(samples)]
+            if id(samples) not in together:
+                try:
+                    together[id(samples)] = taken(samples, protocol["metrics"])
+                except PartiganError:
+                    together[id(samples)] = None
+            found = together[id(samples)]
+            found = taken(samples, [name]) if found is None else found
             if name not in found:
                 raise PartiganError("the samples are too small")
-            label, unit = kind.labels[name]
-            return Answer({"": Finding(label, *found[name], unit=unit)})
+            return Answer({"": found[name]})
 
         return Metric(call, of="samples")
 
-    return {name: metric(name) for name in kind.protocol(protocol)["metrics"]}
+    return {name: metric(name) for name in protocol["metrics"]}
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,91 @@
-"""Kinds of data: what training, sampling and evaluation have to know of jets, hitmaps, showers."""
+"""Kinds of data: what training, sampling and evaluation have to know of jets, hitmaps, tables and images."""
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import h5py
+
+from partigan.data.hdf5 import open_hdf5, text
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind
 
+KINDS = {
+    "jets": "partigan.kinds.jets.JETS",
+    "tables": "partigan.kinds.tables.TABLES",
+    "images": "partigan.kinds.images.IMAGES",
+    "pxd": "partigan.kinds.pxd.PXD",
+    "pxd-crop": "partigan.kinds.pxd.PXD_CROP",
+    "pxd-parts": "partigan.kinds.pxd.PXD_PARTS",
+}
+"""The kinds that come with partigan. For a file that says nothing of itself the first that recognises it is taken."""
 
-def kind_named(name: str) -> Kind:
-    """A kind of data by its name."""
-    from partigan.kinds.hitmaps import PXD, PXDCrops, PXDParts
-    from partigan.kinds.images import Images
-    from partigan.kinds.jets import Jets
-    from partigan.kinds.tables import Tables
 
-    kinds: dict[str, type[Kind]] = {kind.name: kind for kind in (Jets, PXD, PXDCrops, PXDParts, Tables, Images)}
-    if name not in kinds:
-        raise PartiganError(f"unknown kind of data {name!r}; there are {', '.join(kinds)}")
-    return kinds[name]()
+def find(name: str, trust: bool = False) -> Kind:
+    """A kind of data by its name.
+
+    Args:
+        name: one of ``KINDS``, or the import path of a `Kind` or of a function or class that gives one. The kind that
+            is found has this name.
+        trust: import modules outside partigan.
+
+    Raises:
+        PartiganError: there is no such kind, or its module is outside partigan and not trusted.
+
+    Example:
+        >>> find("jets").evaluation.selection
+        ('w1m', 'fpd')
+    """
+    if name in KINDS:
+        found = resolve_name(KINDS[name])
+        assert isinstance(found, Kind)
+        return found
+    if "." not in name:
+        near = difflib.get_close_matches(name, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
+        raise PartiganError(f"unknown kind of data {name!r}; {hint}")
+    if not (trust or name.startswith("partigan.")):
+        raise PartiganError(
+            f"the kind of data {name} is not part of partigan; look at its code, then give --trust to run it"
+        )
+    kind = _imported(name)
+    return kind if name in KINDS.values() else replace(kind, name=name)
+
+
+def _imported(name: str) -> Kind:
+    try:
+        found: Any = resolve_name(name)
+        kind = found if isinstance(found, Kind) else found()
+    except Exception as error:  # whatever the user's module does
+        raise PartiganError(f"the kind of data {name} cannot be imported: {error}") from error
+    if not isinstance(kind, Kind):
+        raise PartiganError(f"{name} is a {type(kind).__name__}, not a partigan.kinds.kind.Kind, and gives none")
+    return kind
+
+
+def kind_of(path: str | Path, trust: bool = False) -> Kind:
+    """The kind of data in a file: by its attribute ``kind``, else the first kind that recognises its layout.
+
+    Args:
+        path: the file.
+        trust: import modules outside partigan that the file names.
+
+    Raises:
+        PartiganError: there is no such file, or no kind recognises it.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise PartiganError(f"{path} does not exist")
+    if path.is_file() and h5py.is_hdf5(path):
+        with open_hdf5(path, "") as file:
+            said = file.attrs.get("kind")
+        if said is not None:
+            return find(text(said), trust)
+    for name in KINDS:
+        if (kind := find(name)).format.recognises(path):
+            return kind
+    raise PartiganError(f"{path} has the layout of no kind of data that partigan knows; give --kind")

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.samples import (
-    condition_arguments,
-    condition_state,
-    draw_conditions,
-    file_attributes,
-    read_samples,
-    write_samples,
-)
+from partigan.data.hdf5 import holds
+from partigan.data.samples import file_attributes, read_samples, write_samples
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind, Observables, classification
+from partigan.kinds.classifiers import IMAGE, IMAGE_JUDGE
+from partigan.kinds.conditions import LabelConditions
+from partigan.kinds.kind import Evaluation, Format, Kind, Observables, Values, findings
+from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd, frechet_distance
-from partigan.metrics.measurement import Measurement
 from partigan.metrics.sliced import directions, sliced_w1
 from partigan.metrics.wasserstein import w1
 
@@ -34,73 +29,51 @@ COMPONENTS = 16  # principal components whose Fréchet distance is taken
 OCCUPIED = 0.1  # of the largest real value: above it a pixel counts as hit
 FRECHET_IMAGES = 200
 
+_LABELS = {
+    "frechet": ("Fréchet distance of principal components", 1.0),
+    "swd": ("sliced W1 of the pixels (x 10^3)", 1e-3),
+    "intensity": ("W1 of the mean intensity (x 10^3)", 1e-3),
+    "occupancy": ("W1 of the occupancy (x 10^3)", 1e-3),
+}
+_SCALARS = {
+    "mean": ("mean intensity", ""),
+    "spread": ("standard deviation of the pixels", ""),
+    "largest": ("largest pixel", ""),
+    "bright": ("share of pixels above half of the largest", ""),
+    "row": ("row of the centre", "pixels"),
+    "column": ("column of the centre", "pixels"),
+}
 
-class Images(Kind):
+
+class ImageFormat(Format):
     """Images ``(channel, height, width)`` in the layout of `partigan.data.samples`, values from 0 up."""
 
-    name: ClassVar[str] = "images"
-    selection: ClassVar[tuple[str, str]] = ("frechet", "swd")
-    labels: ClassVar[dict[str, tuple[str, float]]] = {
-        "frechet": ("Fréchet distance of principal components", 1.0),
-        "swd": ("sliced W1 of the pixels (x 10^3)", 1e-3),
-        "intensity": ("W1 of the mean intensity (x 10^3)", 1e-3),
-        "occupancy": ("W1 of the occupancy (x 10^3)", 1e-3),
-        "fpnd": ("Fréchet distance of a classifier", 1.0),
-    }
-    scalars: ClassVar[dict[str, tuple[str, str]]] = {
-        "mean": ("mean intensity", ""),
-        "spread": ("standard deviation of the pixels", ""),
-        "largest": ("largest pixel", ""),
-        "bright": ("share of pixels above half of the largest", ""),
-        "row": ("row of the centre", "pixels"),
-        "column": ("column of the centre", "pixels"),
-    }
-    classifier: ClassVar[dict[str, Any]] = classification(
-        "images",
-        "Small convolutional network",
-        "arXiv:1412.6806",
-        "sizes are ours",
-        "partigan.data.transforms.Rescale",
-        "partigan.nets.images.classifier.ImageClassifier",
-        {"low": None, "high": None},
-        batch_size=64,
-        max_steps=1500,
-    )
-    judge: ClassVar[dict[str, Any]] = {**classifier, "trainer": {**classifier["trainer"], "validations": 10}}
+    def recognises(self, path: Path) -> bool:
+        """Whether there are ``images``."""
+        return holds(path, "images")
 
-    def read(self, path: Path, split: str) -> Batch:
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
         """Images of a split."""
-        return read_samples(path, split, "images", 4)
-
-    def read_generated(self, path: Path) -> Batch:
-        """All images of a file; those with NaN or infinite values are kept."""
-        return read_samples(path, "all", "images", 4, finite=False)
+        return read_samples(path, split, "images", 4, finite)
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write images and their labels or conditions."""
         write_samples(path, "images", chunks, attributes)
 
-    def network_arguments(self, sample: Batch) -> dict[str, Any]:
-        """Channels, height, width, and numbers of classes and conditions."""
-        channels, height, width = sample.x.shape[1:]
-        return {"channels": channels, "height": height, "width": width, **condition_arguments(sample)}
+    def attributes(self, path: Path) -> dict[str, Any]:
+        """The attributes of the file."""
+        return file_attributes(path)
 
-    def conditions(self, path: Path) -> dict[str, Any]:
-        """Labels or conditions of the training split."""
-        return condition_state(self.read(path, "train"))
 
-    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Labels or conditions as in training."""
-        return draw_conditions(state, size, rng), None
+class ImageObservables(Observables):
+    """Intensities, and the place of the centre."""
 
-    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
-        """Fréchet distance of the real sample's principal components, and sliced W1 of the pixels."""
-        a, b = (sample.x.flatten(1).double().numpy() for sample in (real, fake))
-        moments = [moment for f in _components(a, b) for moment in (f.mean(0), np.cov(f, rowvar=False))]
-        return {"frechet": frechet_distance(*moments), "swd": sliced_w1(a, b, np.random.default_rng(0))}
+    def scalars(self, description: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """Mean, spread, largest and bright pixels, and row and column of the centre."""
+        return _SCALARS
 
-    def observables(self, sample: Batch) -> Observables:
-        """Images, their labels where there are any, and ``scalars``, over all channels."""
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+        """Images, their labels where there are any, and the scalars, over all channels."""
         x = sample.x.double()
         largest, total = x.amax((1, 2, 3)), x.sum((1, 2, 3))
         row, column = (
@@ -120,9 +93,24 @@ class Images(Kind):
             found["labels"] = sample.condition.numpy()
         return found
 
+
+class ImageEvaluation(Evaluation):
+    """Distances of pixels, intensities and principal components."""
+
+    selection = ("frechet", "swd")
+    names = tuple(_LABELS)
+    classifier = IMAGE
+    judge = IMAGE_JUDGE
+
+    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """Fréchet distance of the real sample's principal components, and sliced W1 of the pixels."""
+        a, b = (sample.x.flatten(1).double().numpy() for sample in (real, fake))
+        moments = [moment for f in _components(a, b) for moment in (f.mean(0), np.cov(f, rowvar=False))]
+        return {"frechet": frechet_distance(*moments), "swd": sliced_w1(a, b, np.random.default_rng(0))}
+
     def metrics(
-        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
-    ) -> dict[str, Measurement]:
+        self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
+    ) -> dict[str, Finding]:
         """Fréchet distance of principal components, sliced W1 of the pixels, W1 of mean intensity and occupancy.
 
         The Fréchet distance is left out below 200 images.
@@ -141,9 +129,9 @@ class Images(Kind):
         }
         if size >= FRECHET_IMAGES:
             found["frechet"] = fpd(*_components(a, b), rng=rng, normalise=False)
-        return found
+        return findings(found, _LABELS)
 
-    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
+    def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Galleries, mean images, pixel values, mean intensity and occupancy, and mean intensity of each class."""
         from partigan.report.distributions import by_class, compare, images
         from partigan.report.samples import gallery
@@ -171,10 +159,6 @@ class Images(Kind):
             figures["Mean intensity of each class"] = by_class(classes[0], classes[1], "mean of an image")
         return figures
 
-    def provenance(self, path: Path) -> dict[str, Any]:
-        """The attributes of the file."""
-        return file_attributes(path)
-
 
 def _components(real: NDArray[Any], fake: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Both samples ``(images, pixels)`` along the first principal components of the real one, which have width 1."""
@@ -183,3 +167,6 @@ def _components(real: NDArray[Any], fake: NDArray[Any]) -> tuple[NDArray[Any], N
     kept = slice(-min(COMPONENTS, int((values > 1e-9 * values[-1]).sum())), None)
     along = vectors[:, kept] / np.sqrt(values[kept])
     return (real - centre) @ along, (fake - centre) @ along
+
+
+IMAGES = Kind("images", ImageFormat(), LabelConditions(), ImageObservables(), ImageEvaluation())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.jets import Floats, attributes, jet_features, read_jets, units, write_jets
+from partigan.data.hdf5 import holds
+from partigan.data.jets import Floats, attributes, jet_features, mean_pt, read_jets, units, write_jets
 from partigan.errors import PartiganError
-from partigan.kinds.jetnet import published
-from partigan.kinds.kind import Kind, Observables, classification
-from partigan.kinds.reference import Reference
+from partigan.kinds.classifiers import PARTICLE_FLOW, PARTICLENET
+from partigan.kinds.kind import Conditions, Evaluation, Format, Kind, Observables, Values, findings
 from partigan.metrics.clouds import Clouds
 from partigan.metrics.cov_mmd import cov_mmd
+from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.kpd import kpd
 from partigan.metrics.measurement import Measurement
@@ -33,88 +35,71 @@ COV_JETS, COV_BATCHES = 100, 10  # jets in a batch of COV and MMD, and batches; 
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
 W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]  # of ``efps``, the polynomials of W1-EFP
 
+_LABELS = {
+    "w1m": ("W1-M (x 10^3)", 1e-3),
+    "w1p": ("W1-P (x 10^3)", 1e-3),
+    "w1efp": ("W1-EFP (x 10^5)", 1e-5),
+    "fpd": ("FPD (x 10^4)", 1e-4),
+    "kpd": ("KPD (x 10^4)", 1e-4),
+    "cov": ("COV", 1.0),
+    "mmd": ("MMD (x 10^2)", 1e-2),
+}
+_SCALARS = {
+    "mass": ("relative mass", ""),
+    "pt_sum": ("sum of pt_rel", ""),
+    "multiplicity": ("multiplicity", ""),
+    **{f"log_efp_{n}": (f"log10 EFP {n}", "") for n in range(1, len(W1_GRAPHS) + 1)},
+}
 
-class Jets(Kind):
-    """Particle clouds in the JetNet layout."""
 
-    name: ClassVar[str] = "jets"
-    selection: ClassVar[tuple[str, str]] = ("w1m", "fpd")
-    labels: ClassVar[dict[str, tuple[str, float]]] = {
-        "w1m": ("W1-M (x 10^3)", 1e-3),
-        "w1p": ("W1-P (x 10^3)", 1e-3),
-        "w1efp": ("W1-EFP (x 10^5)", 1e-5),
-        "fpd": ("FPD (x 10^4)", 1e-4),
-        "kpd": ("KPD (x 10^4)", 1e-4),
-        "cov": ("COV", 1.0),
-        "mmd": ("MMD (x 10^2)", 1e-2),
-        "fpnd": ("FPND", 1.0),
-    }
-    scalars: ClassVar[dict[str, tuple[str, str]]] = {
-        "mass": ("relative mass", ""),
-        "pt_sum": ("sum of pt_rel", ""),
-        "multiplicity": ("multiplicity", ""),
-        **{f"log_efp_{n}": (f"log10 EFP {n}", "") for n in range(1, len(W1_GRAPHS) + 1)},
-    }
-    classifier: ClassVar[dict[str, Any]] = classification(
-        "jets",
-        "ParticleNet",
-        "arXiv:1902.08570",
-        "as in arXiv:2106.11535",
-        "partigan.data.transforms.LogStandardise",
-        "partigan.nets.clouds.particlenet.ParticleNet",
-        batch_size=128,
-        max_minutes=20.0,
-    )
-    judge: ClassVar[dict[str, Any]] = classification(
-        "jets",
-        "Particle flow network",
-        "arXiv:1810.05165",
-        "as in the paper, with other inputs",
-        "partigan.data.transforms.LogStandardise",
-        "partigan.nets.clouds.deepsets.ParticleFlow",
-        batch_size=128,
-        max_steps=1500,
-        validations=10,
-    )
+class JetFormat(Format):
+    """Files in the JetNet layout; see `partigan.data.jets`."""
 
-    def read(self, path: Path, split: str) -> Batch:
-        """Jets of a split; see `partigan.data.jets.read_jets`."""
-        return read_jets(path, split).batch()
+    def recognises(self, path: Path) -> bool:
+        """Whether there are ``particle_features`` and ``jet_features``."""
+        return holds(path, "particle_features", "jet_features")
 
-    def read_generated(self, path: Path) -> Batch:
-        """All jets of a file; those with NaN or infinite values are kept."""
-        return read_jets(path, finite=False).batch()
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+        """Jets of a split."""
+        return read_jets(path, split, finite).batch()
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
-        """Write jets in the JetNet layout; pt of the jets is the training sample's mean."""
-        write_jets(path, (self._table(chunk, state["jet_pt"]) for chunk in chunks), attributes)
+        """Write jets, all with the mean jet pt of the training sample."""
+        write_jets(path, (_table(chunk, state["jet_pt"]) for chunk in chunks), attributes)
 
-    @staticmethod
-    def _table(batch: Batch, jet_pt: float) -> tuple[Floats, Floats]:
-        assert batch.mask is not None
-        features = jet_features(batch, jet_pt, mass(batch.x, batch.mask))
-        particles = torch.cat((batch.x, batch.mask[..., None].float()), dim=-1)
-        order = particles[..., 2].argsort(dim=1, descending=True, stable=True)
-        return particles.gather(1, order[..., None].expand_as(particles)).numpy(), features
+    def attributes(self, path: Path) -> dict[str, Any]:
+        """The attributes of the file."""
+        return {name: value for name, value in attributes(path).items() if not name.startswith("split_")}
 
-    def features(self, path: Path) -> dict[str, str]:
-        """The features that the file has units for."""
-        return units(path)
+    def describe(self, path: Path) -> dict[str, Any]:
+        """Features of particles and jets with their units, and the training split's mean jet pt in GeV."""
+        return {"features": units(path), "jet_pt": mean_pt(path)}
 
-    def network_arguments(self, sample: Batch) -> dict[str, Any]:
+
+def _table(batch: Batch, jet_pt: float) -> tuple[Floats, Floats]:
+    assert batch.mask is not None
+    features = jet_features(batch, jet_pt, mass(batch.x, batch.mask))
+    particles = torch.cat((batch.x, batch.mask[..., None].float()), dim=-1)
+    order = particles[..., 2].argsort(dim=1, descending=True, stable=True)
+    return particles.gather(1, order[..., None].expand_as(particles)).numpy(), features
+
+
+class JetConditions(Conditions):
+    """Masks of multiplicities as in training; jets have no condition."""
+
+    block = 8192
+    chunk = 16_384
+
+    def arguments(self, sample: Batch) -> dict[str, Any]:
         """Largest number of particles, and features of a particle."""
         return {"particles": sample.x.shape[1], "features": sample.x.shape[2]}
 
-    def conditions(self, path: Path) -> dict[str, Any]:
-        """How often each multiplicity occurs in the training split, and its mean jet pt in GeV."""
-        table = read_jets(path, "train")
-        multiplicity = table.particles[..., 3].sum(1).astype(int)
-        width = table.particles.shape[1]
-        return {
-            "particles": width,
-            "multiplicity": np.bincount(multiplicity, minlength=width + 1).tolist(),
-            "jet_pt": float(table.jets[:, 0].mean()),
-        }
+    def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
+        """How often each multiplicity occurs, and the mean jet pt in GeV."""
+        assert sample.mask is not None
+        width = sample.mask.shape[1]
+        multiplicity = torch.bincount(sample.mask.sum(1), minlength=width + 1)
+        return {"particles": width, "multiplicity": multiplicity.tolist(), "jet_pt": description["jet_pt"]}
 
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Masks of multiplicities drawn from those of training."""
@@ -122,15 +107,15 @@ class Jets(Kind):
         number = torch.multinomial(frequency, size, replacement=True, generator=rng)
         return None, torch.arange(state["particles"]) < number[:, None]
 
-    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
-        """W1 of the relative mass over all jets, and Fréchet distance of the EFPs of the first 3,000."""
-        masses = [mass(batch.x.double(), batch.mask).numpy() for batch in (real, fake)]
-        features = [self._efps(batch[:VALIDATION_JETS]) for batch in (real, fake)]
-        scale = np.abs(features[0]).max(0)
-        moments = [moment for f in features for moment in ((f / scale).mean(0), np.cov(f / scale, rowvar=False))]
-        return {"w1m": wasserstein_1d(*masses), "fpd": frechet_distance(*moments)}
 
-    def observables(self, sample: Batch) -> Observables:
+class JetObservables(Observables):
+    """Mass, pt sum, multiplicity and energy flow polynomials."""
+
+    def scalars(self, description: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """Relative mass, pt sum, multiplicity, and the 5 EFPs of W1-EFP."""
+        return _SCALARS
+
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
         """Particles, mask, mass, pt sum, multiplicity, the 36 EFPs with d <= 4, and log10 of those of W1-EFP."""
         assert sample.mask is not None
         if (negative := ((sample.x[..., 2] < 0) & sample.mask).any(1)).any():
@@ -138,7 +123,7 @@ class Jets(Kind):
                 f"{int(negative.sum())} of {len(sample)} jets have particles of negative pt_rel; no jet can have them, "
                 "mask these particles"
             )
-        polynomials = self._efps(sample)
+        polynomials = _efps(sample)
         logs = np.log10(np.maximum(polynomials[:, W1_COLUMNS], 1e-12)).T
         return {
             "particles": sample.x.numpy(),
@@ -150,13 +135,31 @@ class Jets(Kind):
             **{f"log_efp_{n}": column for n, column in enumerate(logs, 1)},
         }
 
-    @staticmethod
-    def _efps(sample: Batch) -> NDArray[np.float64]:
-        return efps(sample.x, sample.mask, FPD_GRAPHS).double().numpy()
+
+def _efps(sample: Batch) -> NDArray[np.float64]:
+    return efps(sample.x, sample.mask, FPD_GRAPHS).double().numpy()
+
+
+class JetEvaluation(Evaluation):
+    """The metrics of MPGAN and MDMA."""
+
+    selection = ("w1m", "fpd")
+    names = tuple(_LABELS)
+    classifier = PARTICLENET
+    judge = PARTICLE_FLOW
+    published = "partigan.models.jetnet.published"
+
+    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """W1 of the relative mass over all jets, and Fréchet distance of the EFPs of the first 3,000."""
+        masses = [mass(batch.x.double(), batch.mask).numpy() for batch in (real, fake)]
+        features = [_efps(batch[:VALIDATION_JETS]) for batch in (real, fake)]
+        scale = np.abs(features[0]).max(0)
+        moments = [moment for f in features for moment in ((f / scale).mean(0), np.cov(f / scale, rowvar=False))]
+        return {"w1m": wasserstein_1d(*masses), "fpd": frechet_distance(*moments)}
 
     def metrics(
-        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
-    ) -> dict[str, Measurement]:
+        self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
+    ) -> dict[str, Finding]:
         """W1-M, W1-P, W1-EFP, FPD, KPD, COV and MMD with the sample sizes and means of the protocol.
 
         Batches are as large as the protocol says, or smaller where a sample would not give two of them; there are as
@@ -164,37 +167,30 @@ class Jets(Kind):
         below 1,000 jets, COV and MMD below 500.
         """
         rng = np.random.default_rng(seed)
-        terms = self.protocol(protocol)
-        size = min(len(real["mass"]), smallest // 2, terms["samples"] or len(real["mass"]))
+        size = min(len(real["mass"]), smallest // 2, protocol["samples"] or len(real["mass"]))
         if size < 20:
             raise PartiganError(
                 f"{min(len(real['mass']), smallest)} jets are too few to compare; generate or simulate at least 40"
             )
-        batches = min(terms["batches"], smallest // size)
-        options = {"samples": size, "batches": batches, "rng": rng}
+        batches = min(protocol["batches"], smallest // size)
+        options: dict[str, Any] = {"samples": size, "batches": batches, "rng": rng}
+        mean, rows = protocol["mean"], min(len(real["mass"]), smallest)
         clouds = [Clouds(sample["particles"], sample["mask"]) for sample in (real, fake)]
-        found = {
-            "w1m": w1(real["mass"], fake["mass"], **options),
-            "w1p": w1(*clouds, mean=terms["mean"], **options),
-            "w1efp": w1(real["efps"][:, W1_COLUMNS], fake["efps"][:, W1_COLUMNS], mean=terms["mean"], **options),
+        polynomials = [sample["efps"][:, W1_COLUMNS] for sample in (real, fake)]
+        take: dict[str, Callable[[], Measurement]] = {
+            "w1m": lambda: w1(real["mass"], fake["mass"], **options),
+            "w1p": lambda: w1(*clouds, mean=mean, **options),
+            "w1efp": lambda: w1(*polynomials, mean=mean, **options),
         }
-        if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
-            found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
-            found["kpd"] = kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
-        if (batches := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
-            found["cov"], found["mmd"] = cov_mmd(*clouds, rng=rng, size=COV_JETS, batches=batches)
-        return {name: found[name] for name in terms["metrics"] if name in found}
+        if rows >= EFP_JETS:
+            take["fpd"] = lambda: fpd(real["efps"], fake["efps"], rng=rng)
+            take["kpd"] = lambda: kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
+        if (parts := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
+            both = cache(lambda: cov_mmd(*clouds, rng=rng, size=COV_JETS, batches=parts))
+            take |= {"cov": lambda: both()[0], "mmd": lambda: both()[1]}
+        return findings({name: take[name]() for name in protocol["metrics"] if name in take}, _LABELS)
 
-    def published_reference(self, label: str, sample: Batch) -> Reference:
-        """The ParticleNet and the statistics of JetNet; see `partigan.kinds.jetnet.published`."""
-        return published(label, sample.x.shape[1])
-
-    def label(self, path: Path) -> str | None:
-        """The file's attribute ``flavour``."""
-        flavour = attributes(path).get("flavour")
-        return None if flavour is None else str(flavour)
-
-    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
+    def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Particle features, mass, pt sum, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
         from partigan.report.distributions import compare, images
 
@@ -208,9 +204,10 @@ class Jets(Kind):
         figures["Average jet image"] = images(_image(real, extent, jets), _image(fake, extent, jets), extent, _IMAGE)
         return figures
 
-    def provenance(self, path: Path) -> dict[str, Any]:
-        """The attributes of a file of jets."""
-        return {name: value for name, value in attributes(path).items() if not name.startswith("split_")}
+    def label(self, path: Path) -> str | None:
+        """The file's attribute ``flavour``."""
+        flavour = attributes(path).get("flavour")
+        return None if flavour is None else str(flavour)
 
 
 _IMAGE = (r"$\eta^{\mathrm{rel}}$", r"$\phi^{\mathrm{rel}}$", r"mean $p_T^{\mathrm{rel}}$ in a pixel")
@@ -225,14 +222,17 @@ _FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _columns(sample: Observables) -> dict[str, NDArray[Any]]:
+def _columns(sample: Values) -> dict[str, NDArray[Any]]:
     """What each histogram of the report shows, by its title."""
     particles = sample["particles"][sample["mask"]].T
-    return dict(zip(_FIGURES, (*particles, *(sample[name] for name in Jets.scalars)), strict=True))
+    return dict(zip(_FIGURES, (*particles, *(sample[name] for name in _SCALARS)), strict=True))
 
 
-def _image(sample: Observables, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:
+def _image(sample: Values, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:
     """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows."""
     eta, phi, pt = sample["particles"][:jets][sample["mask"][:jets]].T
     total, _, _ = np.histogram2d(phi, eta, bins=40, range=(extent[2:], extent[:2]), weights=pt)
     return np.asarray(total / jets)
+
+
+JETS = Kind("jets", JetFormat(), JetConditions(), JetObservables(), JetEvaluation())

@@ -1,199 +1,204 @@
-"""What a kind of data brings, so that training, sampling and evaluation are generic."""
+"""The four parts of a kind of data: format, conditions, observables, evaluation."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.errors import PartiganError
-from partigan.evaluation.protocols import protocols, read_protocol
-from partigan.kinds.reference import Reference
+from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Measurement
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Observables = dict[str, NDArray[Any]]
+Values = dict[str, NDArray[Any]]
+"""Observables of a sample by name, one array ``(samples, ...)`` each."""
 
 
-def classification(
-    kind: str,
-    title: str,
-    paper: str,
-    status: str,
-    transform: str,
-    network: str,
-    scale: dict[str, Any] | None = None,
-    arguments: dict[str, Any] | None = None,
-    **trainer: Any,
-) -> dict[str, Any]:
-    """Configuration of a classifier: a network trained with cross-entropy.
-
-    Args:
-        kind: name of the kind of data.
-        title: of the network.
-        paper: where it is described.
-        status: how far it follows the paper.
-        transform: class path of the normalisation.
-        network: class path.
-        scale: arguments of ``transform``.
-        arguments: of ``network``, but for those that the data decide.
-        **trainer: options of the trainer.
-    """
-    return {
-        "about": {"title": title, "paper": paper, "status": status},
-        "kind": kind,
-        "transform": {"class_path": transform, "init_args": scale or {}},
-        "system": {
-            "class_path": "partigan.training.classification.Classification",
-            "init_args": {
-                "classifier": {"class_path": network, "init_args": arguments or {}},
-                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
-                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
-            },
-        },
-        "trainer": {"ema_half_life": 0.0, "validations": 20, **trainer},
-    }
-
-
-class Kind(ABC):
-    """A kind of data: its files, conditions, observables, metrics and figures.
+class Format(ABC):
+    """The files of a kind of data. A format holds no state between calls.
 
     Attributes:
-        name: as in presets and on the command line.
-        selection: the metric of `validate` by which the best checkpoint is chosen, and the one that vetoes.
-        labels: for each metric the heading of the report and the unit it is shown in.
-        made_of: the kind of the files that real samples may be read from beside its own; empty where there is none.
-        chunk: samples that `generate` has in memory at a time.
-        group: samples without mask that are given to a generator at a time.
-        classifier: configuration of the classifier that `fit-classifier` trains where no other is given.
-        judge: configuration of the classifier that an evaluation trains to tell generated from real samples, as short
-            as will do, in steps and not in minutes; None where there is none.
+        also: names of other kinds whose files can be read as real samples of this one.
     """
 
-    name: ClassVar[str]
-    made_of: ClassVar[str] = ""
-    chunk: ClassVar[int] = 20_000
-    group: ClassVar[int] = 1024
-    selection: ClassVar[tuple[str, str]]
-    labels: ClassVar[dict[str, tuple[str, float]]]
-    classifier: ClassVar[dict[str, Any]]
-    judge: ClassVar[dict[str, Any] | None] = None
-
-    @property
-    def protocols(self) -> dict[str, dict[str, Any]]:
-        """For each protocol that comes with partigan, the arguments of metrics that differ from paper to paper."""
-        return protocols(self.name)
-
-    @property
-    def scalars(self) -> dict[str, tuple[str, str]]:
-        """The observables that are one number a sample, with label and unit.
-
-        The evaluation suite looks at them one by one and together.
-        """
-        return {}
-
-    def protocol(self, name: str) -> dict[str, Any]:
-        """A protocol by name, or the user's own by the path of a YAML file.
-
-        Raises:
-            PartiganError: there is no such protocol.
-        """
-        known = self.protocols
-        if name in known:
-            return known[name]
-        if not name.endswith((".yaml", ".yml")):
-            raise PartiganError(
-                f"unknown protocol {name!r}; for {self.name} there are {', '.join(known)}, or give a YAML file"
-            )
-        return read_protocol(Path(name), self.name, next(iter(known.values())))
+    also: tuple[str, ...] = ()
 
     @abstractmethod
-    def read(self, path: Path, split: str) -> Batch:
-        """Samples of one split of a file, checked, in physical units."""
+    def recognises(self, path: Path) -> bool:
+        """Whether a file has this layout; asked of files without a ``kind`` attribute."""
 
-    def read_generated(self, path: Path) -> Batch:
-        """All samples of a generated file, with those that have NaN or infinite values."""
-        return self.read(path, "all")
+    @abstractmethod
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+        """Samples of a split, checked, in physical units.
+
+        Args:
+            path: the file.
+            split: train, valid, test or all.
+            finite: refuse NaN and infinite values; False keeps them, to count the failures of a generator.
+        """
+
+    def training(self, path: Path) -> Batch:
+        """What networks are trained on: the training split, unless a kind trains on another view of it."""
+        return self.read(path, "train")
 
     @abstractmethod
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
-        """Write generated samples to a file, atomically; ``state`` is that of `conditions`."""
+        """Write generated samples to a file, atomically; ``state`` comes from `Conditions.state`."""
 
-    def features(self, path: Path) -> dict[str, str]:
-        """Features of a file whose names or units its layout leaves open, with their units; empty where unknown."""
+    @abstractmethod
+    def attributes(self, path: Path) -> dict[str, Any]:
+        """What a file says of itself (provenance), without ``split_*``."""
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        """What a file holds beside its samples, as JSON values.
+
+        ``features`` are names of features with their units. Generation and evaluation get the rest as it is, such as
+        the mean jet pt.
+        """
         return {}
 
-    @abstractmethod
-    def network_arguments(self, sample: Batch) -> dict[str, Any]:
-        """Arguments that networks take from the data where a preset leaves them open."""
+
+class Conditions(ABC):
+    """What networks and generation take from the data.
+
+    Attributes:
+        block: samples of one block of a stream; conditions are drawn block by block.
+        chunk: samples that ``generate`` holds in memory, a multiple of ``block``.
+        group: samples without mask that a generator gets at a time.
+    """
+
+    block: int = 1024
+    chunk: int = 20_480
+    group: int = 1024
 
     @abstractmethod
-    def conditions(self, path: Path) -> dict[str, Any]:
-        """What generation has to know of the training sample's conditions, as JSON values."""
+    def arguments(self, sample: Batch) -> dict[str, Any]:
+        """Arguments of networks that the data decide, such as the number of particles."""
+
+    @abstractmethod
+    def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
+        """What generation needs to know of the training sample, as JSON values.
+
+        Args:
+            sample: the training sample.
+            description: of its file, from `Format.describe`.
+        """
 
     @abstractmethod
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Draw condition and mask of ``size`` samples."""
-
-    @abstractmethod
-    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
-        """Quick metrics during training; the best checkpoint is chosen by them."""
-
-    @abstractmethod
-    def observables(self, sample: Batch) -> Observables:
-        """What physicists look at, one array ``(samples, ...)`` each; metrics and figures are made of them."""
-
-    @abstractmethod
-    def metrics(
-        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
-    ) -> dict[str, Measurement]:
-        """The protocol's metrics of a generated sample against a real one.
-
-        Args:
-            real: the real sample.
-            fake: the generated sample, or other real ones.
-            protocol: one of ``protocols``, or the path of a YAML file.
-            smallest: size of the smallest sample that takes the place of ``fake`` in a comparison; sizes and numbers
-                of batches are chosen by it, so that they are the same for all.
-            seed: of everything that is drawn at random.
-
-        Returns:
-            The metrics by name; one for which the samples are too small is left out.
-        """
-
-    def published_reference(self, label: str, sample: Batch) -> Reference:
-        """A published classifier and its activations on real samples of a class.
-
-        Args:
-            label: name of the class.
-            sample: what it is to be used for, in physical units.
-
-        Raises:
-            PartiganError: there is none.
-        """
-        raise PartiganError(f"nobody published a classifier for {self.name}; train one with 'partigan fit-classifier'")
-
-    def label(self, path: Path) -> str | None:
-        """Name of the class of the samples of a file, where all are of one class and the file says which."""
-        return None
+        """Condition and mask of one block of ``size`` samples."""
 
     def classes(self, sample: Batch) -> Tensor | None:
-        """Class of each sample of a file with several classes, ``(samples,)`` integers; None where there are none."""
+        """Class of each sample, ``(samples,)`` integers, where there are several; None elsewhere."""
         condition = sample.condition
         return None if condition is None or condition.is_floating_point() else condition
 
-    @abstractmethod
-    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
-        """The figures of the report, by title."""
+
+class Observables(ABC):
+    """What physicists look at."""
+
+    def scalars(self, description: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """The observables that are one number a sample: name to label and unit.
+
+        The evaluation suite looks at them one by one and together.
+
+        Args:
+            description: of the real file, from `Format.describe`.
+        """
+        return {}
 
     @abstractmethod
-    def provenance(self, path: Path) -> dict[str, Any]:
-        """What a file says of where it comes from."""
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+        """All observables of a sample in physical units, one array ``(samples, ...)`` each."""
+
+
+class Evaluation(ABC):
+    """Metrics, figures and the choice of checkpoints.
+
+    Attributes:
+        selection: the metric of `validate` that chooses the best checkpoint, and the one that vetoes.
+        names: of what `metrics` gives.
+        validated: samples of the valid split that a validation uses; None = all.
+        classifier: configuration that ``fit-classifier`` trains where no other is given; None = there is none.
+        judge: configuration of the classifier that an evaluation trains to tell generated from real samples, as short
+            as will do, in steps and not in minutes; None = there is none.
+        published: import path of a function that takes the name of a class and the shape of a sample and returns a
+            published classifier (`partigan.models.classifier.Reference`); None = nobody published one.
+    """
+
+    selection: tuple[str, str]
+    names: tuple[str, ...] = ()
+    validated: int | None = None
+    classifier: dict[str, Any] | None = None
+    judge: dict[str, Any] | None = None
+    published: str | None = None
+
+    @abstractmethod
+    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """Quick metrics during training."""
+
+    @abstractmethod
+    def metrics(
+        self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
+    ) -> dict[str, Finding]:
+        """Metrics of a generated sample against a real one.
+
+        Args:
+            real: observables of the real sample.
+            fake: observables of the generated sample, or of other real ones.
+            protocol: the entries of a protocol; its ``metrics`` are the names of those to take.
+            smallest: size of the smallest sample that takes the place of ``fake`` in a comparison. It decides sizes
+                and numbers of batches, so that they are the same for all.
+            seed: of everything that is drawn at random.
+
+        Returns:
+            The metrics by name, without those for which the samples are too small.
+        """
+
+    def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
+        """The figures of the report, by title."""
+        return {}
+
+    def label(self, path: Path) -> str | None:
+        """Name of the class of all samples of a file, where they are of one class and the file says which."""
+        return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of data, so that training, sampling and evaluation are generic.
+
+    Replace a part with `dataclasses.replace`.
+
+    Attributes:
+        name: as in presets, in files (attribute ``kind``) and on the command line.
+        format: its files.
+        conditions: what networks and generation take from the data.
+        observables: what physicists look at.
+        evaluation: metrics, figures, choice of checkpoints.
+    """
+
+    name: str
+    format: Format
+    conditions: Conditions
+    observables: Observables
+    evaluation: Evaluation
+
+
+def findings(measured: Mapping[str, Measurement], labels: Mapping[str, tuple[str, float]]) -> dict[str, Finding]:
+    """Measurements under their headings.
+
+    Args:
+        measured: by name of the metric.
+        labels: heading and unit of each metric.
+    """
+    return {name: Finding(labels[name][0], *found, unit=labels[name][1]) for name, found in measured.items()}

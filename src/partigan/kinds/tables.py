@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.samples import (
-    condition_arguments,
-    condition_state,
-    draw_conditions,
-    feature_units,
-    file_attributes,
-    read_samples,
-    write_samples,
-)
+from partigan.data.hdf5 import holds
+from partigan.data.samples import feature_units, file_attributes, read_samples, write_samples
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Kind, Observables, classification
+from partigan.kinds.classifiers import TABLE
+from partigan.kinds.conditions import LabelConditions
+from partigan.kinds.kind import Evaluation, Format, Kind, Observables, Values, findings
+from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd
-from partigan.metrics.measurement import Measurement
 from partigan.metrics.sliced import directions, sliced_w1
 from partigan.metrics.wasserstein import w1, wasserstein_1d
 
@@ -34,93 +27,72 @@ if TYPE_CHECKING:
 SHOWN = 12  # features with a histogram in the report
 FRECHET_ROWS = 1000
 
+_LABELS = {
+    "w1": ("W1 of the features (x 10^3)", 1e-3),
+    "swd": ("sliced W1 (x 10^3)", 1e-3),
+    "frechet": ("Fréchet distance (x 10^3)", 1e-3),
+}
 
-class Tables(Kind):
-    """Rows of numbers in the layout of `partigan.data.samples`; metrics and figures do not look at event weights.
 
-    Attributes:
-        names: of the features of the file that was read last, with their units.
-    """
+class TableFormat(Format):
+    """Rows in the layout of `partigan.data.samples`."""
 
-    name: ClassVar[str] = "tables"
-    selection: ClassVar[tuple[str, str]] = ("swd", "w1")
-    labels: ClassVar[dict[str, tuple[str, float]]] = {
-        "w1": ("W1 of the features (x 10^3)", 1e-3),
-        "swd": ("sliced W1 (x 10^3)", 1e-3),
-        "frechet": ("Fréchet distance (x 10^3)", 1e-3),
-        "fpnd": ("Fréchet distance of a classifier", 1.0),
-    }
-    classifier: ClassVar[dict[str, Any]] = classification(
-        "tables",
-        "Fully connected network",
-        "none",
-        "ours",
-        "partigan.data.transforms.Standardise",
-        "partigan.nets.tables.TableClassifier",
-        batch_size=256,
-        max_steps=2000,
-    )
-    judge: ClassVar[dict[str, Any]] = classifier
+    def recognises(self, path: Path) -> bool:
+        """Whether there are ``rows``."""
+        return holds(path, "rows")
 
-    def __init__(self) -> None:
-        self.names: dict[str, str] = {}
-
-    def read(self, path: Path, split: str) -> Batch:
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
         """Rows of a split."""
-        self.names = feature_units(path, "rows")
-        if "rows" in self.names:
+        if "rows" in feature_units(path, "rows"):
             raise PartiganError(f"{path} has a feature called 'rows', as all of them are; give it another name")
-        return read_samples(path, split, "rows", 2)
-
-    def read_generated(self, path: Path) -> Batch:
-        """All rows of a file; those with NaN or infinite values are kept."""
-        return read_samples(path, "all", "rows", 2, finite=False)
-
-    def features(self, path: Path) -> dict[str, str]:
-        """The features of the rows."""
-        return feature_units(path, "rows")
-
-    @property
-    def scalars(self) -> dict[str, tuple[str, str]]:
-        """Every feature of the file that was read last."""
-        return {name: (name, unit) for name, unit in self.names.items()}
+        return read_samples(path, split, "rows", 2, finite)
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write rows with the names of the training features."""
         units = state.get("units", [""] * len(state["features"]))
         write_samples(path, "rows", chunks, attributes, dict(zip(state["features"], units, strict=True)))
 
-    def network_arguments(self, sample: Batch) -> dict[str, Any]:
-        """Numbers of features, classes and conditions."""
-        return {"features": sample.x.shape[1], **condition_arguments(sample)}
+    def attributes(self, path: Path) -> dict[str, Any]:
+        """The attributes of the file."""
+        return file_attributes(path)
 
-    def conditions(self, path: Path) -> dict[str, Any]:
-        """Names of the features, and labels or conditions of the training split."""
-        features = feature_units(path, "rows")
-        names = {"features": list(features), "units": list(features.values())}
-        return {**names, **condition_state(self.read(path, "train"))}
+    def describe(self, path: Path) -> dict[str, Any]:
+        """The features of the rows with their units."""
+        return {"features": feature_units(path, "rows")}
 
-    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Labels or conditions as in training."""
-        return draw_conditions(state, size, rng), None
+
+class TableObservables(Observables):
+    """The features themselves."""
+
+    def scalars(self, description: dict[str, Any]) -> dict[str, tuple[str, str]]:
+        """Every feature."""
+        return {name: (name, unit) for name, unit in description["features"].items()}
+
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+        """The rows, and their columns by name."""
+        rows = sample.x.double().numpy()
+        return {"rows": rows, **dict(zip(description["features"], rows.T, strict=True))}
+
+
+class TableEvaluation(Evaluation):
+    """Distances in standard deviations of the real sample; they do not look at event weights."""
+
+    selection = ("swd", "w1")
+    names = tuple(_LABELS)
+    classifier = judge = TABLE
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
-        """Sliced W1 and mean W1 of the features, both in standard deviations of the real sample."""
-        rows = self.observables(real)["rows"], self.observables(fake)["rows"]
+        """Sliced W1 and mean W1 of the features."""
+        rows = [sample.x.double().numpy() for sample in (real, fake)]
         a, b = (sample / _widths(rows[0]) for sample in rows)
         return {
             "swd": sliced_w1(a, b, np.random.default_rng(0)),
             "w1": float(np.mean([wasserstein_1d(x, y) for x, y in zip(a.T, b.T, strict=True)])),
         }
 
-    def observables(self, sample: Batch) -> Observables:
-        """The rows themselves, and their columns by name."""
-        rows = sample.x.double().numpy()
-        return {"rows": rows, **dict(zip(self.names, rows.T, strict=False))}
-
     def metrics(
-        self, real: Observables, fake: Observables, protocol: str, smallest: int, seed: int
-    ) -> dict[str, Measurement]:
+        self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
+    ) -> dict[str, Finding]:
         """W1 of the features, sliced W1 and Fréchet distance, in standard deviations of the real sample.
 
         The Fréchet distance is left out below 1,000 rows.
@@ -137,32 +109,32 @@ class Tables(Kind):
         }
         if size >= FRECHET_ROWS:
             found["frechet"] = fpd(a, b, rng=rng, normalise=False)
-        return found
+        return findings(found, _LABELS)
 
-    def figures(self, real: Observables, fake: Observables) -> dict[str, Figure]:
+    def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """A histogram of each of the first features, and the plane of the first two."""
         from partigan.report.distributions import compare, images
+        from partigan.report.style import plain
 
         rows, made = real["rows"], fake["rows"]
-        names = list(self.names) or [str(number) for number in range(rows.shape[1])]
+        names = [name for name in real if name != "rows"]
         figures = {
-            f"Feature {name}": compare((rows[:, column], made[:, column]), name)
+            f"Feature {name}": compare((rows[:, column], made[:, column]), plain(name))
             for column, name in enumerate(names[:SHOWN])
         }
         if rows.shape[1] > 1:
             (left, bottom), (right, top) = rows[:, :2].min(0), rows[:, :2].max(0) + 1e-9 * _widths(rows[:, :2])
             box = ((bottom, top), (left, right))
             planes = [np.histogram2d(x[:, 1], x[:, 0], 80, box)[0] / len(x) for x in (rows, made)]
-            labels = (names[0], names[1], "share of the rows")
+            labels = (plain(names[0]), plain(names[1]), "share of the rows")
             figures[f"{names[1]} against {names[0]}"] = images(planes[0], planes[1], (left, right, bottom, top), labels)
         return figures
-
-    def provenance(self, path: Path) -> dict[str, Any]:
-        """The attributes of the file."""
-        return file_attributes(path)
 
 
 def _widths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Standard deviations of the features, 1 in place of 0."""
     widths = rows.std(0)
     return np.asarray(np.where(widths > 1e-12 * np.abs(rows).max(0), widths, 1.0))
+
+
+TABLES = Kind("tables", TableFormat(), LabelConditions(), TableObservables(), TableEvaluation())

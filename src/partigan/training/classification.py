@@ -21,12 +21,12 @@ from partigan.data.loader import Loader
 from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import sha256
-from partigan.kinds import kind_named
+from partigan.kinds import find
 from partigan.kinds.kind import Kind
-from partigan.kinds.reference import SAMPLES, Reference, in_groups, seen
 from partigan.metrics.classifier import FitPredict, Labels
 from partigan.metrics.frechet import Moments
 from partigan.metrics.measurement import Floats
+from partigan.models.classifier import SAMPLES, Reference, in_groups, seen
 from partigan.nets.contracts import Critic
 from partigan.progress import console, quiet
 from partigan.run import Run
@@ -115,10 +115,10 @@ def classifier_of(kind: str) -> dict[str, Any]:
     Raises:
         PartiganError: the kind has none.
     """
-    found: dict[str, Any] | None = getattr(kind_named(kind), "classifier", None)
+    found = find(kind).evaluation.classifier
     if found is None:
         raise PartiganError(f"{kind} has no classifier of its own; give one with --config")
-    return found
+    return {"kind": kind, **found}
 
 
 def run_fit(
@@ -137,17 +137,17 @@ def run_fit(
         )
     run = Run(out, "classifier")
     going_on = admit(run, list(data.values()), seed, threads, resume, overwrite)
-    kind = kind_named(config["kind"])
-    samples = {label: kind.read(path, "train") for label, path in data.items()}
+    kind = find(config["kind"], trust=True)
+    samples = {label: kind.format.read(path, "train") for label, path in data.items()}
     real = _labelled(kind, samples, data)
-    valid = _labelled(kind, {label: kind.read(path, "valid") for label, path in data.items()}, data)
+    valid = _labelled(kind, {label: kind.format.read(path, "valid") for label, path in data.items()}, data)
     many = list(data) == [""]
     labels = [str(number) for number in range(_number(real))] if many else list(data)
     source = {
         "path": {label: str(path.resolve()) for label, path in data.items()},
         "sha256": {label: sha256(path) for label, path in data.items()},
     }
-    arguments = {**kind.network_arguments(next(iter(samples.values()))), "classes": len(labels)}
+    arguments = {**kind.conditions.arguments(next(iter(samples.values()))), "classes": len(labels)}
     conditions = {"classes": labels, "shape": list(real.x.shape[1:]), "many": many}
     system, transform, trainer = _fit(run, config, source, real, valid, arguments, conditions, going_on, seed)
     if trainer.fabric.is_global_zero:
@@ -201,8 +201,8 @@ def _best(run: Run, system: System) -> Critic:
 def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
     """A network that learns to tell generated from real samples, on the raw samples.
 
-    It is `Kind.judge`, trained like any system; a tenth of its samples chooses the best of its checkpoints. Conditions
-    and event weights are not looked at.
+    It is `Evaluation.judge`, trained like any system; a tenth of its samples chooses the best of its checkpoints.
+    Conditions and event weights are not looked at.
 
     Args:
         kind: of data.
@@ -217,15 +217,15 @@ def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
     Raises:
         PartiganError: the kind has no such network.
     """
-    if (config := kind.judge) is None:
+    if (config := kind.evaluation.judge) is None:
         raise PartiganError(f"{kind.name} name no network that could tell generated from real ones")
     both = Batch.joined([Batch(sample.x, sample.mask) for sample in (real, fake)])
-    arguments = {**kind.network_arguments(real), "classes": 2}
+    arguments = {**kind.conditions.arguments(real), "classes": 2}
 
     def fit_predict(train: Floats, label: Labels, test: Floats) -> Floats:
         sample = replace(both[torch.from_numpy(train[:, 0]).long()], condition=torch.from_numpy(label))
         held = len(sample) // _HELD
-        parsed = parse_training(config)
+        parsed = parse_training({"kind": kind.name, **config})
         if len(sample) - held < (batch := parsed["trainer"]["batch_size"]):
             raise PartiganError(f"the samples are too small: {len(sample) - held} to train with, a batch has {batch}")
         console.print(f"training a network on {len(sample) - held:,} real and generated {kind.name}")
@@ -283,7 +283,7 @@ def _labelled(kind: Kind, samples: Mapping[str, Batch], data: Mapping[str, Path]
     """The samples of all files as one batch, whose condition is the number of the class."""
     if list(data) == [""]:
         (sample,), (path,) = samples.values(), data.values()
-        if (classes := kind.classes(sample)) is None or len(classes.unique()) < 2:
+        if (classes := kind.conditions.classes(sample)) is None or len(classes.unique()) < 2:
             raise PartiganError(
                 f"{path} does not say of which class its samples are, or they are all of one; give files of one class "
                 "each and their names: --data g=g.h5 q=q.h5"

@@ -26,7 +26,7 @@ from partigan.data.loader import Loader
 from partigan.data.transforms import Transform
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder, sha256
-from partigan.kinds import kind_named
+from partigan.kinds import find
 from partigan.nets.contracts import Generator
 from partigan.objectives.terms import Term
 from partigan.progress import console
@@ -89,22 +89,22 @@ def run_training(
     """`train`, with a parsed configuration."""
     run = Run(out)
     going_on = admit(run, [data], seed, threads, resume, overwrite)
-    kind = kind_named(config["kind"])
-    real, valid = kind.read(data, "train"), kind.read(data, "valid")
+    kind = find(config["kind"], trust=True)
+    real, valid = kind.format.training(data), kind.format.read(data, "valid")[: kind.evaluation.validated]
     source = {"path": str(data.resolve()), "sha256": sha256(data)}
-    arguments = kind.network_arguments(real)
+    arguments = kind.conditions.arguments(real)
     system, transform, trainer, held = prepare(run, config, source, real, arguments, going_on, seed)
-    conditions = run.transform["conditions"] if going_on else kind.conditions(data)
+    conditions = run.transform["conditions"] if going_on else kind.conditions.state(real, kind.format.describe(data))
     seen = transform.forward(valid[:DIVERSITY_SAMPLES])
 
     def validate(generator: nn.Module, step: int) -> dict[str, float]:
         fake = Sampler(generator, transform, kind, conditions).sample(len(valid), seed, step)  # type: ignore[arg-type]
         made = transform.forward(fake[:DIVERSITY_SAMPLES])
         if trainer.snapshots and step:
-            kind.write(run.samples(step), [fake[: trainer.snapshots]], {}, conditions)
-        return {**kind.validate(valid, fake), "diversity": diversity(seen, made)}
+            kind.format.write(run.samples(step), [fake[: trainer.snapshots]], {}, conditions)
+        return {**kind.evaluation.validate(valid, fake), "diversity": diversity(seen, made)}
 
-    selection = trainer.rules.selection(kind.selection)
+    selection = trainer.rules.selection(kind.evaluation.selection)
     if trainer.rules.metric or trainer.rules.veto:  # are there such metrics?
         copy.copy(selection).take(0, validate(copy.deepcopy(system.networks[system.product]).eval(), 0))
     begin(run, config, source, system, transform, trainer, conditions, going_on, seed)
@@ -242,7 +242,7 @@ def load(path: str | Path, trust: bool = False) -> Sampler:
     if not isinstance(generator, Generator):
         raise PartiganError(f"{run.path}: {type(generator).__name__} is not a partigan.nets.contracts.Generator")
     unpack_module("generator", generator, load_tensors(run.weights)[0])
-    return Sampler(generator, transform, kind_named(stored["kind"]), stored["conditions"])
+    return Sampler(generator, transform, find(stored["kind"], trust), stored["conditions"])
 
 
 def set_threads(threads: int | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +12,41 @@ from partigan.files import read_yaml
 FOLDER = Path(__file__).parent
 
 
-def protocols(kind: str) -> dict[str, dict[str, Any]]:
+def names(kind: str) -> list[str]:
+    """Names of the protocols for a kind of data; a kind without any has one of its own name.
+
+    Example:
+        >>> names("jets")
+        ['mdma', 'mpgan']
+        >>> names("mymodule.MyKind")
+        ['mymodule.MyKind']
+    """
+    return list(_protocols(kind)) or [kind]
+
+
+def protocol(kind: str, name: str, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """A protocol by name, or the user's own by the path of a YAML file.
+
+    Args:
+        kind: name of the kind of data.
+        name: one of `names`, or the path of a YAML file with the same entries as the protocols of partigan.
+        metrics: that the kind gives, for a kind without protocols.
+
+    Raises:
+        PartiganError: there is no such protocol; the file is not YAML, for another kind, or has other entries.
+    """
+    known = _protocols(kind) or {kind: {"title": kind, "paper": "none", "kind": kind, "metrics": list(metrics)}}
+    if name in known:
+        return known[name]
+    if name.endswith((".yaml", ".yml")):
+        return _read(Path(name), kind, next(iter(known.values())))
+    raise PartiganError(f"unknown protocol {name!r}; for {kind} there are {', '.join(known)}, or give a YAML file")
+
+
+def _protocols(kind: str) -> dict[str, dict[str, Any]]:
     """The protocols that come with partigan for a kind of data, by name."""
     found = {path.stem: read_yaml(path) for path in sorted(FOLDER.glob("*.yaml"))}
     return {name: terms for name, terms in found.items() if kind in _kinds(terms)}
-
-
-def protocol_of(kind: str, name: str | None) -> tuple[str, dict[str, Any]]:
-    """Name and content of a protocol.
-
-    Args:
-        kind: kind of data.
-        name: of a protocol of partigan, or the path of a YAML file; None = the kind's first.
-
-    Raises:
-        PartiganError: there is no such protocol.
-    """
-    known = protocols(kind)
-    name = next(iter(known), "") if name is None else str(name)
-    if name in known:
-        return name, known[name]
-    if not name.endswith((".yaml", ".yml")):
-        raise PartiganError(f"unknown protocol {name!r}; for {kind} there are {', '.join(known)}, or give a YAML file")
-    return name, read_protocol(Path(name), kind, next(iter(known.values())))
 
 
 def _kinds(terms: dict[str, Any]) -> list[Any]:
@@ -42,17 +55,8 @@ def _kinds(terms: dict[str, Any]) -> list[Any]:
     return kind if isinstance(kind, list) else [kind]
 
 
-def read_protocol(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]:
-    """A protocol of the user's own.
-
-    Args:
-        path: YAML file with the same entries as the protocols of partigan.
-        kind: kind of data that it must be for.
-        like: a protocol of partigan for this kind.
-
-    Raises:
-        PartiganError: it is missing, not YAML, for another kind, or has other entries.
-    """
+def _read(path: Path, kind: str, like: dict[str, Any]) -> dict[str, Any]:
+    """A protocol of the user's own, with the entries of ``like``."""
     terms = read_yaml(path)
     if kind not in _kinds(terms):
         raise PartiganError(f"{path} is a protocol for {terms.get('kind')!r}, not for {kind}; write 'kind: {kind}'")

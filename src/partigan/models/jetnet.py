@@ -19,8 +19,8 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
-from partigan.kinds.reference import Reference
 from partigan.metrics.frechet import Moments
+from partigan.models.classifier import Reference
 from partigan.nets.clouds.particlenet import ParticleNet
 
 FLAVOURS = ("g", "q", "t")
@@ -31,19 +31,19 @@ _SHIFT = torch.tensor([0.0, 0.0, 0.5])
 _JETS = 50_000  # of which the published moments are
 
 
-def published(flavour: str, particles: int) -> Reference:
+def published(flavour: str, shape: tuple[int, ...]) -> Reference:
     """The published network and its moments on real JetNet jets.
 
     Args:
         flavour: class of jets: g, q or t.
-        particles: largest number of particles of the jets, 30.
+        shape: of a jet, ``(particles, features)``; published are 30 particles of 3 features.
 
     Raises:
         PartiganError: nothing was published for these jets, or the `jetnet` distribution is not installed.
     """
-    if flavour not in FLAVOURS or particles != PARTICLES:
+    if flavour not in FLAVOURS or shape[0] != PARTICLES:
         raise PartiganError(
-            f"there is no published ParticleNet for {particles} particles of class {flavour!r}, only for "
+            f"there is no published ParticleNet for {shape[0]} particles of class {flavour!r}, only for "
             f"{PARTICLES} of {', '.join(FLAVOURS)}; train one with 'partigan fit-classifier' and give --classifier"
         )
     try:

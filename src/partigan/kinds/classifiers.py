@@ -1,0 +1,72 @@
+"""Configurations of the classifiers of each kind of data: networks trained with cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Config = dict[str, Any]
+
+
+def _config(about: Config, transform: Config, network: Config, **trainer: Any) -> Config:
+    """A classifier: ``about``, normalisation, network and options of the trainer."""
+    return {
+        "about": about,
+        "transform": transform,
+        "system": {
+            "class_path": "partigan.training.classification.Classification",
+            "init_args": {
+                "classifier": network,
+                "optimizer": {"class_path": "torch.optim.AdamW", "init_args": {"lr": 1e-3}},
+                "schedule": {"class_path": "partigan.training.schedules.WarmupCosine"},
+            },
+        },
+        "trainer": {"ema_half_life": 0.0, "validations": 20, **trainer},
+    }
+
+
+PARTICLENET = _config(
+    {"title": "ParticleNet", "paper": "arXiv:1902.08570", "status": "as in arXiv:2106.11535"},
+    {"class_path": "partigan.data.transforms.LogStandardise"},
+    {"class_path": "partigan.nets.clouds.particlenet.ParticleNet"},
+    batch_size=128,
+    max_minutes=20.0,
+)
+
+PARTICLE_FLOW = _config(
+    {"title": "Particle flow network", "paper": "arXiv:1810.05165", "status": "as in the paper, with other inputs"},
+    {"class_path": "partigan.data.transforms.LogStandardise"},
+    {"class_path": "partigan.nets.clouds.deepsets.ParticleFlow"},
+    batch_size=128,
+    max_steps=1500,
+    validations=10,
+)
+
+TABLE = _config(
+    {"title": "Fully connected network", "paper": "none", "status": "ours"},
+    {"class_path": "partigan.data.transforms.Standardise"},
+    {"class_path": "partigan.nets.tables.TableClassifier"},
+    batch_size=256,
+    max_steps=2000,
+)
+
+IMAGE = _config(
+    {"title": "Small convolutional network", "paper": "arXiv:1412.6806", "status": "sizes are ours"},
+    {"class_path": "partigan.data.transforms.Rescale", "init_args": {"low": None, "high": None}},
+    {"class_path": "partigan.nets.images.classifier.ImageClassifier"},
+    batch_size=64,
+    max_steps=1500,
+)
+
+IMAGE_JUDGE = {**IMAGE, "trainer": {**IMAGE["trainer"], "validations": 10}}
+
+
+def sensors(filters: int, batch_size: int) -> Config:
+    """A small convolutional network that tells the sensors of hitmaps (PE-GAN, section 5)."""
+    return _config(
+        {"title": "Convolutional network that tells the sensors", "paper": "ours", "status": "not tuned"},
+        {"class_path": "partigan.data.hitmaps.LogIntensity"},
+        {"class_path": "partigan.nets.images.classifier.ImageClassifier", "init_args": {"filters": filters}},
+        batch_size=batch_size,
+        max_steps=2000,
+        validations=10,
+    )

@@ -1,0 +1,247 @@
+"""Hitmaps of the pixel vertex detector of Belle II, whole or in crops: x = charge in ADU, condition = the sensor.
+
+Three kinds share observables and evaluation; they differ in their formats and conditions.
+
+pxd        whole maps ``(1, 250, 768)``; the class is the index of the sensor
+pxd-crop   one crop ``(1, 64, 96)`` of each map at a random place
+pxd-parts  trained on several crops of each map, whole maps everywhere else
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from partigan.data.batch import Batch
+from partigan.data.hdf5 import holds
+from partigan.data.hitmap_files import hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
+from partigan.data.hitmaps import Hitmaps, crops, padded
+from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
+from partigan.data.samples import read_samples, write_samples
+from partigan.kinds import classifiers
+from partigan.kinds.hitmaps import HitmapEvaluation, HitmapObservables, sensors
+from partigan.kinds.kind import Conditions, Format, Kind
+from partigan.observables.hitmaps import clusters
+from partigan.randomness import rng_for
+
+CROP = (64, 96)  # columns and rows of a crop
+_SPANS = ((COLUMNS, CROP[0]), (ROWS, CROP[1]))
+_PARTS_OF_MAP = 4  # crops of a map that `PartFormat` gives to training
+
+
+def _corners(size: int, rng: torch.Generator) -> Tensor:
+    """First column and row of random crops, ``(size, 2)``."""
+    places = [torch.randint(whole - part + 1, (size,), generator=rng) for whole, part in _SPANS]
+    return torch.stack(places, dim=1)
+
+
+def _places(maps: Tensor, corners: Tensor) -> Tensor:
+    """Conditions of crops: which of the 40 sensors, as 0 or 1, and the corner between -1 and 1, ``(maps, 42)``."""
+    sensor = torch.nn.functional.one_hot(maps % len(SENSORS), len(SENSORS))
+    span = torch.tensor([whole - part for whole, part in _SPANS])
+    return torch.cat((sensor, 2 * corners / span - 1), dim=1).float()
+
+
+def _rates(numbers: Tensor) -> Tensor:
+    """Logarithm of the clusters in 1000 pixels, ``(maps, 1)``; none at all counts as half of one."""
+    return (numbers.clamp_min(0.5) * (1000 / PIXELS)).log().float()[:, None]
+
+
+def _images(charges: NDArray[np.uint8], condition: Tensor) -> Batch:
+    """Maps in float16, which holds charges exactly."""
+    return Batch(torch.from_numpy(charges).half()[:, None], condition=condition)
+
+
+class MapFormat(Format):
+    """Whole maps ``(1, 250, 768)`` in files of `partigan.data.hitmap_files`; the class is the sensor."""
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it is a ROOT file, a folder of images, or HDF5 with ``counts``, ``u``, ``v`` and ``charge``."""
+        return is_hitmaps(path)
+
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+        """All maps of the events of a split, sensor after sensor."""
+        hitmaps = read_hitmaps(path, split)
+        maps = torch.arange(hitmaps.counts.size)
+        return _images(hitmaps.dense(maps.numpy()), maps % len(SENSORS))
+
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write maps as events; the n-th map of each sensor belongs to event n of its chunk."""
+        write_hitmaps(path, (Hitmaps.of_images(chunk.x[:, 0], sensors(chunk)) for chunk in chunks), attributes)
+
+    def attributes(self, path: Path) -> dict[str, Any]:
+        """The attributes of a file; ROOT files and folders have none."""
+        return {name: value for name, value in hitmap_attributes(path).items() if not name.startswith("split_")}
+
+
+class CropFormat(MapFormat):
+    """Crops ``(1, 64, 96)`` of hitmaps at their own pitch, for small networks.
+
+    The condition has 42 features: which of the 40 sensors it is, as 0 or 1, and the places of the crop's first column
+    and first row between -1 and 1. Files are those of whole hitmaps, of which every map gives one crop, or what was
+    generated: images and conditions in the layout of `partigan.data.samples`.
+    """
+
+    also = ("pxd",)
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it is a file of whole maps, or has ``images`` and ``conditions``."""
+        return super().recognises(path) or holds(path, "images", "conditions")
+
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+        """One crop of each map, at a place that depends on the number of the map in the split alone."""
+        if holds(path, "images"):
+            return read_samples(path, split, "images", 4, finite)
+        hitmaps = read_hitmaps(path, split)
+        maps = torch.arange(hitmaps.counts.size)
+        corners = _corners(len(maps), rng_for("crops", len(maps)))
+        return _images(crops(hitmaps, maps.numpy(), corners.numpy(), *CROP), _places(maps, corners))
+
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write crops and their conditions."""
+        write_samples(path, "images", chunks, attributes)
+
+
+class PartFormat(MapFormat):
+    """Whole maps, and crops to train on: for generators that are convolutional.
+
+    The condition has 43 features: those of `CropFormat`, where a whole map begins at (-1, -1), and the logarithm of
+    the number of clusters in 1000 pixels of the whole map. Files are those of whole maps.
+    """
+
+    also = ("pxd",)
+
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+        """All maps of the events of a split, sensor after sensor."""
+        hitmaps = read_hitmaps(path, split)
+        maps = torch.arange(hitmaps.counts.size)
+        rates = _rates(torch.from_numpy(cluster_numbers(hitmaps)).flatten())
+        condition = torch.cat((_places(maps, torch.zeros(len(maps), 2)), rates), dim=1)
+        return _images(hitmaps.dense(maps.numpy()), condition)
+
+    def training(self, path: Path) -> Batch:
+        """Four crops ``(1, 64, 96)`` of each map of the training split, at random places."""
+        hitmaps = read_hitmaps(path, "train")
+        maps = torch.arange(hitmaps.counts.size).repeat(_PARTS_OF_MAP)
+        rates = _rates(torch.from_numpy(cluster_numbers(hitmaps)).flatten()).repeat(_PARTS_OF_MAP, 1)
+        corners = _corners(len(maps), rng_for("crops", len(maps)))
+        condition = torch.cat((_places(maps, corners), rates), dim=1)
+        return _images(crops(hitmaps, maps.numpy(), corners.numpy(), *CROP), condition)
+
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write whole maps as events, a file of the kind pxd."""
+        super().write(path, chunks, {**attributes, "kind": "pxd"}, state)
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        """Numbers of clusters of the 40 maps of each training event."""
+        return {"clusters": cluster_numbers(read_hitmaps(path, "train")).tolist()}
+
+
+class MapConditions(Conditions):
+    """Whole events: each sensor once, in the one order."""
+
+    block = 40
+    chunk = 400
+    group = 8
+
+    def arguments(self, sample: Batch) -> dict[str, Any]:
+        """Channels, height (250 columns are padded to 256), width, 40 classes, and their mean occupancies as prior."""
+        channels, height, width = padded(sample.x[:1]).shape[1:]
+        return {
+            "channels": channels,
+            "height": height,
+            "width": width,
+            **self._numbers(),
+            "prior": self._prior(sample),
+        }
+
+    def _numbers(self) -> dict[str, int]:
+        return {"classes": len(SENSORS), "conditions": 0}
+
+    @staticmethod
+    def _prior(sample: Batch) -> list[float]:
+        hit = torch.stack([(x > 0).float().mean() for x in sample.x]).numpy()
+        sensor = sensors(sample)
+        number = np.bincount(sensor, minlength=len(SENSORS))
+        means: list[float] = (np.bincount(sensor, hit, minlength=len(SENSORS)) / np.maximum(number, 1)).tolist()
+        return means
+
+    def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
+        """Nothing: an event has each sensor once."""
+        return {}
+
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Each sensor in turn."""
+        return torch.arange(size) % len(SENSORS), None
+
+    def classes(self, sample: Batch) -> Tensor | None:
+        """The sensor of each map."""
+        return torch.from_numpy(sensors(sample))
+
+
+class CropConditions(MapConditions):
+    """Each sensor in turn, at random places."""
+
+    block = 1000
+    chunk = 20_000
+    group = 256
+
+    def _numbers(self) -> dict[str, int]:
+        return {"classes": len(SENSORS), "conditions": 2}
+
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Each sensor in turn, at random places."""
+        return _places(torch.arange(size), _corners(size, rng)), None
+
+
+class PartConditions(MapConditions):
+    """Whole events, each with the numbers of clusters of a training event."""
+
+    chunk = 200
+    group = 1
+
+    def arguments(self, sample: Batch) -> dict[str, Any]:
+        """Those of crops, and the size of the whole map."""
+        return {**super().arguments(sample), "whole": [COLUMNS, ROWS]}
+
+    def _numbers(self) -> dict[str, int]:
+        return {"classes": 0, "conditions": len(SENSORS) + 3}
+
+    def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
+        """Numbers of clusters of the 40 maps of each training event."""
+        return {"clusters": description["clusters"]}
+
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """Each sensor in turn, with numbers of clusters drawn event by event."""
+        known = torch.tensor(state["clusters"])
+        rows = torch.randint(len(known), (-(-size // len(SENSORS)),), generator=rng)
+        condition = _places(torch.arange(size), torch.zeros(size, 2))
+        return torch.cat((condition, _rates(known[rows].flatten()[:size])), dim=1), None
+
+
+def cluster_numbers(hitmaps: Hitmaps) -> NDArray[np.int64]:
+    """``(events, 40)``: numbers of clusters."""
+    numbers = [
+        np.bincount(clusters(one.map, one.u, one.v, one.charge).image, minlength=len(SENSORS))
+        for one in (hitmaps.events(event, event + 1) for event in range(len(hitmaps)))
+    ]
+    return np.stack(numbers)
+
+
+PXD = Kind("pxd", MapFormat(), MapConditions(), HitmapObservables(), HitmapEvaluation(classifiers.sensors(8, 20)))
+PXD_CROP = Kind(
+    "pxd-crop", CropFormat(), CropConditions(), HitmapObservables(), HitmapEvaluation(classifiers.sensors(16, 64))
+)
+PXD_PARTS = Kind(
+    "pxd-parts",
+    PartFormat(),
+    PartConditions(),
+    HitmapObservables(),
+    HitmapEvaluation(classifiers.sensors(8, 20), validated=120),
+)
