@@ -45,3 +45,8 @@ def test_pixels_above_the_scale_have_a_colour_of_their_own() -> None:
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_few_samples_can_be_drawn(size: int) -> None:
     compare((np.arange(size, dtype=float), np.zeros(size)), "x", log=True)
+
+
+def test_what_lies_outside_an_image_stands_in_its_title() -> None:
+    axes = images(np.ones((2, 2)), np.ones((2, 2)), (0, 2, 0, 2), ("x", "y", "mean"), (0.0, 0.0313)).axes
+    assert [axis.get_title() for axis in axes[:2]] == ["real", "generated (3.1 % outside)"]

@@ -172,7 +172,7 @@ def _memorisation(samples: Samples, rng: Rng) -> Answer:
     copies = float(len(found.copies))
     return Answer(
         {
-            "share": Finding("Share nearer to training", *found.share, found.p_value, False, "1/2"),
+            "share": Finding("Share nearer to training", *found.share, found.p_value, False, "1/2 expected"),
             "copies": Finding("Copies of training samples", copies, None, found.copies_p_value, False),
         },
         found,

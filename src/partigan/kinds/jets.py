@@ -201,7 +201,8 @@ class JetEvaluation(Evaluation):
         }
         extent = (-0.8, 0.8, -0.8, 0.8)
         jets = min(len(real["mask"]), len(fake["mask"]))  # as many of both, or the fainter pixels could not be compared
-        figures["Average jet image"] = images(_image(real, extent, jets), _image(fake, extent, jets), extent, _IMAGE)
+        shown, made = (_image(sample, extent, jets) for sample in (real, fake))
+        figures["Average jet image"] = images(shown[0], made[0], extent, _IMAGE, (shown[1], made[1]))
         return figures
 
     def label(self, path: Path) -> str | None:
@@ -228,11 +229,12 @@ def _columns(sample: Values) -> dict[str, NDArray[Any]]:
     return dict(zip(_FIGURES, (*particles, *(sample[name] for name in _SCALARS)), strict=True))
 
 
-def _image(sample: Values, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:
-    """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows."""
+def _image(sample: Values, extent: tuple[float, float, float, float], jets: int) -> tuple[NDArray[Any], float]:
+    """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows; share outside them."""
     eta, phi, pt = sample["particles"][:jets][sample["mask"][:jets]].T
     total, _, _ = np.histogram2d(phi, eta, bins=40, range=(extent[2:], extent[:2]), weights=pt)
-    return np.asarray(total / jets)
+    outside = (eta < extent[0]) | (eta > extent[1]) | (phi < extent[2]) | (phi > extent[3])
+    return np.asarray(total / jets), float(pt[outside].sum() / max(pt.sum(), 1e-12))
 
 
 JETS = Kind("jets", JetFormat(), JetConditions(), JetObservables(), JetEvaluation())

@@ -126,8 +126,11 @@ class TableEvaluation(Evaluation):
             (left, bottom), (right, top) = rows[:, :2].min(0), rows[:, :2].max(0) + 1e-9 * _widths(rows[:, :2])
             box = ((bottom, top), (left, right))
             planes = [np.histogram2d(x[:, 1], x[:, 0], 80, box)[0] / len(x) for x in (rows, made)]
+            outside = (max(1 - planes[0].sum(), 0.0), max(1 - planes[1].sum(), 0.0))
             labels = (plain(names[0]), plain(names[1]), "share of the rows")
-            figures[f"{names[1]} against {names[0]}"] = images(planes[0], planes[1], (left, right, bottom, top), labels)
+            figures[f"{names[1]} against {names[0]}"] = images(
+                planes[0], planes[1], (left, right, bottom, top), labels, outside
+            )
         return figures
 
 

@@ -176,7 +176,11 @@ def _extremes(shares: dict[str, tuple[float, float]]) -> dict[str, tuple[float, 
 
 
 def images(
-    real: Values, fake: Values, extent: tuple[float, float, float, float], labels: tuple[str, str, str]
+    real: Values,
+    fake: Values,
+    extent: tuple[float, float, float, float],
+    labels: tuple[str, str, str],
+    outside: tuple[float, float] = (0.0, 0.0),
 ) -> Figure:
     """Mean images side by side, on one logarithmic colour scale; what is above it has a colour of its own.
 
@@ -185,6 +189,7 @@ def images(
         fake: ``(rows, columns)``.
         extent: left, right, bottom and top of the image.
         labels: of the axes and of the colours; may hold formulas.
+        outside: shares of the real and the generated sample that lie outside the image.
     """
     positive = real[real > 0]
     norm = LogNorm(float(np.quantile(positive, 0.05)), float(positive.max())) if len(positive) else None
@@ -193,7 +198,8 @@ def images(
     with style():
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)
-        for axis, image, title in zip(axes, (real, fake), ("real", "generated"), strict=True):
+        for axis, image, name, share in zip(axes, (real, fake), ("real", "generated"), outside, strict=True):
+            title = f"{name} ({100 * share:.2g} % outside)" if share > 1e-6 else name
             shown = axis.imshow(
                 np.where(image > 0, image, np.nan),
                 origin="lower",
