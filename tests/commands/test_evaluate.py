@@ -128,7 +128,7 @@ def test_the_terminal_shows_the_most_telling_rows(
     assert lines[1].split() == ["metric", "generated", "in-sample", "verdict"]
     rows = [line for line in lines[2:] if line.endswith(("differs", "near", "agrees", "judged"))]
     assert len(rows) == 15
-    assert [row.split("  ")[0] for row in rows if "mean +0." in row and " std)" in row][0] == "log10 EFP 1"
+    assert next(row.split("  ")[0] for row in rows if "mean +0." in row and " std)" in row) == "log10 EFP 1"
     assert lines[-2:] == ["4 observables more in the report", f"report: {out / 'report.html'}"]
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "largest difference" in page

@@ -10,11 +10,11 @@ import pytest
 from partigan.evaluation.terminal import cut, lines_of, say
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("latin-1", "? 1 ± 2 [/b]\n"), ("ascii", "? 1 ? 2 [/b]\n")])
+@pytest.mark.parametrize(("encoding", "text"), [("latin-1", "= 1 ± 2 [/b] ?\n"), ("ascii", "= 1 +- 2 [/b] ?\n")])
 def test_letters_that_an_encoding_lacks_are_replaced(encoding: str, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     file = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file, encoding=encoding, write_through=True))
-    say("✓ 1 ± 2 [/b]")
+    say("✓ 1 ± 2 [/b] 漢")
     assert file.getvalue().decode(encoding) == text
 
 

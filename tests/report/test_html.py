@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 from matplotlib.figure import Figure
 
-from partigan.report.html import page, pictures, table
+from partigan.report.html import page, pictures, slug, table
 from partigan.report.style import png
 
 HEADER = ("metric", "generated", "verdict")
@@ -49,3 +49,15 @@ def test_a_page_is_fit_to_be_shown_and_a_bad_one_is_not(
         for part in ("2 pictures are missing", "wider than the window", "1 scripts", "https://example.org/a.png"):
             assert part in found
     assert (tmp_path / "shots" / "good.pdf").stat().st_size > 1000
+
+
+def test_text_is_text() -> None:
+    built = page("<b>$a$\x1b", [table(("m<", "verdict"), [("'&", "✓ agrees")], {"✓ agrees": "agrees"})])
+    for part in ("<h1>&lt;b&gt;$a$\ufffd</h1>", "data-label='m&lt;'", "&#x27;&amp;", "class='sign short agrees'"):
+        assert part in built
+
+
+def test_names_of_files() -> None:
+    assert slug("W1 of the charge, [/b]") == "w1-of-the-charge----b"
+    assert slug("漢字") == "figure"
+    assert len(slug("x" * 500)) == 100

@@ -9,7 +9,7 @@ from scipy import stats
 
 from partigan.metrics.measurement import Floats
 
-_EXPLAINS = (0.6, 1.6)  # of the difference that a shift or a change of width would make, to the one that is found
+_EXPLAINS = (0.5, 2.0)  # of the difference that a shift or a change of width would make, to the one that is found
 
 
 class Difference(NamedTuple):
@@ -31,6 +31,13 @@ def largest_difference(real: Floats, fake: Floats, unit: str = "") -> Difference
         real: ``(n,)``.
         fake: ``(m,)``.
         unit: of the observable.
+
+    Example:
+        >>> real = np.linspace(-1, 1, 1001)
+        >>> largest_difference(real, real + 0.2, "GeV").text
+        'mean +0.2 GeV (+0.35 std)'
+        >>> largest_difference(real, 1.2 * real).text
+        'width +20%'
     """
     points = np.unique(np.concatenate([real, fake]))
     below = [np.searchsorted(np.sort(sample), points, side="right") / len(sample) for sample in (real, fake)]

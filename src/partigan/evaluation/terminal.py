@@ -12,18 +12,32 @@ from rich.text import Text
 from partigan.report.style import printable
 
 _GAP = 2  # columns between the cells of a table
+_SPELT = {"✓": "=", "≈": "~", "✗": "x", "–": "-", "±": "+-", "…": "."}
 _LABEL = 12  # columns that the first cell of a row keeps at least
 
 
 def say(*lines: Text | str) -> None:
-    """Print lines on standard output; letters that its encoding lacks become question marks, markup is just text."""
+    """Print lines on standard output, in letters that its encoding has; markup is just text."""
     console = Console()
     with console.capture() as capture:
         for line in lines:
             console.print(Text(clean(line)) if isinstance(line, str) else line, soft_wrap=True)
-    encoding = console.encoding or "utf-8"
-    sys.stdout.write(capture.get().encode(encoding, "replace").decode(encoding))
+    sys.stdout.write(spelt(capture.get(), console.encoding or "utf-8"))
     sys.stdout.flush()
+
+
+def spelt(text: str, encoding: str) -> str:
+    """Text with other letters in place of those that an encoding lacks.
+
+    Example:
+        >>> spelt("✓ 1 ± 2 é", "ascii")
+        '= 1 +- 2 ?'
+    """
+
+    def fits(letter: str) -> bool:
+        return letter.isascii() or letter.encode(encoding, "ignore") != b""
+
+    return "".join(letter if fits(letter) else _SPELT.get(letter, "?") for letter in text)
 
 
 def clean(text: str) -> str:
@@ -37,7 +51,12 @@ def width() -> int:
 
 
 def cut(text: str, columns: int) -> str:
-    """Text in a line of at most so many columns, with an ellipsis where it is cut."""
+    """Text in a line of at most so many columns, with an ellipsis where it is cut.
+
+    Example:
+        >>> cut("relative mass", 9)
+        'relative…'
+    """
     text = clean(text)
     if cell_len(text) <= columns:
         return text

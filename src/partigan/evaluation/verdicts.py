@@ -206,6 +206,11 @@ def number(value: float, error: float | None, unit: float = 1.0) -> str:
 
 
 def plus_minus(value: float, error: float) -> str:
-    """A value with its error, at two digits of the error."""
+    """A value with its error, at two digits of the error.
+
+    Example:
+        >>> plus_minus(1.23456, 0.0123)
+        '1.235 ± 0.012'
+    """
     digits = 2 if error <= 0 else min(max(0, 1 - int(f"{error:e}".split("e")[1])), 6)
     return f"{value:.{digits}f} ± {error:.{digits}f}"

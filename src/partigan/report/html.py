@@ -45,7 +45,12 @@ p.note { color: #444; font-size: .9rem; } pre { white-space: pre-wrap; font-size
 
 
 def slug(title: str) -> str:
-    """A title as the name of a file, in ASCII."""
+    """A title as the name of a file, in ASCII.
+
+    Example:
+        >>> slug("Fréchet distance (x 10^3)")
+        'frechet-distance--x-10-3'
+    """
     letters = unicodedata.normalize("NFKD", title.lower()).encode("ascii", "ignore").decode()
     return "".join(letter if letter.isalnum() else "-" for letter in letters)[:100].strip("-") or "figure"
 

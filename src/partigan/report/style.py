@@ -42,7 +42,12 @@ def png(figure: Figure) -> bytes:
 
 
 def plain(text: str) -> str:
-    """Text without control characters; a dollar is a dollar and starts no formula."""
+    r"""Text without control characters; a dollar is a dollar and starts no formula.
+
+    Example:
+        >>> print(plain("cost in $"))
+        cost in \$
+    """
     return printable(text).replace("$", r"\$")
 
 

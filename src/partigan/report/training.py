@@ -55,14 +55,14 @@ def metric_correlations(log: list[dict[str, Any]]) -> Figure | None:
         return None
     ranks = rankdata(table, axis=0)
     centred = (ranks - ranks.mean(0)) / np.where(ranks.std(0) > 0, ranks.std(0), 1)
-    matrix = centred.T @ centred / len(table)
+    matrix, ticks = centred.T @ centred / len(table), [plain(name) for name in names]
     with style():
         figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         axis = figure.subplots()
         shown = axis.imshow(matrix, vmin=-1, vmax=1, cmap="PuOr")
         for (row, column), value in np.ndenumerate(matrix):
             axis.text(column, row, f"{value:.2f}", ha="center", va="center", color="w" if abs(value) > 0.6 else "k")
-        axis.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=names, yticklabels=names)
+        axis.set(xticks=range(len(names)), yticks=range(len(names)), xticklabels=ticks, yticklabels=ticks)
         axis.set_title(f"{len(table)} checkpoints", fontsize=10)
         figure.colorbar(shown, ax=axis)
     return figure
