@@ -23,9 +23,9 @@ from pathlib import Path
 import torch
 
 from metrics import made
-from partigan.evaluation import evaluate
+from partigan import evaluate
+from partigan.evaluation.suite import OF_CLASSIFIER, SUITE
 from partigan.kinds.jets import JETS
-from partigan.suite import OF_CLASSIFIER, SUITE
 
 
 def write(folder: Path, jets: int, particles: int) -> None:

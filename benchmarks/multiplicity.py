@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from partigan.metrics.wasserstein import wasserstein_1d
-from partigan.report.plots import FAKE, REAL
+from partigan.report.style import FAKE, REAL
 from partigan.simulate.jets import DETECTORS, PROCESSES, cluster, pythia_settings, seen, silent, start_pythia
 
 ROOT = Path(__file__).parents[1]

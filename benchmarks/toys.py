@@ -25,8 +25,8 @@ import numpy as np
 import torch
 
 from partigan import load, train
+from partigan.commands.demo import ROWS, SHOWN, score, toy_presets
 from partigan.config import parse_training
-from partigan.demo import ROWS, SHOWN, score, toy_presets
 from partigan.files import write_json
 from partigan.simulate.toys import TOYS, simulate_toy, w2
 

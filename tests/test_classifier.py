@@ -15,11 +15,12 @@ from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
+from partigan.evaluation.samples import Samples
+from partigan.evaluation.suite import Found, run_suite
 from partigan.kinds import find
 from partigan.kinds.images import ImageEvaluation
 from partigan.models.jetnet import normalise, published
-from partigan.suite import Found, Samples, run_suite
-from partigan.toys import simulate_digits
+from partigan.simulate.digits import simulate_digits
 from partigan.training.classification import fit_classifier, judge, load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
@@ -55,7 +56,7 @@ def test_a_classifier_learns_and_is_a_reference(
     for label, said in (("g", "not 'g'"), (None, "the real file does not say of which its samples are")):
         with pytest.raises(PartiganError, match=f"knows the classes wide, narrow, {said}; choose one with --label"):
             load_reference(out, label)
-    monkeypatch.setattr("partigan.evaluation.LEAST", 200)
+    monkeypatch.setattr("partigan.evaluation.samples.LEAST", 200)
     metrics = evaluate(files["narrow"], tmp_path / "report", fake=files["wide"], classifier=out, label="narrow").metrics
     assert (metrics["fpnd"]["value"], metrics["fpnd"]["in_sample"]) == pytest.approx(
         (defect.value, null.value), rel=0.5
@@ -116,11 +117,11 @@ def test_a_network_tells_raw_samples(kind: str, monkeypatch: pytest.MonkeyPatch)
         few = nothing[:rows]
         return run_suite(["network"], Samples({}, few, few, judge=judge(sort, real[:rows], fake, 3)), None, 1)
 
-    null, defect = (found(fake).entries["network"].finding for fake in (other, wrong))
+    null, defect = (found(fake).taken["network"].finding for fake in (other, wrong))
     assert null.p_value > 0.01
     assert defect.p_value < 1e-4
     if kind == "tables":
-        assert found(wrong).entries["network"].finding == defect
+        assert found(wrong).taken["network"].finding == defect
         assert "the samples are too small" in found(other, 50).skipped["network"]
         assert run_suite(["network"], Samples({}, nothing, nothing), None, 1).skipped["network"].endswith("no network")
 

@@ -223,7 +223,7 @@ def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
     _options(parser, evaluate, "metrics")
     known = f"all, protocol, names of the protocol's metrics, {', '.join(SUITE)}"
     parser.add_argument("--metrics", nargs="+", default=list(DEFAULT), metavar="NAME", help=known)
-    return lambda options: print(f"report: {evaluate(**vars(options)).report}")
+    return lambda options: evaluate(**vars(options))
 
 
 def _compare(parser: ArgumentParser, _: list[str]) -> Run:
@@ -231,7 +231,7 @@ def _compare(parser: ArgumentParser, _: list[str]) -> Run:
 
     parser.add_argument("reports", nargs="+", type=Path, help="folders made by 'partigan evaluate'")
     _options(parser, compare, "reports")
-    return lambda options: print(f"comparison: {compare(**vars(options))}")
+    return lambda options: compare(**vars(options))
 
 
 def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:

@@ -163,7 +163,7 @@ class HitmapEvaluation(Evaluation):
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Charge, occupancy of each sensor, clusters and their classes, and the correlation of pixels."""
-        from partigan.report.plots import by_class, compare, images
+        from partigan.report.distributions import by_class, compare, images
 
         figures = {}
         for title, name, label in (

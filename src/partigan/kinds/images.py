@@ -133,7 +133,8 @@ class ImageEvaluation(Evaluation):
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Galleries, mean images, pixel values, mean intensity and occupancy, and mean intensity of each class."""
-        from partigan.report.plots import by_class, compare, gallery, images
+        from partigan.report.distributions import by_class, compare, images
+        from partigan.report.samples import gallery
 
         shown, made = real["images"], fake["images"]
         high, (height, width) = float(shown.max()), shown.shape[2:]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from partigan.metrics.cov_mmd import cov_mmd
 from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.kpd import kpd
+from partigan.metrics.measurement import Measurement
 from partigan.metrics.wasserstein import w1, wasserstein_1d
 from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, efps, mass, pt_sum
 
@@ -172,24 +174,26 @@ class JetEvaluation(Evaluation):
                 f"{min(len(real['mass']), smallest)} jets are too few to compare; generate or simulate at least 40"
             )
         batches = min(protocol["batches"], smallest // size)
-        options = {"samples": size, "batches": batches, "rng": rng}
-        mean = protocol["mean"]
+        options: dict[str, Any] = {"samples": size, "batches": batches, "rng": rng}
+        mean, rows = protocol["mean"], min(len(real["mass"]), smallest)
         clouds = [Clouds(sample["particles"], sample["mask"]) for sample in (real, fake)]
-        found = {
-            "w1m": w1(real["mass"], fake["mass"], **options),
-            "w1p": w1(*clouds, mean=mean, **options),
-            "w1efp": w1(real["efps"][:, W1_COLUMNS], fake["efps"][:, W1_COLUMNS], mean=mean, **options),
+        polynomials = [sample["efps"][:, W1_COLUMNS] for sample in (real, fake)]
+        take: dict[str, Callable[[], Measurement]] = {
+            "w1m": lambda: w1(real["mass"], fake["mass"], **options),
+            "w1p": lambda: w1(*clouds, mean=mean, **options),
+            "w1efp": lambda: w1(*polynomials, mean=mean, **options),
         }
-        if (rows := min(len(real["mass"]), smallest)) >= EFP_JETS:
-            found["fpd"] = fpd(real["efps"], fake["efps"], rng=rng)
-            found["kpd"] = kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
-        if (batches := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
-            found["cov"], found["mmd"] = cov_mmd(*clouds, rng=rng, size=COV_JETS, batches=batches)
-        return findings({name: found[name] for name in protocol["metrics"] if name in found}, _LABELS)
+        if rows >= EFP_JETS:
+            take["fpd"] = lambda: fpd(real["efps"], fake["efps"], rng=rng)
+            take["kpd"] = lambda: kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
+        if (parts := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
+            both = cache(lambda: cov_mmd(*clouds, rng=rng, size=COV_JETS, batches=parts))
+            take |= {"cov": lambda: both()[0], "mmd": lambda: both()[1]}
+        return findings({name: take[name]() for name in protocol["metrics"] if name in take}, _LABELS)
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Particle features, mass, pt sum, multiplicity, the 5 EFPs of W1-EFP and the average jet image."""
-        from partigan.report.plots import compare, images
+        from partigan.report.distributions import compare, images
 
         columns = [_columns(sample) for sample in (real, fake)]
         figures = {
@@ -198,7 +202,8 @@ class JetEvaluation(Evaluation):
         }
         extent = (-0.8, 0.8, -0.8, 0.8)
         jets = min(len(real["mask"]), len(fake["mask"]))  # as many of both, or the fainter pixels could not be compared
-        figures["Average jet image"] = images(_image(real, extent, jets), _image(fake, extent, jets), extent)
+        shown, made = (_image(sample, extent, jets) for sample in (real, fake))
+        figures["Average jet image"] = images(shown[0], made[0], extent, _IMAGE, (shown[1], made[1]))
         return figures
 
     def label(self, path: Path) -> str | None:
@@ -207,6 +212,7 @@ class JetEvaluation(Evaluation):
         return None if flavour is None else str(flavour)
 
 
+_IMAGE = (r"$\eta^{\mathrm{rel}}$", r"$\phi^{\mathrm{rel}}$", r"mean $p_T^{\mathrm{rel}}$ in a pixel")
 _FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
     "Particle pseudorapidity": (r"$\eta^{\mathrm{rel}}$", {"log": True}),
     "Particle azimuth": (r"$\phi^{\mathrm{rel}}$", {"log": True}),
@@ -224,11 +230,12 @@ def _columns(sample: Values) -> dict[str, NDArray[Any]]:
     return dict(zip(_FIGURES, (*particles, *(sample[name] for name in _SCALARS)), strict=True))
 
 
-def _image(sample: Values, extent: tuple[float, float, float, float], jets: int) -> NDArray[Any]:
-    """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows."""
+def _image(sample: Values, extent: tuple[float, float, float, float], jets: int) -> tuple[NDArray[Any], float]:
+    """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows; share outside them."""
     eta, phi, pt = sample["particles"][:jets][sample["mask"][:jets]].T
     total, _, _ = np.histogram2d(phi, eta, bins=40, range=(extent[2:], extent[:2]), weights=pt)
-    return np.asarray(total / jets)
+    outside = (eta < extent[0]) | (eta > extent[1]) | (phi < extent[2]) | (phi > extent[3])
+    return np.asarray(total / jets), float(pt[outside].sum() / max(pt.sum(), 1e-12))
 
 
 JETS = Kind("jets", JetFormat(), JetConditions(), JetObservables(), JetEvaluation())

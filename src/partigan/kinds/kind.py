@@ -157,7 +157,7 @@ class Evaluation(ABC):
         Args:
             real: observables of the real sample.
             fake: observables of the generated sample, or of other real ones.
-            protocol: the entries of a protocol.
+            protocol: the entries of a protocol; its ``metrics`` are the names of those to take.
             smallest: size of the smallest sample that takes the place of ``fake`` in a comparison. It decides sizes
                 and numbers of batches, so that they are the same for all.
             seed: of everything that is drawn at random.

@@ -113,20 +113,24 @@ class TableEvaluation(Evaluation):
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """A histogram of each of the first features, and the plane of the first two."""
-        from partigan.report.plots import compare, images
+        from partigan.report.distributions import compare, images
+        from partigan.report.style import plain
 
         rows, made = real["rows"], fake["rows"]
         names = [name for name in real if name != "rows"]
         figures = {
-            f"Feature {name}": compare((rows[:, column], made[:, column]), name)
+            f"Feature {name}": compare((rows[:, column], made[:, column]), plain(name))
             for column, name in enumerate(names[:SHOWN])
         }
         if rows.shape[1] > 1:
             (left, bottom), (right, top) = rows[:, :2].min(0), rows[:, :2].max(0) + 1e-9 * _widths(rows[:, :2])
             box = ((bottom, top), (left, right))
             planes = [np.histogram2d(x[:, 1], x[:, 0], 80, box)[0] / len(x) for x in (rows, made)]
-            labels = (names[0], names[1], "share of the rows")
-            figures[f"{names[1]} against {names[0]}"] = images(planes[0], planes[1], (left, right, bottom, top), labels)
+            outside = (max(1 - planes[0].sum(), 0.0), max(1 - planes[1].sum(), 0.0))
+            labels = (plain(names[0]), plain(names[1]), "share of the rows")
+            figures[f"{names[1]} against {names[0]}"] = images(
+                planes[0], planes[1], (left, right, bottom, top), labels, outside
+            )
         return figures
 
 

@@ -30,6 +30,7 @@ Labels = NDArray[np.int64]
 FitPredict = Callable[[Floats, Labels, Floats], ArrayLike]
 
 _PER_BLOCK = 10  # least rows of each sample in a block
+_RELIABLE = 75  # rows of each sample at least, for a reliability diagram
 _CLIP = 1e-6  # of probabilities, so that their logarithms are finite
 
 
@@ -113,6 +114,11 @@ class Classification:
     def best(self, number: int) -> Rows:
         """Rows of the generated sample that are most like real ones, the best first, ``(number,)``."""
         return np.asarray(self.fake_rows[np.argsort(-self.fake, kind="stable")[:number]])
+
+    def reliability(self) -> Reliability | None:
+        """Reliability of the probabilities on equally many events of both kinds; None for fewer than 75 of each."""
+        size = min(len(self.real), len(self.fake))
+        return reliability(self.real[:size], self.fake[:size]) if size >= _RELIABLE else None
 
 
 def classify(

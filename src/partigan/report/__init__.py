@@ -1,1 +1,1 @@
-"""Figures and the self-contained HTML report."""
+"""Figures, and blocks of HTML pages."""

@@ -1,16 +1,14 @@
-"""The self-contained HTML report: no script, no other file, no other host; for phones and for paper."""
+"""Blocks of self-contained HTML pages: no script, no other file, no other host; for phones and for paper."""
 
 from __future__ import annotations
 
 import base64
 import html
+import unicodedata
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import Any
 
-from matplotlib.figure import Figure
-
-from partigan.report.verdict import HEADER, MEANING, SIGNS, Judged, word_of
+from partigan.report.style import printable
 
 _SHORT = 24  # letters in a cell that is not broken into lines
 _STYLE = """
@@ -46,69 +44,30 @@ p.note { color: #444; font-size: .9rem; } pre { white-space: pre-wrap; font-size
 """
 
 
-def png(figure: Figure) -> bytes:
-    """A figure as PNG, the same bytes for the same figure."""
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
-
-
 def slug(title: str) -> str:
-    """A title as the name of a file."""
-    return "".join(letter if letter.isalnum() else "-" for letter in title.lower()).strip("-")
+    """A title as the name of a file, in ASCII.
 
-
-def report(
-    title: str,
-    summary: str,
-    judged: Judged,
-    pictures: Mapping[str, Mapping[str, bytes]],
-    provenance: Mapping[str, Mapping[str, Any]],
-    commands: Sequence[str],
-    key: Sequence[int],
-) -> str:
-    """The report of an evaluation: the verdict, then everything that it rests on.
-
-    Args:
-        title: of the page.
-        summary: what was compared.
-        judged: the metrics.
-        pictures: sections of PNG images by caption.
-        provenance: sections of facts by name.
-        commands: that do the same again.
-        key: numbers of the generated samples of the blind page.
+    Example:
+        >>> slug("Fréchet distance (x 10^3)")
+        'frechet-distance--x-10-3'
     """
-    parts = [
-        f"<div class='verdict {judged.worst}'><b>{SIGNS[judged.worst]}</b>{html.escape(judged.sentence)}</div>",
-        f"<p>{html.escape(summary)}</p><h2>Metrics</h2>",
-        _metrics(judged, judged.whole),
-        f"<p class=note>{html.escape(MEANING)}</p>",
-    ]
-    if judged.observables:
-        about = [judged.about(name) for name in judged.observables]
-        names = [metric for name in judged.observables for metric in judged.of(name)]
-        parts += [
-            "<h2>Observables one by one</h2>",
-            table(("observable", "off in", "verdict"), about),
-            f"<details><summary>All {len(names)} numbers</summary>{_metrics(judged, names)}</details>",
-        ]
-    if judged.skipped:
-        parts += ["<h2>Left out</h2>", facts(judged.left_out)]
-    parts += [f"<h2>{html.escape(section)}</h2>{gallery(images)}" for section, images in pictures.items()]
-    parts += [f"<h2>{html.escape(section)}</h2>{facts(entries)}" for section, entries in provenance.items()]
-    parts.append(f"<h2>The same again</h2><pre>{html.escape(chr(10).join(commands))}</pre>")
-    numbers = ", ".join(map(str, key))
-    parts.append(f"<h2>Key to 'Which are real?'</h2><p>Generated: {numbers}. The others are real.</p>")
-    return page(title, parts)
+    letters = unicodedata.normalize("NFKD", title.lower()).encode("ascii", "ignore").decode()
+    return "".join(letter if letter.isalnum() else "-" for letter in letters)[:100].strip("-") or "figure"
 
 
-def _metrics(judged: Judged, names: Sequence[str]) -> str:
-    """A table of metrics; what else they say is part of their heading."""
-    notes = [judged.entries[name].finding.note for name in names]
-    rows = [judged.row(name) for name in names]
-    return table(
-        HEADER, [(row[0] + f" ({note})" * bool(note), *row[1:]) for row, note in zip(rows, notes, strict=True)]
-    )
+def escaped(text: str) -> str:
+    """Text as HTML, without control characters but line ends."""
+    return html.escape("\n".join(map(printable, text.split("\n"))), quote=True)
+
+
+def heading(text: str) -> str:
+    """The title of a section."""
+    return f"<h2>{escaped(text)}</h2>"
+
+
+def note(text: str) -> str:
+    """A remark in small type."""
+    return f"<p class=note>{escaped(text)}</p>"
 
 
 def page(title: str, parts: Sequence[str]) -> str:
@@ -120,44 +79,52 @@ def page(title: str, parts: Sequence[str]) -> str:
     """
     return "\n".join(
         [
-            f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{html.escape(title)}</title>",
+            f"<!doctype html><html lang=en><head><meta charset=utf-8><title>{escaped(title)}</title>",
             '<meta name=viewport content="width=device-width, initial-scale=1">',
-            f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>",
+            f"<style>{_STYLE}</style></head><body><h1>{escaped(title)}</h1>",
             *parts,
             "</body></html>\n",
         ]
     )
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table; on narrow screens each row becomes a block. Cells that are a verdict have its colour."""
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], classes: Mapping[str, str] | None = None) -> str:
+    """A table; on narrow screens each row becomes a block.
+
+    Args:
+        header: names of the columns.
+        rows: cells.
+        classes: CSS class of cells with a certain text, such as verdicts.
+    """
     long = [any(len(cell) >= _SHORT for cell in column) for column in zip(*rows, strict=True)] or [False] * len(header)
-    head = "".join(f"<th{' class=long' * far}>{html.escape(name)}</th>" for name, far in zip(header, long, strict=True))
+    head = "".join(f"<th{' class=long' * far}>{escaped(name)}</th>" for name, far in zip(header, long, strict=True))
+    known = classes or {}
     body = "".join(
-        f"<tr>{''.join(_cell(name, cell) for name, cell in zip(header, row, strict=True))}</tr>" for row in rows
+        f"<tr>{''.join(_cell(name, cell, known.get(cell)) for name, cell in zip(header, row, strict=True))}</tr>"
+        for row in rows
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cell(name: str, cell: str) -> str:
-    style = f"sign short {word_of(cell)}" if cell in SIGNS.values() else "short" if len(cell) < _SHORT else "long"
-    return f"<td data-label='{html.escape(name, quote=True)}' class='{style}'>{html.escape(cell)}</td>"
+def _cell(name: str, cell: str, special: str | None) -> str:
+    look = f"sign short {special}" if special is not None else "short" if len(cell) < _SHORT else "long"
+    return f"<td data-label='{escaped(name)}' class='{look}'>{escaped(cell)}</td>"
 
 
-def gallery(images: Mapping[str, bytes]) -> str:
+def pictures(images: Mapping[str, bytes]) -> str:
     """PNG images with their captions, side by side where there is room."""
     parts = []
     for caption, data in images.items():
         wide = int.from_bytes(data[16:20], "big") > 1.5 * int.from_bytes(data[20:24], "big")
         encoded = base64.b64encode(data).decode()
         parts.append(
-            f"<figure{' class=wide' if wide else ''}><img alt='{html.escape(caption, quote=True)}' "
-            f"src='data:image/png;base64,{encoded}'><figcaption>{html.escape(caption)}</figcaption></figure>"
+            f"<figure{' class=wide' if wide else ''}><img alt='{escaped(caption)}' "
+            f"src='data:image/png;base64,{encoded}'><figcaption>{escaped(caption)}</figcaption></figure>"
         )
     return f"<div class=grid>{''.join(parts)}</div>"
 
 
 def facts(entries: Mapping[str, Any]) -> str:
     """Names and values."""
-    lines = (f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(value))}</dd>" for name, value in entries.items())
+    lines = (f"<dt>{escaped(name)}</dt><dd>{escaped(str(value))}</dd>" for name, value in entries.items())
     return f"<dl>{''.join(lines)}</dl>"

@@ -14,8 +14,7 @@ from partigan.data.samples import read_samples
 from partigan.files import atomic, refuse_existing, remove_folder, write_json
 from partigan.metrics.sliced import sliced_w1
 from partigan.progress import console
-from partigan.report.html import png
-from partigan.report.plots import FAKE, REAL
+from partigan.report.style import FAKE, REAL, png, style
 from partigan.run import Run
 from partigan.simulate.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
 from partigan.training.train import train
@@ -45,7 +44,7 @@ def demo_toys(
         toy: two-peaks, ring, grid or swiss-roll.
         minutes: of training for all objectives and seeds together.
         seeds: trainings of each objective; the figure shows the first, the numbers are medians.
-        resume: go on with an interrupted demonstration.
+        resume: continue an interrupted demonstration.
         overwrite: replace an existing directory.
 
     Returns:
@@ -75,9 +74,9 @@ def demo_toys(
         first[name] = snapshots(runs[0])
     write_json(out / "toys.json", {"toy": toy, "minutes": minutes, "seeds": seeds, "objectives": found})
     figure = out / "toys.png"
-    with atomic(figure) as temporary:
+    with atomic(figure) as temporary, style():
         temporary.write_bytes(png(_figure(TOYS[toy], first, found)))
-    console.print(f"the figure is {figure}", soft_wrap=True)
+    console.print(f"the figure is {figure}", soft_wrap=True, markup=False)
     return figure
 
 

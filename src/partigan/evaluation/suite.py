@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from partigan.errors import PartiganError
+from partigan.evaluation.rows import Row, normal_p, rows_of
+from partigan.evaluation.samples import Pair, Samples
+from partigan.kinds.kind import Evaluation
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
-from partigan.metrics.classifier import Classification, FitPredict, Reliability, classify, reliability
+from partigan.metrics.classifier import Classification, classify
 from partigan.metrics.critic import held_out_critic
 from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd
 from partigan.metrics.inception import inception_score, kid
 from partigan.metrics.likelihood import kernel_density_likelihood
 from partigan.metrics.manifold import density_coverage, prd, precision_recall
-from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.measurement import Measurement
 from partigan.metrics.memorisation import birthday, memorisation
 from partigan.metrics.modes import class_modes, cluster_modes
 from partigan.metrics.two_sample import (
-    adjusted,
     chi2,
     correlation_difference,
     kolmogorov_smirnov,
@@ -33,53 +34,10 @@ from partigan.metrics.two_sample import (
     separation_power,
 )
 from partigan.metrics.wasserstein import w1
-from partigan.models.classifier import Seen
 
 Rng = np.random.Generator
 
-LEVEL = 0.05  # p-values after Benjamini and Hochberg above it: the samples agree
-SURE = 1e-6  # p-values after Holm above it: a difference is not established
 _FOLDS = 2  # of a network, whose training takes long
-_CALIBRATION = 75  # events of either kind at least
-NEAR = 1.1  # ratio to the in-sample value up to which an established difference is small
-
-
-class Pair(NamedTuple):
-    """What a classifier of the domain sees in both samples.
-
-    Attributes:
-        real: in the real sample.
-        fake: in the generated one, or in other real ones.
-        many: whether it knows several classes in one sample; otherwise the samples are of a single one of its classes.
-    """
-
-    real: Seen
-    fake: Seen
-    many: bool
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Observables of the samples that are compared, one number a sample each.
-
-    Attributes:
-        names: of the observables, with label and unit.
-        real: ``(rows, observables)``.
-        fake: the generated sample, or other real ones in its place, ``(others, observables)``.
-        training: what the generator was trained on, where that is not part of ``real``.
-        seen: what a classifier of the domain sees, where there is one.
-        judge: fits a network to raw samples, given by their row numbers, those of ``fake`` upon those of ``real``.
-        rebuild: gives the median distance of samples from the nearest that the generator can make: real ones that it
-            never saw, or training samples in their place.
-    """
-
-    names: dict[str, tuple[str, str]]
-    real: Floats
-    fake: Floats
-    training: Floats | None = None
-    seen: Pair | None = None
-    judge: FitPredict | None = None
-    rebuild: Callable[[Rng], Measurement] | None = None
 
 
 class Answer(NamedTuple):
@@ -144,20 +102,13 @@ def _moments(samples: Samples, rng: Rng) -> Answer:
             f"{name}.{moment}": Finding(
                 _with_unit(f"difference of {title}", unit),
                 *found[moment][column],
-                _normal_p(found[moment][column]),
+                normal_p(found[moment][column]),
                 False,
             )
             for column, (name, (_, unit)) in enumerate(samples.names.items())
             for moment, title in (("mean", "means"), ("std", "standard deviations"), ("iqr", "quartile ranges"))
         }
     )
-
-
-def _normal_p(difference: Measurement) -> float:
-    """P-value of a difference from 0."""
-    if difference.error > 0:
-        return float(2 * stats.norm.sf(abs(difference.value) / difference.error))
-    return float(difference.value == 0)
 
 
 def _correlations(samples: Samples, rng: Rng) -> Answer:
@@ -167,15 +118,7 @@ def _correlations(samples: Samples, rng: Rng) -> Answer:
     titles = [title for title, _ in samples.names.values()]
     note = f"{titles[row]} with {titles[column]}"
     difference = Measurement(float(found.value[row, column]), float(found.error[row, column]))
-    return Answer(
-        {"": Finding("Correlations: most significant difference", *difference, found.p_value, False, note)}, found
-    )
-
-
-def calibration(found: Classification) -> Reliability | None:
-    """Reliability of a classifier's probabilities on equally many events of both kinds; None for too few events."""
-    size = min(len(found.real), len(found.fake))
-    return reliability(found.real[:size], found.fake[:size]) if size >= _CALIBRATION else None
+    return Answer({"": Finding("Correlations: clearest difference", *difference, found.p_value, False, note)}, found)
 
 
 def _classifier(samples: Samples, rng: Rng) -> Answer:
@@ -184,7 +127,7 @@ def _classifier(samples: Samples, rng: Rng) -> Answer:
 
 def _classified(label: str, found: Classification) -> Answer:
     note = ""
-    if (error := calibration(found)) is not None:
+    if (error := found.reliability()) is not None:
         note = (
             f"calibration error {error.expected_calibration_error.value:.3f}, "
             f"{error.if_calibrated:.3f} expected if calibrated (p = {max(error.p_value, 1e-300):.2g})"
@@ -197,7 +140,7 @@ def _network(samples: Samples, rng: Rng) -> Answer:
         raise PartiganError("this kind of data names no network")
     n, m = len(samples.real), len(samples.fake)
     found = classify(np.arange(n), np.arange(n, n + m), rng=rng, fit_predict=samples.judge, folds=_FOLDS)
-    return _classified("Classifier AUC (network on raw samples)", found)
+    return _classified("Classifier AUC (network)", found)
 
 
 def _precision_recall(samples: Samples, rng: Rng) -> Answer:
@@ -218,7 +161,7 @@ def _prd(samples: Samples, rng: Rng) -> Answer:
 def _ndb(samples: Samples, rng: Rng) -> Answer:
     found = cluster_modes(samples.real, samples.fake, rng=rng)
     note = f"{len(found.missing)} missing"
-    label = f"NDB: different clusters of {len(found.z)}"
+    label = f"NDB: clusters off, of {len(found.z)}"
     return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)
 
 
@@ -229,7 +172,7 @@ def _memorisation(samples: Samples, rng: Rng) -> Answer:
     copies = float(len(found.copies))
     return Answer(
         {
-            "share": Finding("Nearer to training than to held-out samples", *found.share, found.p_value, False, "1/2"),
+            "share": Finding("Share nearer to training", *found.share, found.p_value, False, "1/2 expected"),
             "copies": Finding("Copies of training samples", copies, None, found.copies_p_value, False),
         },
         found,
@@ -239,14 +182,14 @@ def _memorisation(samples: Samples, rng: Rng) -> Answer:
 def _birthday(samples: Samples, rng: Rng) -> Answer:
     found = birthday(samples.real, samples.fake, rng=rng)
     note = f"at least {found.support_limit:.3g} different samples (95 %)"
-    return Answer({"": Finding("Birthday test: near-duplicates", *found.number, found.p_value, False, note)}, found)
+    return Answer({"": Finding("Birthday: near-duplicates", *found.number, found.p_value, False, note)}, found)
 
 
 def _events(samples: Samples, _: Rng) -> Answer:
     def finding(found: EquivalentEvents) -> Finding:
         low, high = (f"{number:.3g}" if np.isfinite(number) else "any number of" for number in (found.low, found.high))
         text = f"worth {low} real events" if low == high else f"worth {low} to {high} real events"
-        return Finding("KL divergence (equivalent events)", *found.divergence, None, False, text)
+        return Finding("KL divergence", *found.divergence, None, False, text)
 
     return _singles(samples, map(finding, equivalent_events(samples.real, samples.fake)))
 
@@ -254,18 +197,24 @@ def _events(samples: Samples, _: Rng) -> Answer:
 def _likelihood(samples: Samples, rng: Rng) -> Answer:
     found = kernel_density_likelihood(samples.real, samples.fake, rng=rng)
     note = f"bandwidth {found.bandwidth:.2f} standard deviations"
-    return Answer({"": Finding("Log-likelihood of real samples (nats)", *found.log_likelihood, None, False, note)})
+    return Answer({"": Finding("Log-likelihood of real (nats)", *found.log_likelihood, None, False, note)})
 
 
 def _critic(samples: Samples, rng: Rng) -> Answer:
     found = held_out_critic(samples.real, samples.fake, rng=rng)
-    return Answer({"": Finding("Held-out critic: W1 (standard deviations)", *found.distance, found.p_value, False)})
+    return Answer({"": Finding("Held-out critic: W1 (std)", *found.distance, found.p_value, False)})
 
 
 def _reconstruction(samples: Samples, rng: Rng) -> Answer:
     if samples.rebuild is None:
         raise PartiganError("it needs the generator: give --run")
-    return Answer({"": Finding("Latent reconstruction: median distance (in-sample: training)", *samples.rebuild(rng))})
+    return Answer({"": Finding("Reconstruction: median distance", *samples.rebuild(rng))})
+
+
+def _fpnd(samples: Samples, _: Rng) -> Answer:
+    if samples.distance is None:
+        raise PartiganError("it needs a classifier with real samples of one class: give --fpnd or --classifier")
+    return Answer({"": Finding("FPND", *samples.distance())})
 
 
 def _seen(samples: Samples) -> Pair:
@@ -296,7 +245,7 @@ def _class_modes(samples: Samples, _: Rng) -> Answer:
     real, fake, _many = _seen(samples)
     found = class_modes(*(sample.probabilities.argmax(1) for sample in (real, fake)))
     note = f"missing: {', '.join(map(str, found.missing)) or 'none'}"
-    label = f"Different classes of {real.probabilities.shape[1]}"
+    label = f"Classes that differ, of {real.probabilities.shape[1]}"
     return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)
 
 
@@ -313,6 +262,7 @@ SUITE: dict[str, Metric] = {
     "likelihood": Metric(_likelihood, cheap=False),
     "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
     "reconstruction": Metric(_reconstruction, cheap=False, of="samples"),
+    "fpnd": Metric(_fpnd, cheap=False, of="classifier"),
     "fid": Metric(_fid, cheap=False, of="classifier"),
     "kid": Metric(_kid, cheap=False, of="classifier"),
     "inception-score": Metric(_inception_score, cheap=False, of="classifier"),
@@ -338,8 +288,8 @@ def chosen(names: Iterable[str], protocol: Iterable[str]) -> list[str]:
     Raises:
         PartiganError: there is no such metric.
     """
-    groups: dict[str, Iterable[str]] = {"all": (*protocol, *SUITE), "protocol": protocol}
-    known = (*protocol, *SUITE)
+    known = tuple(dict.fromkeys((*protocol, *SUITE)))
+    groups: dict[str, Iterable[str]] = {"all": known, "protocol": protocol}
     found: dict[str, None] = {}
     for name in names:
         if name not in groups and name not in known:
@@ -348,129 +298,102 @@ def chosen(names: Iterable[str], protocol: Iterable[str]) -> list[str]:
     return [name for name in known if name in found]
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A metric of the generated sample beside its value in-sample, and what follows.
+def protocol_metrics(evaluation: Evaluation, protocol: dict[str, Any], smallest: int, seed: int) -> dict[str, Metric]:
+    """The metrics of a protocol, by name.
 
-    Attributes:
-        finding: of the generated sample.
-        reference: value and error of other real samples in its place; the error may be missing.
-        single: name of the observable that it is about, if it is about one.
+    They are taken together; where that fails, each by itself.
+
+    Args:
+        evaluation: of the kind of data.
+        protocol: its entries.
+        smallest: size of the smallest sample that takes the place of the generated one; see `Evaluation.metrics`.
+        seed: of everything that is drawn at random.
     """
+    together: dict[int, dict[str, Finding] | None] = {}
 
-    finding: Finding
-    reference: tuple[float, float | None] | None = None
-    single: str | None = None
+    def taken(samples: Samples, names: list[str]) -> dict[str, Finding]:
+        assert samples.observables is not None
+        return evaluation.metrics(*samples.observables, {**protocol, "metrics": names}, smallest, seed)
 
-    @property
-    def p_value(self) -> float | None:
-        """The metric's own, or that of the difference from the in-sample value; None where there is neither."""
-        found = self.finding
-        if found.p_value is not None or self.reference is None or found.error is None or self.reference[1] is None:
-            return found.p_value
-        error = float(np.hypot(found.error, self.reference[1]))
-        return _normal_p(Measurement(found.value - self.reference[0], error))
+    def metric(name: str) -> Metric:
+        def call(samples: Samples, _: Rng) -> Answer:
+            if id(samples) not in together:
+                try:
+                    together[id(samples)] = taken(samples, protocol["metrics"])
+                except PartiganError:
+                    together[id(samples)] = None
+            found = together[id(samples)]
+            found = taken(samples, [name]) if found is None else found
+            if name not in found:
+                raise PartiganError("the samples are too small")
+            return Answer({"": found[name]})
 
-    @property
-    def ratio(self) -> float | None:
-        """To the in-sample value, where that is significant."""
-        if not self.finding.ratio or self.reference is None:
-            return None
-        value, error = self.reference
-        return self.finding.value / value if value > 2 * (error or 0) and value > 0 else None
+        return Metric(call, of="samples")
 
-    def verdict(self, holm: float | None, benjamini_hochberg: float | None) -> str:
-        """``agrees``, ``near``, ``differs``, or nothing where that cannot be said, by adjusted p-values."""
-        if holm is None or benjamini_hochberg is None:
-            return ""
-        if benjamini_hochberg > LEVEL:
-            return "agrees"
-        small = self.ratio is not None and 1 / NEAR < self.ratio < NEAR
-        return "near" if small or holm > SURE else "differs"
-
-    def numbers(self) -> dict[str, float | None]:
-        """As in ``metrics.json``."""
-        reference = self.reference or (None, None)
-        return {
-            "value": self.finding.value,
-            "error": self.finding.error,
-            "in_sample": reference[0],
-            "in_sample_error": reference[1],
-            "p_value": self.p_value,
-        }
-
-
-@dataclass(frozen=True)
-class Corrections:
-    """P-values adjusted for their number, by name of the metric: see `partigan.metrics.two_sample.adjusted`.
-
-    Attributes:
-        holm: bounds on the probability of any false flag.
-        benjamini_hochberg: expected share of false flags.
-    """
-
-    holm: dict[str, float]
-    benjamini_hochberg: dict[str, float]
-
-    @classmethod
-    def of(cls, entries: Mapping[str, Entry]) -> Corrections:
-        """Of all entries that have a p-value."""
-        p_values = {name: p for name, entry in entries.items() if (p := entry.p_value) is not None}
-        numbers = list(p_values.values())
-        holm, benjamini_hochberg = (
-            dict(zip(p_values, adjusted(numbers, method).tolist(), strict=True))
-            for method in ("holm", "benjamini-hochberg")
-        )
-        return cls(holm, benjamini_hochberg)
+    return {name: metric(name) for name in protocol["metrics"]}
 
 
 @dataclass(frozen=True)
 class Found:
-    """What the suite finds.
+    """What the metrics find.
 
     Attributes:
-        entries: by name of the metric, and of the observable or number where there are several.
-        skipped: the metrics that cannot be taken, and why.
+        rows: one or more for each metric, those that could not be taken too.
         results: whole results of the generated sample, by name of the metric.
     """
 
-    entries: dict[str, Entry]
-    skipped: dict[str, str]
+    rows: list[Row]
     results: dict[str, Any]
 
+    @property
+    def taken(self) -> dict[str, Row]:
+        """The rows with a value, by name."""
+        return {row.name: row for row in self.rows if row.taken}
 
-def run_suite(names: Iterable[str], samples: Samples, in_sample: Samples | None, seed: int) -> Found:
-    """Take metrics of a generated sample and, in its place, of other real ones.
+    @property
+    def skipped(self) -> dict[str, str]:
+        """Why the others have none, by name."""
+        return {row.name: row.reason for row in self.rows if not row.taken}
+
+
+def run_suite(
+    names: Iterable[str],
+    samples: Samples,
+    in_sample: Samples | None,
+    seed: int,
+    protocol: Mapping[str, Metric] | None = None,
+) -> Found:
+    """Take metrics of a generated sample and, in its place, of other real ones; the failure of each is its own.
 
     Args:
-        names: of metrics; those that are not in ``SUITE`` are passed over.
+        names: of metrics of the protocol and of ``SUITE``; a name of both means both.
         samples: with the generated sample.
         in_sample: the same with other real samples in its place.
         seed: of everything that is drawn at random, the same for both.
+        protocol: metrics by name, which come first.
     """
-    found = Found({}, {}, {})
-    for name in names:
-        if name not in SUITE:
-            continue
-        metric = SUITE[name]
-        if not samples.names and metric.of == "observables":
-            found.skipped[name] = "this kind of data names no observables"
-            continue
-        try:
-            answer = metric.call(samples, np.random.default_rng(seed))
-            reference: dict[str, Finding] = {}
-            if metric.in_sample and in_sample is not None:
-                reference = metric.call(in_sample, np.random.default_rng(seed)).findings
-        except PartiganError as error:
-            found.skipped[name] = str(error)
-            continue
-        found.results[name] = answer.result
-        for part, finding in answer.findings.items():
-            key = f"{name}.{part}" if part else name
-            if not np.isfinite(finding.value):
-                found.skipped[key] = "its value is not finite"
+    found = Found([], {})
+    wanted = set(names)
+    for metrics in (protocol or {}, SUITE):
+        for name, metric in metrics.items():
+            if name not in wanted:
                 continue
-            beside = reference.get(part)
-            single = next(n for n in samples.names if f"{part}.".startswith(f"{n}.")) if metric.single else None
-            found.entries[key] = Entry(finding, (beside.value, beside.error) if beside else None, single)
+            try:
+                answer, beside = _taken(metric, samples, in_sample, seed)
+            except (PartiganError, np.linalg.LinAlgError) as error:
+                found.rows.append(Row.skipped(name, str(error)))
+                continue
+            found.results[name] = answer.result
+            titles = {key: title for key, (title, _) in samples.names.items()} if metric.single else {}
+            found.rows.extend(rows_of(name, answer.findings, beside, titles))
     return found
+
+
+def _taken(metric: Metric, samples: Samples, in_sample: Samples | None, seed: int) -> tuple[Answer, dict[str, Finding]]:
+    """What a metric finds, and its findings in-sample."""
+    if not samples.names and metric.of == "observables":
+        raise PartiganError("this kind of data names no observables")
+    answer = metric.call(samples, np.random.default_rng(seed))
+    if not metric.in_sample or in_sample is None:
+        return answer, {}
+    return answer, metric.call(in_sample, np.random.default_rng(seed)).findings

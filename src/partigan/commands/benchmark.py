@@ -6,24 +6,25 @@ import csv
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from partigan.commands.evaluate import evaluate
 from partigan.errors import PartiganError
-from partigan.evaluation import evaluate
+from partigan.evaluation import protocols
+from partigan.evaluation.verdicts import number
 from partigan.files import atomic, read_json, sha256, write_json
 from partigan.generation import generate
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.progress import console
-from partigan.protocols import names as protocol_names
-from partigan.protocols import protocol as protocol_named
-from partigan.report.curves import quality_against_time
-from partigan.report.html import png
-from partigan.report.verdict import plus_minus
+from partigan.report.comparison import quality_against_time
+from partigan.report.style import png
 from partigan.run import Run
+from partigan.sampling import Sampler
 from partigan.training.train import load, set_threads, train
 
 if TYPE_CHECKING:
@@ -47,14 +48,14 @@ def benchmark(
     """Train systems, evaluate them with the protocols of the papers, and put them side by side.
 
     Everything is kept below ``out``: ``runs/CLASS/NAME``, ``generated/``, ``reports/CLASS/NAME-PROTOCOL`` and
-    ``results/CLASS/NAME.json``. The same call again goes on where it was interrupted, repeats what failed, and takes
-    what is finished. ``table.md``, ``table.csv``, ``table.json`` and ``quality.png`` are made anew after every system.
+    ``results/CLASS/NAME.json``. The same call again continues where it was interrupted: it keeps what is finished and
+    repeats what failed. ``table.md``, ``table.csv``, ``table.json`` and ``quality.png`` are written after every system.
 
     Args:
         data: file of real samples for each class; its train and valid splits are trained on, its test split is
             compared with.
         presets: systems to train, by preset or YAML file.
-        out: directory to make or to go on with.
+        out: directory to make or to continue.
         runs: for each class finished runs by name, which are evaluated as they are.
         kind: kind of data in the files.
         minutes: training time of each system and class.
@@ -72,29 +73,18 @@ def benchmark(
     if strange := sorted({*(runs or {}), *published} - set(data)):
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
     set_threads(threads)
-    sort, out = find(kind), Path(out)
-    jobs: list[tuple[str, str, Path | None]] = [(label, preset, None) for label in data for preset in presets]
-    jobs += [(label, name, Path(path)) for label, found in (runs or {}).items() for name, path in found.items()]
+    plan = Plan(find(kind), Path(out), minutes, tuple(published), seed)
+    jobs = [Job(label, Path(data[label]), preset, None) for label in data for preset in presets]
+    jobs += [
+        Job(label, Path(data[label]), name, Path(path))
+        for label, found in (runs or {}).items()
+        for name, path in found.items()
+    ]
     rows = []
-    for label, preset, path in jobs:
-        name = Path(preset).stem if preset.endswith((".yaml", ".yml")) else preset
-        result = out / "results" / label / f"{_slug(name)}.json"
-        row = read_json(result) if result.exists() else {"error": "not done"}
-        if row.get("error"):
-            console.rule(f"{label}: {name}")
-            row = {"class": label, "name": name}
-            try:
-                run = path or _trained(
-                    sort, preset, Path(data[label]), out / "runs" / label / _slug(name), minutes, seed
-                )
-                row |= _measured(sort, run, Path(data[label]), label, name, out, label in published, seed)
-            except Exception as error:  # whatever it is, the other systems go on
-                row["error"] = " ".join(str(error).split()) or type(error).__name__
-                console.print(f"failed: {row['error']}", markup=False)
-            write_json(result, row)
-        rows.append(row)
-        _write(sort, out, rows)
-    return out / "table.md"
+    for job in jobs:
+        rows.append(_row(plan, job))
+        _write(plan, rows)
+    return plan.out / "table.md"
 
 
 def benchmark_jets(
@@ -115,7 +105,7 @@ def benchmark_jets(
 
     Args:
         presets: systems to train, by preset or YAML file.
-        out: directory to make or to go on with.
+        out: directory to make or to continue.
         classes: of jets: g, q, t, w, z.
         data: files of real jets by class.
         runs: for each class finished runs by name, such as imported weights.
@@ -143,115 +133,173 @@ def benchmark_jets(
     return benchmark(chosen, presets, out, runs, "jets", minutes, classes if fpnd else (), seed, threads)
 
 
-def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in name)
+@dataclass(frozen=True)
+class Plan:
+    """What all systems of a benchmark share; see `benchmark`."""
+
+    kind: Kind
+    out: Path
+    minutes: float
+    published: tuple[str, ...]
+    seed: int
 
 
-def _trained(sort: Kind, preset: str, data: Path, out: Path, minutes: float, seed: int) -> Path:
+@dataclass(frozen=True)
+class Job:
+    """One system on one class.
+
+    Attributes:
+        label: name of the class.
+        data: file of real samples.
+        system: preset or YAML file, or the name of a finished run.
+        run: the finished run; None to train one.
+    """
+
+    label: str
+    data: Path
+    system: str
+    run: Path | None
+
+    @property
+    def name(self) -> str:
+        """Name in tables."""
+        return Path(self.system).stem if self.system.endswith((".yaml", ".yml")) else self.system
+
+    @property
+    def slug(self) -> str:
+        """Name of files."""
+        return "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in self.name)
+
+
+def _row(plan: Plan, job: Job) -> dict[str, Any]:
+    """What is known of a system, kept in a file; a system that fails is a row that says so, and is tried again."""
+    result = plan.out / "results" / job.label / f"{job.slug}.json"
+    row: dict[str, Any] = read_json(result) if result.exists() else {"error": "not done"}
+    if not row.get("error"):
+        return row
+    console.rule(f"{job.label}: {job.name}")
+    row = {"class": job.label, "name": job.name}
+    try:
+        row |= _measured(plan, job, job.run or _trained(plan, job))
+    except Exception as error:  # whatever it is, the other systems go on
+        row["error"] = " ".join(str(error).split()) or type(error).__name__
+        console.print(f"failed: {row['error']}", markup=False)
+    write_json(result, row)
+    return row
+
+
+def _trained(plan: Plan, job: Job) -> Path:
     """A finished run of a preset."""
+    out = plan.out / "runs" / job.label / job.slug
     if "finished" not in (Run(out).manifest if Run(out).exists else {}):
-        train(preset, data, out, seed, resume=True, overrides={"trainer.max_minutes": minutes, "kind": sort.name})
+        overrides = {"trainer.max_minutes": plan.minutes, "kind": plan.kind.name}
+        train(job.system, job.data, out, plan.seed, resume=True, overrides=overrides)
     return out
 
 
-def _measured(
-    sort: Kind, path: Path, data: Path, label: str, name: str, out: Path, published: bool, seed: int
-) -> dict[str, Any]:
+def _measured(plan: Plan, job: Job, path: Path) -> dict[str, Any]:
     """What is known of a run, its time of generation, and its metrics in every protocol."""
-    run = Run(path)
-    manifest, config = run.manifest, run.config()
+    manifest, config = Run(path).manifest, Run(path).config()
     sampler = load(path)
+    row: dict[str, Any] = {
+        "title": config["about"].get("title", ""),
+        "us_per_sample": _microseconds(sampler, plan.seed),
+        "threads": torch.get_num_threads(),
+        "parameters": sum(parameter.numel() for parameter in sampler.generator.parameters()),
+        "other_data": manifest["data"]["sha256"] != sha256(job.data),
+        "epochs": None,
+    }
+    if "finished" in manifest:
+        steps, batch = manifest["finished"]["step"], config["trainer"]["batch_size"]
+        turns = config["system"]["init_args"].get("critic_steps", 1)
+        row["epochs"] = steps * batch * turns / len(plan.kind.format.read(job.data, "train"))
+        row["minutes"] = manifest["finished"]["seconds"] / 60
+    return row | _evaluated(plan, job, path, "finished" in manifest)
+
+
+def _microseconds(sampler: Sampler, seed: int) -> float:
+    """Time to generate one sample, the median of a few batches after a first one."""
     times = []
     for turn in range(4):
         began = time.perf_counter()
         sampler.sample(TIMED, seed, turn)
         times.append((time.perf_counter() - began) / TIMED)
-    fake = out / "generated" / f"{label}-{_slug(name)}.h5"
+    return 1e6 * statistics.median(times[1:])
+
+
+def _evaluated(plan: Plan, job: Job, path: Path, finished: bool) -> dict[str, Any]:
+    """Metrics in every protocol, with their labels and units."""
+    fake = plan.out / "generated" / f"{job.label}-{job.slug}.h5"
     interrupted = fake.exists() or fake.with_name(f"{fake.name}.parts").exists()
-    generate(path, 10 * len(sort.format.read(data, "test")), fake, seed, resume=interrupted)
-    row: dict[str, Any] = {
-        "title": config["about"].get("title", ""),
-        "us_per_sample": 1e6 * statistics.median(times[1:]),
-        "threads": torch.get_num_threads(),
-        "parameters": sum(parameter.numel() for parameter in sampler.generator.parameters()),
-        "other_data": manifest["data"]["sha256"] != sha256(data),
-        "epochs": None,
-        "protocols": {},
-    }
-    if "finished" in manifest:
-        steps, batch = manifest["finished"]["step"], config["trainer"]["batch_size"]
-        turns = config["system"]["init_args"].get("critic_steps", 1)
-        row["epochs"] = steps * batch * turns / len(sort.format.read(data, "train"))
-        row["minutes"] = manifest["finished"]["seconds"] / 60
-    for number, protocol in enumerate(protocol_names(sort.name)):
-        report = out / "reports" / label / f"{_slug(name)}-{protocol}"
+    generate(path, 10 * len(plan.kind.format.read(job.data, "test")), fake, plan.seed, resume=interrupted)
+    row: dict[str, Any] = {"protocols": {}, "labels": {}}
+    for place, protocol in enumerate(protocols.names(plan.kind.name)):
         found = evaluate(
-            data,
-            report,
+            job.data,
+            plan.out / "reports" / job.label / f"{job.slug}-{protocol}",
             fake,
-            path if "finished" in manifest else None,
+            path if finished else None,
+            split="test",
             protocol=protocol,
             metrics=("protocol",),
-            kind=sort.name,
-            fpnd=label if published and number == 0 else None,
-            seed=seed,
+            kind=plan.kind.name,
+            fpnd=job.label if job.label in plan.published and place == 0 else None,
+            seed=plan.seed,
             overwrite=True,
         )
         row["protocols"][protocol] = found.metrics
-        row["headings"] = row.get("headings", {}) | found.headings
+        row["labels"] |= {entry.name: (entry.heading, entry.finding.unit) for entry in found.rows if entry.taken}
     fake.unlink()
     return row
 
 
-def _write(sort: Kind, out: Path, rows: list[dict[str, Any]]) -> None:
+def _write(plan: Plan, rows: list[dict[str, Any]]) -> None:
     """The tables and the figure of the rows that are there."""
+    labels = {name: label for row in rows for name, label in row.get("labels", {}).items()}
+    kind = plan.kind
+    known = {name: protocols.protocol(kind.name, name, kind.evaluation.names) for name in protocols.names(kind.name)}
     lines = ["# Benchmark", ""]
-    for label in dict.fromkeys(row["class"] for row in rows):
-        mine = [row for row in rows if row["class"] == label]
-        for protocol in protocol_names(sort.name):
-            terms = protocol_named(sort.name, protocol, sort.evaluation.names)
-            lines += [
-                f"## {label}, protocol of {protocol} ({terms['paper']})",
-                "",
-                *_markdown(mine, protocol),
-                "",
-            ]
+    for name in dict.fromkeys(row["class"] for row in rows):
+        mine = [row for row in rows if row["class"] == name]
+        for protocol, terms in known.items():
+            lines += [f"## {name}, protocol of {protocol} ({terms['paper']})", ""]
+            lines += [*_markdown(mine, protocol, labels), ""]
     lines += [
         f"*untrained*: fewer than {EPOCHS} epochs. *other data*: trained on other samples than these, so that only",
         "FPND against the published statistics is a fair comparison. real: the in-sample value, real against real.",
     ]
-    with atomic(out / "table.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n")
-    write_json(out / "table.json", rows)
-    with atomic(out / "table.csv") as temporary, temporary.open("w", newline="") as file:
+    with atomic(plan.out / "table.md") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_json(plan.out / "table.json", rows)
+    with atomic(plan.out / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             ["class", "model", "protocol", "metric", "value", "error", "in_sample", "in_sample_error", "p_value"]
         )
         writer.writerows(_flat(rows))
-    finished = [row for row in rows if not row.get("error")]
-    if finished:
-        metric, protocol = sort.evaluation.selection[0], protocol_names(sort.name)[0]
-        points = [
-            (row["class"], row["name"], row["us_per_sample"], row["protocols"][protocol][metric]) for row in finished
-        ]
-        with atomic(out / "quality.png") as temporary:
-            temporary.write_bytes(png(quality_against_time(points, *finished[0]["headings"][metric])))
+    metric, protocol = kind.evaluation.selection[0], next(iter(known))
+    points = [
+        (row["class"], row["name"], row["us_per_sample"], row["protocols"][protocol][metric])
+        for row in rows
+        if not row.get("error") and metric in row["protocols"][protocol]
+    ]
+    if points:
+        with atomic(plan.out / "quality.png") as temporary:
+            temporary.write_bytes(png(quality_against_time(points, *labels[metric])))
 
 
-def _markdown(rows: list[dict[str, Any]], protocol: str) -> list[str]:
+def _markdown(rows: list[dict[str, Any]], protocol: str, labels: Mapping[str, Sequence[Any]]) -> list[str]:
     """One table: a row for each system, and one for real samples."""
     done = [row["protocols"][protocol] for row in rows if not row.get("error")]
-    headings = {k: v for row in rows if not row.get("error") for k, v in row["headings"].items()}
-    metrics = [name for name in headings if any(name in found for found in done)]
-    header = ["model", "epochs", "us a sample", *(headings[name][0] for name in metrics)]
+    metrics = [name for name in labels if any(name in found for found in done)]
+    header = ["model", "epochs", "us a sample", *(labels[name][0] for name in metrics)]
     lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
 
     def cells(found: Mapping[str, Mapping[str, Any]], value: str, error: str) -> Iterable[str]:
         for name in metrics:
-            entry, unit = found.get(name, {}), headings[name][1]
+            entry, unit = found.get(name, {}), labels[name][1]
             known = entry.get(value) is not None
-            yield plus_minus(entry[value] / unit, entry[error] / unit) if known else ""
+            yield number(entry[value], entry[error], unit) if known else ""
 
     for row in rows:
         if row.get("error"):

@@ -1,0 +1,184 @@
+"""A generated sample against a real one: metrics beside their in-sample values, figures, report."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+from partigan.errors import PartiganError
+from partigan.evaluation import protocols
+from partigan.evaluation.differences import largest_difference
+from partigan.evaluation.figures import draw_figures
+from partigan.evaluation.inputs import Inputs, Request, read_inputs
+from partigan.evaluation.rows import Row
+from partigan.evaluation.samples import Samples, both_samples, with_distance, with_reference
+from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, protocol_metrics, run_suite
+from partigan.evaluation.summary import NUMBERS, Summary
+from partigan.evaluation.verdicts import Judged
+from partigan.files import atomic_folder, refuse_existing
+from partigan.kinds import find
+from partigan.models.classifier import Reference
+from partigan.progress import console
+from partigan.training.classification import load_reference
+from partigan.training.monitors import read_log
+from partigan.training.train import set_threads
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        metrics: by name: value, error, in_sample, in_sample_error (None where there is no other real sample) and
+            p_value, not adjusted for the number of metrics.
+        verdicts: by name: ``agrees``, ``near``, ``differs``, or nothing where that cannot be said.
+        skipped: metrics that could not be taken, and why.
+        failures: generated samples with NaN or infinite values, which are left out.
+        split: of the real file that was compared with.
+        report: the HTML page.
+        rows: all metrics with their labels and units.
+    """
+
+    metrics: dict[str, dict[str, float | None]]
+    verdicts: dict[str, str]
+    skipped: dict[str, str]
+    failures: int
+    split: str
+    report: Path
+    rows: tuple[Row, ...]
+
+
+def evaluate(
+    real: Path,
+    out: Path,
+    fake: Path | None = None,
+    run: Path | None = None,
+    split: str | None = None,
+    protocol: str | None = None,
+    metrics: Sequence[str] = DEFAULT,
+    kind: str = "jets",
+    fpnd: str | None = None,
+    classifier: Path | None = None,
+    label: str | None = None,
+    seed: int = 1,
+    threads: int | None = None,
+    trust: bool = False,
+    overwrite: bool = False,
+) -> Evaluation:
+    """Compare generated with real samples.
+
+    Args:
+        real: file of real samples.
+        out: directory to make: ``metrics.json``, ``verdict.json``, ``histograms.json`` of the observables,
+            ``report.html`` and the figures as PNG.
+        fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
+        run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and
+            for samples where there is no ``fake``.
+        split: split of the real file to compare with: train, valid, test or all. The other splits, or two halves of
+            all, give the in-sample values. None = all where the generator was trained on another file, else test.
+        protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
+            ``partigan/evaluation/protocols``; None = the kind's first.
+        metrics: what to take: ``protocol``, ``all``, or names of its metrics and of those in
+            ``partigan.evaluation.suite.SUITE``; by default the protocol's and whatever takes about a second.
+        kind: kind of data in the files.
+        fpnd: class of the published network and statistics that FPND is taken with: g, q or t of JetNet.
+        classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead, and FID, KID,
+            inception score and coverage of classes besides.
+        label: class of the real samples among those of ``classifier``; None = as the real file says (``flavour``), or
+            all where ``classifier`` was trained on one file with several classes.
+        seed: of everything that is drawn at random.
+        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        trust: follow class paths outside partigan and torch in ``run`` and ``classifier``.
+        overwrite: replace an existing directory.
+
+    Returns:
+        The metrics and where the report is.
+
+    Raises:
+        PartiganError: bad files, samples that cannot be compared, or an existing output.
+    """
+    out = Path(out)
+    refuse_existing(out, overwrite)
+    request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
+    set_threads(threads)
+    sort = find(request.kind, request.trust)
+    name = str(request.protocol or protocols.names(sort.name)[0])
+    terms = protocols.protocol(sort.name, name, sort.evaluation.names)
+    chosen(request.metrics, terms["metrics"])  # a wrong name is found before anything is read
+    with atomic_folder(out, NUMBERS) as folder:
+        inputs = read_inputs(request)
+        reference = _reference(request, inputs)
+        wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"])
+        compared, found = _measured(inputs, reference, wanted, terms, seed)
+        judged = _judged(inputs, compared, found)
+        origin = reference.name if reference is not None and "fpnd" in judged.taken else ""
+        summary = Summary(request, inputs, judged, name, terms["paper"], origin)
+        summary.write_numbers(folder, compared, out)
+    log = read_log(request.run / "metrics.jsonl") if request.run is not None else []  # imported weights have none
+    drawn = draw_figures(inputs, found.results, log, seed)
+    drawn.write(out)
+    page = summary.write_page(out, drawn)
+    summary.show(drawn, page)
+    numbers = {row: entry.numbers() for row, entry in judged.taken.items()}
+    rows = tuple(found.rows)
+    return Evaluation(numbers, judged.verdicts, found.skipped, inputs.failures, inputs.split, page, rows)
+
+
+def _measured(
+    inputs: Inputs, reference: Reference | None, wanted: Collection[str], protocol: dict[str, Any], seed: int
+) -> tuple[Samples, Found]:
+    """What is compared, and what the metrics find.
+
+    Raises:
+        PartiganError: no metric could be taken.
+    """
+    console.print(f"evaluating {inputs.text}\n{inputs.split}: {inputs.why}", markup=False)
+    compared, beside = both_samples(inputs, wanted, seed)
+    if reference is not None and not {*OF_CLASSIFIER}.isdisjoint({*wanted} - {"fpnd"}):
+        compared, beside = with_reference(compared, beside, inputs, reference)
+    if reference is not None and not reference.many:
+        compared, beside = with_distance(compared, beside, inputs, reference, seed)
+    own = protocol_metrics(inputs.kind.evaluation, protocol, inputs.smallest, seed)
+    found = run_suite(wanted, compared, beside, seed, own)
+    if not found.taken:
+        raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
+    return compared, found
+
+
+def _judged(inputs: Inputs, compared: Samples, found: Found) -> Judged:
+    """The verdicts."""
+    differences = {
+        name: largest_difference(compared.real[:, column], compared.fake[:, column], unit)
+        for column, (name, (_, unit)) in enumerate(compared.names.items())
+    }
+    return Judged(found.rows, inputs.failures, min(map(len, (compared.real, compared.fake))), differences)
+
+
+def _reference(request: Request, inputs: Inputs) -> Reference | None:
+    """The classifier and its real samples, where one is asked for."""
+    truth = inputs.real.batch
+    if request.fpnd is not None:
+        if (path := inputs.kind.evaluation.published) is None:
+            raise PartiganError(
+                f"nobody published a classifier for {inputs.kind.name}; train one with 'partigan fit-classifier'"
+            )
+        published: Reference = resolve_name(path)(request.fpnd, tuple(truth.x.shape[1:]))
+        return published
+    if request.classifier is None:
+        return None
+    label = request.label or inputs.kind.evaluation.label(request.real)
+    reference = load_reference(request.classifier, label, request.trust)
+    reference.check(truth)
+    return reference
+
+
+def _of_reference(reference: Reference | None, request: Request) -> Sequence[str]:
+    """The metrics that a classifier brings; FID says what FPND says of all classes together, without its bias."""
+    if reference is None:
+        return ()
+    if request.classifier is None:
+        return ("fpnd",)
+    return [name for name in OF_CLASSIFIER if name != "fpnd" or not reference.many]

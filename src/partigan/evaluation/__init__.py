@@ -1,0 +1,1 @@
+"""How good a generated sample is: what is compared, the metrics, the verdicts, the report."""

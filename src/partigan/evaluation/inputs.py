@@ -1,0 +1,280 @@
+"""What is compared: real, generated, in-sample and training samples, read, checked and without failures."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.files import sha256
+from partigan.kinds import find
+from partigan.kinds.kind import Kind, Values
+from partigan.randomness import check_seed
+from partigan.run import Run, known_run
+from partigan.sampling import Sampler
+from partigan.training.train import load
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `partigan.evaluate` that decide what is found; see there.
+
+    Raises:
+        PartiganError: arguments that contradict each other.
+    """
+
+    real: Path
+    fake: Path | None = None
+    run: Path | None = None
+    split: str | None = None
+    protocol: str | None = None
+    metrics: Sequence[str] = ("protocol",)
+    kind: str = "jets"
+    fpnd: str | None = None
+    classifier: Path | None = None
+    label: str | None = None
+    seed: int = 1
+    trust: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if self.fake is None and self.run is None:
+            raise PartiganError("say what to evaluate: --fake FILE, --run RUN, or both")
+        if self.split not in (None, "all", *SPLITS):
+            raise PartiganError(f"there is no split {self.split!r}; there are {', '.join(SPLITS)} and all")
+        if self.fpnd is not None and self.classifier is not None:
+            raise PartiganError("give --fpnd for the published network or --classifier for your own, not both")
+        if self.label is not None and self.classifier is None:
+            raise PartiganError(
+                f"--label {self.label} is a class of a classifier: give --classifier too, or --fpnd {self.label}"
+            )
+        object.__setattr__(self, "metrics", (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics))
+        if self.run is not None:
+            object.__setattr__(self, "run", known_run(self.run))
+
+    @property
+    def needs_generator(self) -> bool:
+        """Whether there are samples to generate or to reconstruct."""
+        return self.fake is None or not {"all", "reconstruction"}.isdisjoint(self.metrics)
+
+    def command(self, out: Path) -> str:
+        """The command that does the same again."""
+        words = ["partigan", "evaluate", "--metrics", *self.metrics, *["--trust"] * self.trust]
+        for field in fields(self):
+            if field.name not in ("trust", "metrics") and (value := getattr(self, field.name)) is not None:
+                words += [f"--{field.name}", str(value)]
+        return shlex.join([*words, "--out", str(out)])
+
+
+@dataclass(frozen=True)
+class Side:
+    """A sample and its observables."""
+
+    batch: Batch
+    observables: Values
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The samples of an evaluation.
+
+    Attributes:
+        kind: the kind of data.
+        names: observables that are one number a sample, with label and unit.
+        split: of the real file that is compared with: train, valid, test or all.
+        why: why that split, in words.
+        real: what is compared with.
+        generated: the generated sample, without failures.
+        failures: generated samples with NaN or infinite values, which are left out.
+        in_sample: a real sample and another one that takes the place of the generated one: the real sample and the
+            other splits, the training split first; or two halves where all splits are compared with. None where there
+            are too few.
+        held_out: real samples apart from ``real`` that are not the training split.
+        training: the training split, where it is apart from ``real``.
+        trained_on: number of samples of ``training``, if the generator may have been trained on them; else 0.
+        sampler: the generator, where there is a run.
+        said: what the real and the generated file say of themselves.
+    """
+
+    kind: Kind
+    names: dict[str, tuple[str, str]]
+    split: str
+    why: str
+    real: Side
+    generated: Side
+    failures: int
+    in_sample: tuple[Side, Side] | None
+    held_out: Batch | None
+    training: Batch | None
+    trained_on: int
+    sampler: Sampler | None
+    said: tuple[dict[str, Any], dict[str, Any]]
+
+    @property
+    def text(self) -> str:
+        """What is compared, in a few words."""
+        where = "all splits" if self.split == "all" else f"{self.split} split"
+        number, real = len(self.generated.batch), len(self.real.batch)
+        return f"{number:,} generated {self.kind.name} against {real:,} real ones ({where})"
+
+    @property
+    def smallest(self) -> int:
+        """Size of the smallest sample that takes the place of the generated one."""
+        sizes = [len(self.generated.batch), *([] if self.in_sample is None else [len(self.in_sample[1].batch)])]
+        return min(sizes)
+
+
+def read_inputs(request: Request) -> Inputs:
+    """Read, or generate, all samples of an evaluation.
+
+    Raises:
+        PartiganError: bad files, or samples that cannot be compared.
+    """
+    kind = find(request.kind, request.trust)
+    said = _provenance(kind, request)
+    trained = _training_data(request, said[1])
+    digest = sha256(request.real) if trained is not None else None
+    split, why = _split(request.split, trained, digest)
+    truth = kind.format.read(request.real, split)
+    sampler = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
+    batch = _generated(kind, request, sampler, len(truth))
+    if truth.x.shape[1:] != batch.x.shape[1:]:
+        raise PartiganError(
+            f"{request.fake or request.run} has samples of shape {list(batch.x.shape[1:])}, {request.real} of "
+            f"{list(truth.x.shape[1:])}; only samples of one shape can be compared"
+        )
+    described = kind.format.describe(request.real)
+    real = _side(kind, truth, described)
+    generated = _finite(kind, batch, described)
+    parts = {other: kind.format.read(request.real, other) for other in SPLITS if other != split and split != "all"}
+    training = parts.get("train")
+    own = training is not None and trained in (None, digest)
+    return Inputs(
+        kind,
+        kind.observables.scalars(described),
+        split,
+        why,
+        real,
+        generated,
+        len(batch) - len(generated.batch),
+        _in_sample(kind, real, list(parts.values()), described, request.seed),
+        list(parts.values())[1] if parts else None,
+        training,
+        len(training) if training is not None and own else 0,
+        sampler,
+        said,
+    )
+
+
+def _provenance(kind: Kind, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both files say of themselves, which must be a real and a generated one of this kind."""
+    real, fake = request.real, request.fake
+    said = {path: kind.format.attributes(path) for path in (real, fake) if path is not None}
+    if "generated_by" in said[real]:
+        raise PartiganError(f"{real} was generated by partigan; give a file of real samples to --real, this to --fake")
+    for path, attributes in said.items():
+        fine = (kind.name, *(kind.format.also if path == real else ()))
+        if (name := str(attributes.get("kind", kind.name))) not in fine:
+            raise PartiganError(f"{path} holds {name}, not {kind.name}; give --kind {name} and files of one kind")
+    return said[real], {} if fake is None else said[fake]
+
+
+def _training_data(request: Request, said: dict[str, Any]) -> str | None:
+    """SHA-256 of the file that the generator was trained on, where the generated file or the run says so."""
+    if (digest := said.get("training_data_sha256")) is not None or request.run is None:
+        return None if digest is None else str(digest)
+    found = Run(request.run).manifest.get("data", {}).get("sha256")
+    return None if found is None else str(found)
+
+
+def _split(asked: str | None, trained: str | None, real: str | None) -> tuple[str, str]:
+    """The split of the real file to compare with, and why."""
+    if asked is not None:
+        return asked, "as asked for"
+    if trained is None:
+        return "test", "the generator may have been trained on the others"
+    if trained == real:
+        return "test", "the generator was trained on this file"
+    return "all", "the generator was trained on another file"
+
+
+def _generated(kind: Kind, request: Request, sampler: Sampler | None, real: int) -> Batch:
+    """The generated samples: of the file, or ten times as many as real ones of the run."""
+    if request.fake is not None:
+        _same_features(request.real, _features(kind, request.real), request.fake, _features(kind, request.fake))
+        return kind.format.read(request.fake, "all", finite=False)
+    assert sampler is not None
+    if sampler.kind.name != kind.name:
+        raise PartiganError(
+            f"{request.run} generates {sampler.kind.name}, not {kind.name}; give --kind {sampler.kind.name}"
+        )
+    if names := sampler.conditions.get("features"):
+        units = sampler.conditions.get("units", [""] * len(names))
+        _same_features(request.real, _features(kind, request.real), request.run, dict(zip(names, units, strict=True)))
+    return sampler.sample(10 * real, request.seed)
+
+
+def _features(kind: Kind, path: Path) -> dict[str, str]:
+    """Features of a file with their units."""
+    return dict(kind.format.describe(path).get("features", {}))
+
+
+def _same_features(real: Path, a: dict[str, str], fake: Path | None, b: dict[str, str]) -> None:
+    """Refuse two samples whose features, a and b, have different names or units; a unit that is not given is any."""
+    if list(a) != list(b):
+        raise PartiganError(
+            f"{fake} has the features {', '.join(b)} and {real} {', '.join(a)}; compare samples of the same features"
+        )
+    for name in a:
+        if a[name] and b[name] and a[name] != b[name]:
+            raise PartiganError(f"{fake} has {name} in {b[name]}, {real} in {a[name]}; convert one of them")
+
+
+def _side(kind: Kind, sample: Batch, described: dict[str, Any]) -> Side:
+    """A sample with its observables."""
+    return Side(sample, kind.observables.compute(sample, described))
+
+
+def _finite(kind: Kind, generated: Batch, described: dict[str, Any]) -> Side:
+    """Generated samples without NaN and infinite values, neither in them nor in their observables."""
+    number = len(generated)
+    generated = generated[generated.x.flatten(1).isfinite().all(1)]
+    while len(generated):
+        made = kind.observables.compute(generated, described)
+        columns = [value for value in made.values() if len(value) == len(generated)]
+        fine = np.all([np.isfinite(column.reshape(len(column), -1)).all(1) for column in columns], axis=0)
+        if fine.all():
+            return Side(generated, made)
+        generated = generated[torch.from_numpy(fine)]
+    raise PartiganError(f"all {number} generated samples have NaN or infinite values; nothing is left to compare")
+
+
+def _in_sample(
+    kind: Kind, real: Side, others: list[Batch], described: dict[str, Any], seed: int
+) -> tuple[Side, Side] | None:
+    """A real sample, and another one in place of the generated one."""
+    if others:
+        return real, _side(kind, Batch.joined(others), described)
+    first, second = _halves(real.batch, np.random.default_rng(seed))
+    if len(first) < 2:
+        return None
+    return _side(kind, first, described), _side(kind, second, described)
+
+
+def _halves(sample: Batch, rng: np.random.Generator) -> tuple[Batch, Batch]:
+    """Two halves of a sample, drawn at random; one sample of each class that follow each other stay together."""
+    condition = sample.condition
+    classes = 1 if condition is None or condition.is_floating_point() else int(condition.max()) + 1
+    groups = len(sample) // classes
+    rows = rng.permutation(groups)[:, None] * classes + np.arange(classes)
+    first, second = (torch.from_numpy(part.ravel()) for part in np.array_split(rows, 2))
+    return sample[first], sample[second]

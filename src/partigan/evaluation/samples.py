@@ -1,0 +1,153 @@
+"""What the metrics of an evaluation are taken of: observables, raw samples, and what networks see in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from partigan.data.batch import Batch
+from partigan.errors import PartiganError
+from partigan.evaluation.inputs import Inputs
+from partigan.kinds.kind import Values
+from partigan.metrics.classifier import FitPredict
+from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.reconstruction import Search, reconstruct
+from partigan.metrics.samples import seed as seed_of
+from partigan.models.classifier import SAMPLES, Reference, Seen
+from partigan.sampling import Sampler
+from partigan.training.classification import judge
+
+LEAST = 1000  # samples; with fewer than a classifier's features are many, the error of their distance is too large
+_REBUILT, _STEPS = 100, 150  # samples that are reconstructed, and steps of each search
+
+
+class Pair(NamedTuple):
+    """What a classifier of the domain sees in both samples.
+
+    Attributes:
+        real: in the real sample.
+        fake: in the generated one, or in other real ones.
+        many: whether it knows several classes in one sample; otherwise the samples are of a single one of its classes.
+    """
+
+    real: Seen
+    fake: Seen
+    many: bool
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Two samples that are compared, in all the forms that metrics take.
+
+    Attributes:
+        names: of the observables that are one number a sample, with label and unit.
+        real: these observables of the real sample, ``(rows, observables)``.
+        fake: of the generated sample, or of other real ones in its place, ``(others, observables)``.
+        training: of the training sample, where that is not part of ``real``.
+        observables: all observables of both samples.
+        seen: what a classifier of the domain sees, where there is one.
+        distance: gives the distance of a classifier's features from those of the real samples that it knows.
+        judge: fits a network to raw samples, given by their row numbers; rows of ``fake`` follow those of ``real``.
+        rebuild: gives the median distance of real samples from the nearest that the generator can make; in-sample
+            these are training samples.
+    """
+
+    names: dict[str, tuple[str, str]]
+    real: Floats
+    fake: Floats
+    training: Floats | None = None
+    observables: tuple[Values, Values] | None = None
+    seen: Pair | None = None
+    distance: Callable[[], Measurement] | None = None
+    judge: FitPredict | None = None
+    rebuild: Callable[[np.random.Generator], Measurement] | None = None
+
+
+def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Samples, Samples | None]:
+    """What is compared, and the same with other real samples in place of the generated one, where there are some.
+
+    Networks are trained and inverted for the metrics in ``names`` alone.
+    """
+    compared, beside = _tables(inputs)
+    if "network" in names and inputs.kind.evaluation.judge is not None:
+        generated = inputs.generated.batch[: len(compared.fake)]
+        compared = replace(compared, judge=judge(inputs.kind, inputs.real.batch, generated, seed))
+    if "reconstruction" in names and inputs.sampler is not None:
+        compared = replace(compared, rebuild=rebuilder(inputs.sampler, inputs.real.batch))
+        if beside is not None and inputs.training is not None:
+            beside = replace(beside, rebuild=rebuilder(inputs.sampler, inputs.training))
+    return compared, beside
+
+
+def _tables(inputs: Inputs) -> tuple[Samples, Samples | None]:
+    """The observables of both comparisons."""
+    names, smallest = inputs.names, inputs.smallest
+
+    def table(sample: Values) -> Floats:
+        rows = len(next(iter(sample.values())))
+        return np.array([sample[name] for name in names], dtype=np.float64).reshape(-1, rows).T
+
+    real, generated = inputs.real.observables, inputs.generated.observables
+    samples = Samples(names, table(real), table(generated)[:smallest], observables=(real, generated))
+    if inputs.in_sample is None:
+        return samples, None
+    first, second = (side.observables for side in inputs.in_sample)
+    other = table(second)
+    if inputs.trained_on:
+        samples = replace(samples, training=other[: inputs.trained_on])
+    reference = samples.real if first is real else table(first)
+    return samples, Samples(names, reference, other[-smallest:], observables=(first, second))
+
+
+def with_reference(
+    compared: Samples, beside: Samples | None, inputs: Inputs, reference: Reference
+) -> tuple[Samples, Samples | None]:
+    """Both comparisons with what a classifier of the domain sees."""
+    real, fake, held_out = inputs.real.batch, inputs.generated.batch, inputs.held_out
+    size = min(inputs.smallest, SAMPLES)
+    of_real, of_fake = (reference.seen(sample, size) for sample in (real, fake))
+    compared = replace(compared, seen=Pair(of_real, of_fake, reference.many))
+    if beside is not None and held_out is not None:  # a classifier knows its training samples too well
+        beside = replace(beside, seen=Pair(of_real, reference.seen(held_out, size), reference.many))
+    return compared, beside
+
+
+def with_distance(
+    compared: Samples, beside: Samples | None, inputs: Inputs, reference: Reference, seed: int
+) -> tuple[Samples, Samples | None]:
+    """Both comparisons with the distance from the real samples of a classifier; in-sample that of real samples here."""
+    real, fake = inputs.real.batch, inputs.generated.batch
+    size = min(len(real), len(fake), SAMPLES)
+
+    def distance(sample: Batch) -> Callable[[], Measurement]:
+        def measured() -> Measurement:
+            if size < LEAST:
+                raise PartiganError(f"{size:,} samples; at least {LEAST:,} are needed")
+            return reference.distance(sample, size, seed)
+
+        return measured
+
+    compared = replace(compared, distance=distance(fake))
+    return compared, None if beside is None else replace(beside, distance=distance(real))
+
+
+def rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator], Measurement]:
+    """Compares the first samples, normalised, with the nearest that the generator can make."""
+
+    def rebuild(rng: np.random.Generator) -> Measurement:
+        if sample.mask is not None:
+            raise PartiganError("particles have no order in which a cloud could be compared with its reconstruction")
+        generator, targets = sampler.generator, sampler.transform.forward(sample[:_REBUILT])
+        draw = torch.Generator().manual_seed(seed_of(rng))
+        shape = tuple(generator.noise(1, None, draw).shape[1:])
+        for parameter in generator.parameters():
+            parameter.requires_grad_(False)
+        search = Search(steps=_STEPS, restarts=2)
+        found = reconstruct(lambda z: generator(z, targets.condition, None), targets.x, shape, rng=draw, search=search)
+        return found.quantile(0.5)
+
+    return rebuild

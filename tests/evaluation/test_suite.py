@@ -1,0 +1,105 @@
+"""The metrics by name, taken of a generated sample and in-sample."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from metric_cases import Floats, rows, wide
+from partigan.data.batch import Batch
+from partigan.data.transforms import Standardise
+from partigan.errors import PartiganError
+from partigan.evaluation.samples import Samples, rebuilder
+from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chosen, run_suite
+from partigan.evaluation.verdicts import Judged
+from partigan.kinds.tables import TABLES
+from partigan.metrics.finding import Finding
+from partigan.nets.tables import TableGenerator
+from partigan.sampling import Sampler
+
+QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
+NAMES = {name: (name, "GeV") for name in "abc"}
+
+
+def judged(fake: Floats, size: int = 1200) -> Judged:
+    """All metrics of rows against real ones, but for those that train networks."""
+    samples = Samples(NAMES, rows(size, 1), fake, rows(size, 2))
+    found = run_suite(QUICK_SUITE, samples, Samples(NAMES, samples.real, rows(len(fake), 3)), seed=1)
+    return Judged(found.rows, 0, size, {})
+
+
+def test_a_perfect_sample_agrees_and_a_wide_one_differs() -> None:
+    perfect, defect = judged(rows(1200, 4)), judged(wide(1200, 4))
+    assert set(perfect.taken) == set(defect.taken)
+    assert {name.split(".")[0] for name in perfect.taken} == QUICK_SUITE
+    assert set(perfect.verdicts.values()) == {"agrees"}
+    off = {name for name, verdict in defect.verdicts.items() if verdict != "agrees"}
+    assert {"classifier", "ks.c", "chi2.a", "w1.a", "moments.a.std", "ndb"} <= off
+    for name in ("memorisation.share", "birthday", "moments.a.mean"):
+        assert defect.verdicts[name] == "agrees"
+    assert perfect.worst == "agrees"
+    assert defect.worst == "differs"
+    assert "(GeV)" in defect.taken["w1.b"].heading
+    for entry in defect.taken.values():
+        assert np.isfinite([number for number in entry.numbers().values() if number is not None]).all()
+
+
+def test_small_samples_leave_metrics_out_with_the_reason() -> None:
+    found = judged(rows(60, 4), 60)
+    assert found.left_out["ndb"] == "the real sample has 60 rows; at least 1000 are needed"
+    assert "ks.a" in found.taken
+    assert run_suite(["ks"], Samples({}, rows(60, 1), rows(60, 2)), None, 1).skipped["ks"].startswith("this kind")
+    alone = run_suite(["memorisation"], Samples(NAMES, rows(60, 1), rows(60, 2)), None, 1)
+    assert "use --split test" in alone.skipped["memorisation"]
+
+
+def test_which_metrics() -> None:
+    protocol = ["w1m", "fpd"]
+    assert chosen(["all"], protocol) == [*protocol, *SUITE]
+    assert chosen(["ks", "protocol", "w1m"], protocol) == ["w1m", "fpd", "ks"]
+    with pytest.raises(PartiganError, match="no metric 'kss'; there are all, protocol, w1m, fpd, classifier"):
+        chosen(["kss"], protocol)
+
+
+def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
+    """Samples of the generator itself against samples off the surface on which it lies."""
+    torch.manual_seed(1)
+    generator, scale = TableGenerator(features=3, latent=2, width=16, depth=1).eval(), Standardise()
+    with torch.no_grad():
+        made = generator(torch.randn(80, 2))
+    scale.fit(Batch(made))
+    sampler = Sampler(generator, scale, TABLES, {})
+    inside = scale.inverse(Batch(made))
+    far = Batch(inside.x + 3 * scale.std * torch.tensor([1.0, -1.0, 1.0]))
+    nothing = np.zeros((80, 0))
+    found = run_suite(
+        ["reconstruction"],
+        Samples({}, nothing, nothing, rebuild=rebuilder(sampler, far)),
+        Samples({}, nothing, nothing, rebuild=rebuilder(sampler, inside)),
+        1,
+    )
+    entry = found.taken["reconstruction"]
+    assert entry.reference[0] < 0.05
+    assert entry.finding.value > 1
+    assert (
+        "give --run" in run_suite(["reconstruction"], Samples({}, nothing, nothing), None, 1).skipped["reconstruction"]
+    )
+    mask = torch.ones(80, 1, dtype=torch.bool)
+    with pytest.raises(PartiganError, match="particles have no order"):
+        rebuilder(sampler, Batch(inside.x[:, None], mask))(np.random.default_rng(1))
+
+
+def test_the_failure_of_a_metric_is_its_own() -> None:
+    def fails(*_: object) -> Answer:
+        raise PartiganError("no variance")
+
+    def found(*_: object) -> Answer:
+        return Answer({"": Finding("W1 (x 10^3)", 0.002, 0.001, unit=1e-3)})
+
+    samples = Samples(NAMES, rows(60, 1), rows(60, 2))
+    own = {"w1": Metric(found, of="samples"), "other": Metric(fails, of="samples")}
+    both = run_suite(["w1", "other"], samples, samples, 1, own)
+    assert [row.name for row in both.rows] == ["w1", "other", "w1.a", "w1.b", "w1.c"]  # a name of both means both
+    assert both.skipped == {"other": "no variance"}
+    assert Judged(both.rows, 0, 60, {}).cells("w1")[:3] == ("W1 (x 10^3)", "2.0 ± 1.0", "2.0 ± 1.0")

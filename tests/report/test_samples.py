@@ -1,0 +1,32 @@
+"""Single samples, few as they may be."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from helpers import rng
+from partigan.data.batch import Batch
+from partigan.metrics.memorisation import memorisation
+from partigan.report.samples import Blind, mosaic, neighbours, random_rows
+from partigan.report.style import png
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9])
+def test_samples_are_drawn_where_there_are_few(size: int) -> None:
+    x = torch.randn(size, 4, 3, generator=torch.Generator().manual_seed(1))
+    clouds = Batch(x, torch.ones(size, 4, dtype=torch.bool))
+    shown = random_rows(clouds, 8, rng())
+    assert len(shown) == min(size, 8)
+    assert png(mosaic(shown, [""] * 8)).startswith(b"\x89PNG")
+    blind = Blind.of(clouds, clouds, rng())
+    assert len(blind.samples) == 2 * min(size, 8)
+    assert len(blind.key) == min(size, 8)
+
+
+def test_nearest_samples_stand_above_each_other() -> None:
+    samples = [torch.randn(size, 3, generator=torch.Generator().manual_seed(size)) for size in (30, 40, 50)]
+    found = memorisation(*samples, rng=rng())
+    axes = neighbours(found, Batch(samples[2]), Batch(samples[0])).axes
+    assert axes[0].get_title().startswith("generated, ratio")
+    assert axes[len(axes) // 2].get_title() == "training"
