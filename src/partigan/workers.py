@@ -1,4 +1,4 @@
-"""Chunks of a simulation, spread over processes."""
+"""Chunks of a long job, spread over processes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from partigan.errors import PartiganError
 
 
 def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
-    """Make the chunks of a job, in this process or in several.
+    """Make the chunks of a job in this process or in several.
 
     Args:
-        make: makes one chunk and returns its number of samples; a function of a module.
+        make: makes one chunk and returns its number of samples; a function at the top level of a module.
         arguments: of ``make``, for each chunk.
         workers: number of processes.
 
@@ -43,7 +43,7 @@ def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: 
                 yield future.result()
         except BrokenProcessPool as error:
             raise PartiganError(
-                "a worker process died (out of memory?); finished chunks are kept: go on with --resume"
+                "a worker process died (out of memory?); finished chunks are kept: resume with --resume"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -51,7 +51,7 @@ def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: 
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """Workers started here do not import the user's script, which need not guard its top level then."""
+    """Keep workers from importing the user's script, which then needs no guard at its top level."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
@@ -61,7 +61,7 @@ def _no_main() -> Iterator[None]:
 
 
 def _as_worker() -> None:
-    """No answer to Ctrl-C, which is the parent's to answer, and no life without the parent."""
+    """Leave Ctrl-C to the parent, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def follow() -> None:

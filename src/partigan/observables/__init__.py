@@ -1,1 +1,1 @@
-"""What physicists look at, in differentiable torch."""
+"""Observables: what physicists look at, in differentiable torch where networks use it."""

@@ -1,7 +1,7 @@
-"""What physicists look at in hitmaps of pixel sensors: occupancy, charge, clusters, correlations, singular values.
+"""Observables of hitmaps of pixel sensors: clusters, spectra of charge, correlations of pixels, singular values.
 
-Hits are given sparsely, as arrays ``(hits,)`` of the number of the image, column u, row v and charge in ADU: an image
-costs what its hits cost.
+Hits are sparse: arrays ``(hits,)`` of image number, column u, row v and charge in ADU. Time grows with the number of
+hits, not of pixels.
 
 References:
     PE-GAN, section 4.2 (occupancy and charge); basf2's background monitor of the PXD (six segments along v; single
@@ -24,14 +24,14 @@ Floats = NDArray[np.float64]
 SEGMENTS = 6
 CLASSES = ("soft photon", "hard photon", "charged")
 SOFT, HARD = 6.0, 10.0  # keV
-KEV_PER_ADU = 216.7 * 3.65e-3  # electrons in an ADU times keV to make a pair
+KEV_PER_ADU = 216.7 * 3.65e-3  # electrons in an ADU times keV for an electron-hole pair
 
 
 class Clusters(NamedTuple):
-    """Groups of hits that touch each other, sides or corners.
+    """Groups of hits that touch each other with sides or corners.
 
     Attributes:
-        image: ``(clusters,)`` number of the image.
+        image: number of the image, ``(clusters,)`` like all columns.
         charge: sum, ADU.
         size: number of pixels.
         seed: largest charge of a pixel, ADU.
@@ -52,29 +52,29 @@ class Clusters(NamedTuple):
 
     @property
     def energy(self) -> Floats:
-        """``(clusters,)`` in keV."""
+        """Energy in keV, ``(clusters,)``."""
         return np.asarray(self.charge * KEV_PER_ADU)
 
     @property
     def kind(self) -> Ints:
-        """``(clusters,)``: index in ``CLASSES``, -1 for those of no class."""
+        """Index in ``CLASSES``, -1 for no class, ``(clusters,)``."""
         single, energy = self.size == 1, self.energy
         soft, hard, charged = single & (energy > SOFT) & (energy < HARD), single & (energy >= HARD), energy > HARD
         return np.select([soft, hard, charged], [0, 1, 2], -1)
 
     def segment(self, rows: int) -> Ints:
-        """``(clusters,)``: in which of the six equal parts of the ``rows`` rows a cluster lies."""
+        """Which of six equal parts of the rows a cluster lies in, ``(clusters,)``."""
         return np.asarray(self.v * SEGMENTS // rows, np.int64)
 
 
 def clusters(image: ArrayLike, u: ArrayLike, v: ArrayLike, charge: ArrayLike) -> Clusters:
-    """Connected hits (8 neighbours) of all images at once, in the order of their first hits.
+    """Find clusters, connected hits (8 neighbours), of all images at once, in the order of their first hits.
 
     Args:
-        image: ``(hits,)`` numbers of images from 0.
-        u: ``(hits,)`` columns; no pixel twice.
-        v: ``(hits,)`` rows.
-        charge: ``(hits,)`` above 0.
+        image: numbers of images from 0, ``(hits,)``.
+        u: columns, ``(hits,)``; no pixel twice.
+        v: rows, ``(hits,)``.
+        charge: above 0, ``(hits,)``.
     """
     i, x, y, q = (np.asarray(column, np.int64) for column in (image, u, v, charge))
     found, label = connected(i, x, y)
@@ -95,7 +95,7 @@ def clusters(image: ArrayLike, u: ArrayLike, v: ArrayLike, charge: ArrayLike) ->
 
 
 def connected(image: Ints, u: Ints, v: Ints) -> tuple[int, Ints]:
-    """Number of clusters, and the cluster ``(hits,)`` of each hit."""
+    """Number of clusters, and the cluster of each hit, ``(hits,)``."""
     one, two = [], []
     for du, dv in ((0, 1), (1, -1), (1, 0), (1, 1)):
         a, b = _pairs(image, u, v, du, dv)
@@ -121,26 +121,26 @@ def _pairs(image: Ints, u: Ints, v: Ints, du: int, dv: int) -> tuple[Ints, Ints]
 
 
 def spectrum(charge: ArrayLike) -> Ints:
-    """``(256,)``: number of hits of each charge in ADU."""
+    """Number of hits of each charge in ADU, ``(256,)``."""
     return np.bincount(np.asarray(charge, np.int64), minlength=256)
 
 
 def pair_correlation(
     image: ArrayLike, u: ArrayLike, v: ArrayLike, images: int, shape: tuple[int, int], reach: int = 4
 ) -> Floats:
-    """How much more often two pixels fire together than independent ones, by their distance.
+    """How much more often two pixels fire together than if they were independent, by their distance.
 
     Args:
-        image: ``(hits,)`` numbers of images from 0.
-        u: ``(hits,)`` columns.
-        v: ``(hits,)`` rows.
+        image: numbers of images from 0, ``(hits,)``.
+        u: columns, ``(hits,)``.
+        v: rows, ``(hits,)``.
         images: number of images.
         shape: columns and rows of an image.
         reach: largest distance in pixels.
 
     Returns:
-        ``(reach + 1, 2 reach + 1)``: pairs at distance (du, dv), dv from -reach, over their number if the hits of each
-        image were spread evenly; 1 = independent, NaN for a pixel with itself and where there are no hits.
+        Pairs at distance (du, dv), dv from -reach, over their number for evenly spread hits,
+        ``(reach + 1, 2 reach + 1)``; 1 = independent, NaN for a pixel with itself and without hits.
     """
     i, x, y = (np.asarray(column, np.int64) for column in (image, u, v))
     occupancy = np.bincount(i, minlength=images) / (shape[0] * shape[1])
@@ -155,6 +155,6 @@ def pair_correlation(
 
 
 def singular_values(images: torch.Tensor, number: int = 16) -> torch.Tensor:
-    """The largest singular values of images ``(images, height, width)``, ``(images, number)``, falling."""
+    """Largest singular values of images ``(images, height, width)``, in falling order, ``(images, number)``."""
     values: torch.Tensor = torch.linalg.svdvals(images)
     return values[:, :number]

@@ -2,7 +2,7 @@
 
 Jets are clouds of massless particles, ``x`` of shape ``(batch, particles, 3 or more)`` with the features
 ``eta_rel``, ``phi_rel`` (rad) and ``pt_rel = pt / pt(jet)`` first, and ``mask`` of shape ``(batch, particles)``,
-True for real particles (None: all are real). Padded particles never contribute, whatever their values.
+True for real particles (None = all are real). Padded particles never contribute, whatever their values.
 
 References:
     P. T. Komiske, E. M. Metodiev, J. Thaler, Energy flow polynomials: a complete linear basis for jet
@@ -29,7 +29,7 @@ Graph = tuple[tuple[int, int], ...]
 
 _CPU_PAIRS = 2**17  # of particles in a chunk of jets: the few matrices of a chunk stay in the cache
 _GPU_PAIRS = 2**24
-_NOTHING = 1e-12  # below all pt sums and moments of jets
+_NOTHING = 1e-12  # far below pt sums and moments of jets
 
 _DOT: Graph = ()
 _LINE: Graph = ((0, 1),)
@@ -43,7 +43,7 @@ _PATH: Graph = ((0, 1), (1, 2), (2, 3))
 
 
 def _together(*graphs: Graph) -> Graph:
-    """The disconnected graph that has these as its components; its EFP is the product of theirs."""
+    """The graph with these components; its EFP is the product of their EFPs."""
     edges: list[tuple[int, int]] = []
     for graph in graphs:
         first = 1 + max((vertex for edge in edges for vertex in edge), default=-1)
@@ -99,7 +99,7 @@ FPD_GRAPHS: tuple[Graph, ...] = (
 
 
 def _mask(x: Tensor, mask: Tensor | None) -> Tensor:
-    """The mask of the jets, all True for None, after a look at the shapes."""
+    """The mask, all True for None, after a check of the shapes."""
     if x.ndim != 3 or x.shape[-1] < 3:
         raise PartiganError(
             f"jets must have the shape (batch, particles, 3 or more: eta_rel, phi_rel, pt_rel), not {tuple(x.shape)}"
@@ -114,28 +114,28 @@ def _mask(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def particles(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-    """eta_rel, phi_rel and pt_rel of particles, zero for padded ones.
+    """Split particles into eta_rel, phi_rel and pt_rel, zero for padded ones.
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel, pt_rel.
-        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None = all are real.
 
     Returns:
         Three tensors ``(batch, particles)``, contiguous.
 
     Raises:
-        PartiganError: for wrong shapes.
+        PartiganError: shapes are wrong.
     """
     eta, phi, pt = torch.where(_mask(x, mask), x[..., :3].movedim(-1, 0).contiguous(), 0)
     return eta, phi, pt
 
 
 def rotated(angles: Tensor, by: Tensor) -> Tensor:
-    """Jets turned about the origin of the plane of angles.
+    """Rotate jets about the origin of the eta-phi plane.
 
     Args:
         angles: eta_rel and phi_rel, ``(batch, particles, 2)``.
-        by: angle in that plane, from eta to phi, ``(batch,)`` (rad).
+        by: angle from eta to phi, ``(batch,)`` (rad).
 
     Returns:
         ``(batch, particles, 2)``.
@@ -150,32 +150,33 @@ def pt_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel, pt_rel.
-        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None = all are real.
 
     Returns:
         ``(batch,)``, in units of the jet's pt.
 
     Raises:
-        PartiganError: for wrong shapes.
+        PartiganError: shapes are wrong.
     """
     return particles(x, mask)[2].sum(-1)
 
 
 def moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Sum of pt, axis and moments of jets about it.
+    """Sum of pt, axis, and moments of jets about the axis.
 
-    With z_i the share of pt and theta_i the angle to the axis, the mean of the angles weighted by pt, they are: pt sum,
-    eta and phi of the axis, sum z_i theta_i (width), sum z_i theta_i^2, sum z_i theta_i^4 and sum z_i^2 (ptD squared).
+    The axis is the pt-weighted mean of the angles; z_i is the share of pt and theta_i the angle to the axis. The seven
+    values are: pt sum, eta and phi of the axis, sum z_i theta_i (width), sum z_i theta_i^2, sum z_i theta_i^4 and
+    sum z_i^2 (ptD squared).
 
     Args:
-        x: ``(batch, particles, 3 or more)``, eta_rel, phi_rel and pt_rel; other units of angles and pt do as well.
-        mask: real particles; None = all.
+        x: ``(batch, particles, 3 or more)``, eta_rel, phi_rel and pt_rel, or other units of angles and pt.
+        mask: True for real particles; None = all are real.
 
     Returns:
         ``(batch, 7)``; all but the axis are at least 1e-12.
 
     Raises:
-        PartiganError: for wrong shapes.
+        PartiganError: shapes are wrong.
 
     References:
         A. J. Larkoski, J. Thaler, W. J. Waalewijn, arXiv:1408.3122 (generalised angularities).
@@ -191,20 +192,25 @@ def moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def mass(x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Relative mass of jets, m(jet) / pt(jet), the particles being massless.
+    """Relative mass of jets, m(jet) / pt(jet), for massless particles.
 
-    m^2 = (sum E)^2 - |sum p|^2 (arXiv:2106.11535, section 3), reckoned about the pt-weighted axis of the jet, where
-    the two hardly cancel; the mass does not depend on that boost and rotation.
+    m^2 = (sum E)^2 - |sum p|^2 (arXiv:2106.11535, section 3), computed about the pt-weighted axis of the jet, where the
+    two terms hardly cancel; the mass does not depend on that boost and rotation.
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel.
-        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None = all are real.
 
     Returns:
-        ``(batch,)``, in units of the jet's pt; 0, with zero gradient, for jets of no or of one particle.
+        ``(batch,)``, in units of the jet's pt; 0, with zero gradient, for jets of at most one particle.
 
     Raises:
-        PartiganError: for wrong shapes.
+        PartiganError: shapes are wrong.
+
+    Example:
+        >>> jet = torch.tensor([[[-0.1, 0.0, 0.5], [0.1, 0.0, 0.5]]])
+        >>> round(mass(jet).item(), 4)
+        0.1002
     """
     eta, phi, pt = particles(x, mask)
     with torch.no_grad():
@@ -222,16 +228,16 @@ def mass(x: Tensor, mask: Tensor | None = None) -> Tensor:
 
 
 def _safe_sqrt(square: Tensor) -> Tensor:
-    """Square root with zero derivative, of any order, at zero: for theta_ii and for particles that coincide."""
+    """Square root with zero derivatives at zero: for theta_ii and for particles that coincide."""
     if not square.requires_grad:
         return square.sqrt()
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1).sqrt(), 0)
 
 
-# An EFP is a sum over all tuples of particles, one for each vertex: prod z_i prod theta_ij. It is done vertex by
-# vertex. What is left after some vertices were summed is a graph whose vertices carry vectors and whose edges
-# carry matrices, all products of the expressions below; those that graphs have in common are computed once.
+# An EFP sums prod z_i prod theta_ij over all tuples of particles, one particle for each vertex. The sum is done vertex
+# by vertex. After some vertices are summed, a graph is left whose vertices carry vectors and whose edges carry
+# matrices, all products of the expressions below. Expressions that graphs have in common are computed once.
 # A product is the sorted tuple of its factors; () is 1. Z stands for diag(pt_rel).
 #
 #   ("theta", k)         matrix   theta_ij^k
@@ -251,7 +257,7 @@ def _transpose(matrices: _Product) -> _Product:
 
 @cache
 def _reduce(graph: Graph) -> tuple[_Product, ...]:
-    """One product of vectors for each component of the graph: its EFP is the product of their sums over z."""
+    """One product of vectors for each component of the graph; the EFP is the product of their sums over z."""
     multiplicity = Counter(edge for i, j in graph for edge in ((i, j), (j, i)))
     vectors: dict[int, _Product] = {vertex: () for vertex, _ in multiplicity} or {0: ()}
     matrices: dict[int, dict[int, _Product]] = {vertex: {} for vertex in vectors}
@@ -261,7 +267,7 @@ def _reduce(graph: Graph) -> tuple[_Product, ...]:
         matrices[i][j] = (("theta", k),)
 
     def cost(vertex: int) -> tuple[int, int]:
-        """Neighbours first, then complexity: simple expressions are those that graphs have in common."""
+        """Neighbours first, then complexity: graphs share simple expressions."""
         return len(matrices[vertex]), len(repr((vectors[vertex], matrices[vertex])))
 
     components: list[_Product] = []
@@ -283,7 +289,7 @@ def _reduce(graph: Graph) -> tuple[_Product, ...]:
 
 
 class _Chunk:
-    """The values of expressions for a few jets, each computed once."""
+    """Values of expressions for some jets, each computed once."""
 
     def __init__(self, x: Tensor, mask: Tensor) -> None:
         """Take ``(jets, particles, 3 or more)`` and ``(jets, particles)``."""
@@ -294,7 +300,7 @@ class _Chunk:
         self.products: dict[_Product, Tensor] = {(): torch.ones_like(self.z)}
 
     def sums(self, products: Iterable[_Product]) -> Tensor:
-        """``(jets, products)``: sums over the particles of z times each of these products of vectors."""
+        """Sums of z times each of these products of vectors over particles, ``(jets, products)``."""
         rows = torch.cat([self._product(vectors) for vectors in products], 1)
         return (rows @ self.z.mT).squeeze(-1)
 
@@ -332,16 +338,23 @@ def efps(x: Tensor, mask: Tensor | None = None, graphs: Sequence[Graph] = FPD_GR
     z = pt_rel, not normalised, theta^2 = (eta_i - eta_j)^2 + (phi_i - phi_j)^2, and beta = 1.
 
     Args:
-        x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel. Its dtype is that of the calculation.
-        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
-        graphs: the multigraphs, connected or not, e.g. ``FPD_GRAPHS`` or ``W1_GRAPHS``.
+        x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel; the calculation has its dtype.
+        mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None = all are real.
+        graphs: multigraphs, connected or not, such as ``FPD_GRAPHS`` or ``W1_GRAPHS``.
 
     Returns:
         ``(batch, len(graphs))``, dimensionless; differentiable with respect to ``x``.
 
     Raises:
-        PartiganError: for wrong shapes, for a graph with a loop, and for one that cannot be summed vertex by vertex
-            with products of matrices (which can all graphs of at most 5 edges).
+        PartiganError: shapes are wrong, a graph has a loop, or a graph cannot be summed vertex by vertex with products
+            of matrices (all graphs with at most 5 edges can).
+
+    Example:
+        One vertex gives the pt sum, one edge the sum of z_i z_j theta_ij over ordered pairs:
+
+        >>> jet = torch.tensor([[[-0.1, 0.0, 0.5], [0.1, 0.0, 0.5]]])
+        >>> [round(value, 4) for value in efps(jet, graphs=[(), ((0, 1),)])[0].tolist()]
+        [1.0, 0.1]
     """
     mask = _mask(x, mask)
     components = [_reduce(tuple(graph)) for graph in graphs]

@@ -27,27 +27,27 @@ def sinkhorn_emd(
 ) -> Tensor:
     """Regularised energy mover's distances between the jets of two samples, pair by pair.
 
-    min_P sum_ij P_ij theta_ij + epsilon KL(P | a b / E), where P carries the pt of one jet to the other and the jet of
-    less pt has a fictitious particle at distance R, so that both have the pt E. With epsilon it falls to the distance
-    of `partigan.metrics.emd.energy_movers_distance`, which it exceeds by epsilon E log(particles) at most.
+    min_P sum_ij P_ij theta_ij + epsilon KL(P | a b / E), where P moves the pt of one jet to the other. The jet of less
+    pt gets a fictitious particle at distance R, so that both have the pt E. The value exceeds the distance of
+    `partigan.metrics.emd.energy_movers_distance` by at most epsilon E log(particles) and falls to it with epsilon.
 
-    The potential of ``y`` is found without gradients by Sinkhorn's iterations in log space, epsilon falling from R; the
-    value is the semi-dual at this potential, whose partial derivatives are the gradient where it has converged.
+    Sinkhorn's iterations in log space, with epsilon falling from R, find the potential of ``y`` without gradients. The
+    value is the semi-dual at this potential; its partial derivatives are the gradient once it has converged.
 
     Args:
         x: ``(batch, particles, 3 or more)``: eta_rel, phi_rel (rad), pt_rel, not negative.
         y: as many jets; the number of particles may differ.
-        x_mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None: all are real.
+        x_mask: ``(batch, particles)`` or ``(batch, particles, 1)``, True for real particles; None = all are real.
         y_mask: the same of ``y``.
         regularisation: epsilon, in units of angle.
-        iterations: of Sinkhorn's algorithm; the smaller epsilon, the more are needed.
+        iterations: of Sinkhorn's algorithm; a smaller epsilon needs more.
         radius: R, the cost of a unit of pt that only one jet has.
 
     Returns:
         ``(batch,)``, in units of pt_rel times angle.
 
     Raises:
-        PartiganError: for wrong shapes, different numbers of jets or arguments not above 0.
+        PartiganError: shapes or numbers of jets do not fit, or an argument is not above 0.
     """
     if len(x) != len(y):
         raise PartiganError(f"pairs of jets are needed, not {len(x)} and {len(y)} jets")
@@ -77,7 +77,7 @@ def sinkhorn_emd(
 
 
 def _log_share(pt: Tensor) -> Tensor:
-    """Logarithm of the share of the total, ``(batch, particles)``; that of an empty jet is all with the fictitious."""
+    """Logarithm of the share of the total, ``(batch, particles)``; an empty jet has all in the fictitious particle."""
     total = pt.sum(1, keepdim=True)
     empty = total == 0
     share = pt / torch.where(empty, 1, total)

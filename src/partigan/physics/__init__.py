@@ -1,1 +1,1 @@
-"""What generated samples do to the physics that is measured with them."""
+"""What generated samples do to physics results."""

@@ -1,4 +1,4 @@
-"""The same tracks in two scenarios of background: what a reconstruction is worth, and how far two of them differ.
+"""The same tracks in two scenarios of background: wrong hits, efficiency, fakes, and differences between scenarios.
 
 References:
     PE-GAN, section 4.2, equation 1 (the Fréchet distance of the resolutions), and section 5 (efficiency and fake rate).
@@ -24,7 +24,7 @@ _REPLICAS = 200  # of the bootstrap
 
 
 def thinned(background: Hitmaps, share: float, rng: np.random.Generator) -> Hitmaps:
-    """Hitmaps without a share of their clusters, drawn at random: a defect that a test of background has to find."""
+    """Hitmaps without a random share of their clusters: a defect that a test of background must find."""
     found, label = connected(background.map, background.u.astype(np.int64), background.v.astype(np.int64))
     kept = (rng.random(found) >= share)[label]
     counts = np.bincount(background.map[kept], minlength=background.counts.size).reshape(background.counts.shape)
@@ -32,13 +32,12 @@ def thinned(background: Hitmaps, share: float, rng: np.random.Generator) -> Hitm
 
 
 def summary(tracks: Reconstruction) -> dict[str, float]:
-    """What a reconstruction is worth.
+    """Resolution, wrong hits, efficiency and fake rate of a reconstruction.
 
     Returns:
-        ``d0_q95``, ``d0_q99``, ``z0_q95``, ``z0_q99``: quantiles of the absolute residuals of tracks, mm;
-        ``wrong_hits``: share of the hits on tracks that are background; ``efficiency``: share of the tracks that are
-        good, with their own hits in both layers; ``fake_rate``: share of the ghosts that are good; ``ghost_hits``:
-        clusters that a ghost takes.
+        ``d0_q95``, ``d0_q99``, ``z0_q95``, ``z0_q99``: quantiles of absolute residuals of tracks, mm; ``wrong_hits``:
+        share of background among the hits on tracks; ``efficiency``: share of good tracks with their own hits in both
+        layers; ``fake_rate``: share of good ghosts; ``ghost_hits``: mean number of clusters that a ghost takes.
     """
     return _summary(tracks, np.ones(len(tracks.d0)))
 
@@ -62,23 +61,25 @@ def _summary(tracks: Reconstruction, weight: Floats) -> dict[str, float]:
 
 
 def compare(one: Reconstruction, two: Reconstruction, rng: np.random.Generator) -> dict[str, Measurement]:
-    """The same tracks in two scenarios of background.
+    """Compare the same tracks in two scenarios of background.
 
     Args:
         one: the first scenario, such as simulated background.
-        two: the second, such as generated background; of the same signal.
+        two: the second, such as generated background, with the same signal.
         rng: draws the replicas of the bootstrap.
 
     Returns:
         ``frechet``: equation 1 of the paper for (d0, z0), mm^2; ``d0_w1``, ``z0_w1``: Wasserstein-1 distances, mm;
-        and of everything in `summary` the second less the first. Errors are the bootstrap's over groups of tracks
-        that share an event of background.
+        and, for each entry of `summary`, the second less the first. Errors are those of a bootstrap over groups of
+        tracks that share an event of background.
 
     Raises:
-        PartiganError: the reconstructions are not of the same signal.
+        PartiganError: the reconstructions have different signals.
     """
     if len(one.d0) != len(two.d0) or (one.ghost != two.ghost).any():
-        raise PartiganError("scenarios can be compared for the same signal only; reconstruct it with each background")
+        raise PartiganError(
+            "scenarios can be compared for the same signal only; reconstruct one signal with each background"
+        )
     events = max(int(one.event.max()), int(two.event.max())) + 1
     group = np.arange(len(one.d0)) % events
     true = ~one.ghost

@@ -1,19 +1,19 @@
-"""What background in the PXD does to tracks: impact parameters, wrong hits, efficiency and fakes.
+"""Tracks through background in the PXD: signal, extrapolation with multiple scattering, and helix fit.
 
-Tracks from the interaction point cross two layers of pixels and four layers of strips in 1.5 T. They are found in the
-strips, extrapolated to the pixels with multiple scattering, and take the nearest cluster in each layer: their own or
-one of the background's. The helix fit to what they took gives d0 and z0. The same tracks are reconstructed without
-background, with simulated and with generated background.
+Tracks from the interaction point cross two layers of pixels and four layers of strips in 1.5 T. Tracks found in the
+strips are extrapolated to the pixels with multiple scattering and take the nearest cluster in each layer, their own or
+a background cluster. A helix fit to these gives d0 and z0. `partigan.physics.scenarios` compares the same tracks
+without background, with simulated and with generated background.
 
-Residuals about the true helix are linear in the parameters (d0, phi0, curvature and z0, tan(lambda)); scattering adds a
-covariance between layers, and fit and extrapolation are the best linear unbiased ones. Clusters of signal and
-background do not merge, and the strips have no background.
+Residuals about the true helix are linear in the parameters (d0, phi0, curvature and z0, tan(lambda)). Scattering adds a
+covariance between layers; fit and extrapolation are the best linear unbiased ones. Clusters of signal and background
+do not merge, and the strips have no background.
 
-The moments of d0 and z0, hence the Fréchet distance of the paper, hardly depend on how many clusters there are. Seeds
-in the strips that are no tracks ("ghosts") do: the clusters that they take are as many as the background is dense.
+The moments of d0 and z0, hence the Fréchet distance of the paper, hardly depend on the number of clusters. Seeds in the
+strips that are no tracks ("ghosts") do: the number of clusters they take is proportional to the density of the
+background.
 
 References:
-    PE-GAN, section 4.2, equation 1 (the Fréchet distance of the resolutions), and section 5 (efficiency and fake rate).
     R. L. Workman et al., Review of particle physics, chapter 34.3 (multiple scattering).
 """
 
@@ -34,8 +34,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-_BLOCK = 500  # tracks whose clusters are looked through at a time
-_UNMEASURED = 1e4  # mm^2, variance in place of a hit that is not there
+_BLOCK = 500  # tracks whose clusters are searched at a time
+_UNMEASURED = 1e4  # mm^2, variance in place of a missing hit
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Detector:
         strip_resolution: the same of the strips.
         pixel_material: thickness of a pixel layer in radiation lengths.
         strip_material: the same of a strip layer.
-        window: standard deviations of the extrapolation within which a cluster is taken, each way.
+        window: largest distance of a cluster from the extrapolation, in standard deviations.
         chi2: largest chi^2 over degrees of freedom of a good track.
     """
 
@@ -64,19 +64,19 @@ class Detector:
 
 
 class Signal(NamedTuple):
-    """True tracks, and what the detector measures of them without background.
+    """True tracks, and their measurement without background.
 
     Attributes:
-        sensor: ``(tracks, 2)`` index of the sensor that is crossed in layers 1 and 2.
-        u: ``(tracks, 2)`` where, from the middle along phi, mm.
-        v: ``(tracks, 2)`` where, from the outer end, mm.
-        angle: ``(tracks, 2)`` between the track and the sensor's normal in the transverse plane, rad.
-        slope: ``(tracks,)`` tan(lambda).
-        design: ``(tracks, 6, 3)`` derivatives of transverse residuals by d0, phi0 and curvature; the first two columns
-            are those of z residuals by z0 and tan(lambda).
-        residual: ``(2, tracks, 6)`` measured less true, across and along z, mm.
-        covariance: ``(2, tracks, 6, 6)`` of these.
-        ghost: ``(tracks,)`` seeds in the strips that are no tracks and leave no clusters in the pixels.
+        sensor: index of the sensor crossed in layers 1 and 2, ``(tracks, 2)``.
+        u: place on it, from the middle along phi, mm, ``(tracks, 2)``.
+        v: place on it, from the outer end, mm, ``(tracks, 2)``.
+        angle: between track and normal of the sensor in the transverse plane, rad, ``(tracks, 2)``.
+        slope: tan(lambda), ``(tracks,)``.
+        design: derivatives of transverse residuals by d0, phi0 and curvature, ``(tracks, 6, 3)``; the first two columns
+            are the derivatives of z residuals by z0 and tan(lambda).
+        residual: measured less true, across and along z, mm, ``(2, tracks, 6)``.
+        covariance: of the residuals, ``(2, tracks, 6, 6)``.
+        ghost: True for seeds in the strips that are no tracks and leave no clusters in the pixels, ``(tracks,)``.
     """
 
     sensor: Ints
@@ -94,13 +94,13 @@ class Reconstruction(NamedTuple):
     """Tracks after the fit.
 
     Attributes:
-        d0: ``(tracks,)`` fitted less true distance in the transverse plane, mm.
-        z0: ``(tracks,)`` the same along z, mm.
-        attached: ``(tracks, 2)`` a cluster was taken in layers 1 and 2.
-        wrong: ``(tracks, 2)`` it was one of the background.
-        good: ``(tracks,)`` chi^2 is small, and there are clusters of both layers.
-        ghost: ``(tracks,)`` as in the signal.
-        event: ``(tracks,)`` the event of background that a track was in.
+        d0: fitted less true distance in the transverse plane, mm, ``(tracks,)``.
+        z0: the same along z, mm, ``(tracks,)``.
+        attached: True if a cluster was taken in layers 1 and 2, ``(tracks, 2)``.
+        wrong: True if it was a background cluster, ``(tracks, 2)``.
+        good: True for a small chi^2 and clusters in both layers, ``(tracks,)``.
+        ghost: as in the signal, ``(tracks,)``.
+        event: event of background of each track, ``(tracks,)``.
     """
 
     d0: Floats
@@ -113,13 +113,13 @@ class Reconstruction(NamedTuple):
 
 
 def signal(tracks: int, rng: np.random.Generator, ghosts: float = 0.5, detector: Detector | None = None) -> Signal:
-    """Tracks of pions from the interaction point, as soft as those of B decays, that cross both pixel layers.
+    """Draw pion tracks from the interaction point, as soft as in B decays, that cross both pixel layers.
 
     Args:
         tracks: number of tracks.
         rng: draws them, their scattering and their measurement.
         ghosts: share of seeds that are no tracks.
-        detector: the layers.
+        detector: the layers; None = the defaults of `Detector`.
     """
     found: list[tuple[Floats, ...]] = []
     number = 0
@@ -147,7 +147,7 @@ def signal(tracks: int, rng: np.random.Generator, ghosts: float = 0.5, detector:
 
 
 def _arc(r: float, radius: Floats) -> Floats:
-    """Transverse path of a helix from the beam line to a cylinder."""
+    """Transverse path of a helix from the beam line to a cylinder of radius ``r``."""
     return np.asarray(2 * np.abs(radius) * np.arcsin(r / (2 * np.abs(radius))))
 
 
@@ -177,7 +177,7 @@ def _crossing(layer: int, radius: Floats, phi: Floats, slope: Floats) -> tuple[F
 
 
 def _covariance(d: Detector, pt: Floats, radius: Floats, slope: Floats, angle: Floats, arcs: Floats) -> Floats:
-    """``(2, tracks, 6, 6)``: resolution, and scattering in everything that lies further in."""
+    """Covariance from resolution and from scattering further in, ``(2, tracks, 6, 6)``."""
     stretch = np.sqrt(1 + slope**2)
     momentum = pt * stretch
     beta = momentum / np.hypot(momentum, 0.1396)
@@ -197,12 +197,12 @@ def _covariance(d: Detector, pt: Floats, radius: Floats, slope: Floats, angle: F
 
 
 def reconstruct(tracks: Signal, background: Hitmaps | None, detector: Detector | None = None) -> Reconstruction:
-    """Find and fit tracks with the clusters of some background.
+    """Find and fit tracks in background.
 
     Args:
         tracks: the signal; track i is in event i mod (number of events) of the background.
         background: hitmaps; None = no background.
-        detector: the layers, those of the signal.
+        detector: the layers of the signal; None = the defaults of `Detector`.
 
     Raises:
         PartiganError: the background has no events.
@@ -248,10 +248,10 @@ def _fit(design: Floats, residual: Floats, covariance: Floats) -> tuple[NDArray[
 
 
 def _extrapolated(design: Floats, residual: Floats, covariance: Floats, layer: int) -> tuple[Floats, Floats]:
-    """Expected residuals ``(2, tracks)`` of hits in a layer that has none yet, and the variances of their distance.
+    """Expected residuals of hits in a layer that has none yet, and variances of their distance, ``(2, tracks)`` each.
 
-    The best linear unbiased prediction H_l x + V_l V^-1 (y - H x) with x of the fit, where V_l holds the scattering
-    that the layer shares with the others.
+    The best linear unbiased prediction H_l x + V_l V^-1 (y - H x) with x of the fit, where V_l is the scattering that
+    the layer shares with the others.
     """
     expected: list[Floats] = []
     variance: list[Floats] = []
@@ -273,10 +273,10 @@ def _extrapolated(design: Floats, residual: Floats, covariance: Floats, layer: i
 
 
 class _Sky(NamedTuple):
-    """Clusters of background, map after map, on their sensors' planes.
+    """Clusters of background on the planes of their sensors, map after map.
 
     Attributes:
-        offsets: ``(maps + 1,)`` where the clusters of each map begin.
+        offsets: where the clusters of each map begin, ``(maps + 1,)``.
         u: from the middle of the sensor along phi, mm.
         v: from its outer end, mm.
     """
@@ -297,7 +297,7 @@ class _Sky(NamedTuple):
     def nearest(
         self, event: Ints, tracks: Signal, layer: int, expected: Floats, variance: Floats
     ) -> tuple[Floats, Floats]:
-        """Chi^2 ``(tracks,)`` and residuals ``(2, tracks)`` of the nearest cluster; infinite where there is none."""
+        """Chi^2 ``(tracks,)`` and residuals ``(2, tracks)`` of the nearest cluster; infinite chi^2 without clusters."""
         sensor, angle = tracks.sensor[:, layer], tracks.angle[:, layer]
         outer = np.array([LAYERS[s.layer].outer[s.number - 1] for s in SENSORS])[sensor]
         chi2, there = np.full(len(event), np.inf), np.zeros((2, len(event)))

@@ -1,1 +1,1 @@
-"""Training data from real generators."""
+"""Simulations that make training data."""

@@ -1,4 +1,4 @@
-"""Scikit-learn's handwritten digits: small real images, which need no download."""
+"""Handwritten digits of scikit-learn: small real images without a download."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from partigan.randomness import check_seed
 
 
 def simulate_digits(out: Path, seed: int = 1, overwrite: bool = False) -> Path:
-    """Write scikit-learn's 1,797 handwritten digits as images of 8 x 8 pixels from 0 to 1, with their labels.
+    """Write the 1,797 handwritten digits of scikit-learn as images of 8 x 8 pixels from 0 to 1, with labels.
 
     Args:
         out: file to make.
@@ -24,6 +24,9 @@ def simulate_digits(out: Path, seed: int = 1, overwrite: bool = False) -> Path:
 
     Returns:
         The file.
+
+    Raises:
+        PartiganError: the output exists.
 
     References:
         E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository (1998).

@@ -1,9 +1,9 @@
 """Training jets from Pythia 8 and FastJet, in the JetNet layout.
 
-The recipe is that of JetNet: proton-proton collisions at 13 TeV, hard partons with pt in a 1 % window around
-1 TeV, Monash 2013 tune with underlying event, anti-kt jets with R = 0.8 of all visible particles taken as
-massless, in a simplified detector; the two leading jets of an event are kept where their pt is between 0.8 and
-1.6 times that of the partons.
+The recipe is that of JetNet: proton-proton collisions at 13 TeV, hard partons with pt in a 1 % window around 1 TeV, the
+Monash 2013 tune with underlying event, a simplified detector, and anti-kt jets with R = 0.8 of all visible particles
+as massless particles. The two leading jets of an event are kept if their pt is between 0.8 and 1.6 times that of the
+partons.
 
 References:
     R. Kansal et al., arXiv:2106.11535, appendix B; E. Coleman et al., arXiv:1709.08705 (the recipe);
@@ -43,21 +43,21 @@ PROCESSES: dict[str, tuple[str, ...]] = {
     "w": ("WeakDoubleBoson:ffbar2WW = on", *_HADRONIC_W),
     "z": ("WeakDoubleBoson:ffbar2gmZgmZ = on", *_HADRONIC_Z),
 }
-"""The hard process of each JetNet class, as Pythia settings."""
+"""Pythia settings of the hard process of each JetNet class."""
 
 RADIUS = 0.8
 PT_RANGE = (0.8, 1.6)
-CHUNK = 2000  # jets in a part file: a few seconds of work, so that Pythia's start-up costs a few per cent
+CHUNK = 2000  # jets in a part file: a few seconds of work, of which Pythia's start-up takes a few per cent
 _NEUTRINOS = (12, 14, 16)
 
 
 @dataclass(frozen=True)
 class Detector:
-    """What a detector makes of the visible particles.
+    """Response of a detector to visible particles.
 
     Attributes:
         decay_pi0: whether neutral pions decay into photons.
-        cell: side of the square (eta, phi) cells in which neutral particles merge; None = they do not.
+        cell: side of the square (eta, phi) cells in which neutral particles merge; None = no merging.
         charged_pt: lowest pt in GeV at which a charged particle is seen.
         neutral_pt: lowest pt in GeV at which a neutral particle, or a cell, is seen.
     """
@@ -77,13 +77,13 @@ DETECTORS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """How jets are made.
+    """Settings of the simulation of jets.
 
     Attributes:
         settings: of Pythia.
-        detector: what sees its particles.
+        detector: response to its particles.
         pt: transverse momentum of the hard partons in GeV.
-        particles: how many particles of a jet are kept at most.
+        particles: largest number of particles of a jet to keep.
     """
 
     settings: tuple[str, ...]
@@ -95,7 +95,7 @@ class Recipe:
 def pythia_settings(
     flavour: str, detector: Detector, pt: float, pt_window: float, extra: Sequence[str] = ()
 ) -> list[str]:
-    """All Pythia settings of one sample; those of the user come last and win."""
+    """All Pythia settings of a sample; settings of the user come last and override the others."""
     return [
         "Beams:eCM = 13000.",
         "Tune:pp = 14",  # Monash 2013
@@ -125,29 +125,28 @@ def simulate_jets(
 ) -> Path:
     """Simulate jets with Pythia 8 and FastJet.
 
-    The file is the same bit for bit whatever the number of workers, since every chunk of jets has a Pythia of
-    its own with a seed of its own.
+    The file does not depend on the number of workers, bit for bit: each chunk of jets has its own Pythia and seed.
 
     Args:
         flavour: gluon, light quark, top, W or Z jets.
         n: number of jets.
         out: HDF5 file to make, in the JetNet layout.
-        particles: how many particles of a jet are kept at most, those of highest pt.
-        seed: makes the file reproducible.
+        particles: largest number of particles of a jet to keep, in order of pt.
+        seed: of the random generators.
         workers: number of processes, one thread each.
         detector: ``particle`` level, or a ``simplified`` detector (thresholds, merged neutrals) as in JetNet.
         pt: transverse momentum of the hard partons in GeV.
         pt_window: half width of the window around ``pt``, relative.
         set: further Pythia settings, such as ``"PartonLevel:MPI = off"``.
-        resume: go on with an interrupted simulation.
+        resume: resume an interrupted simulation.
         overwrite: replace an existing file.
 
     Returns:
         The file.
 
     Raises:
-        PartiganError: Pythia refuses a setting, a value is out of range, the extra is missing, the output exists
-            or cannot be written.
+        PartiganError: Pythia refuses a setting, a value is out of range, the extra is missing, or the output exists or
+            cannot be written.
     """
     _check(flavour, n, particles, workers, detector, pt, pt_window)
     check_seed(seed)
@@ -157,7 +156,7 @@ def simulate_jets(
     response = DETECTORS[detector]
     settings = pythia_settings(flavour, response, pt, pt_window, set)
     with silent():
-        start_pythia(settings, seed=1)  # refused settings are found before anything is made
+        start_pythia(settings, seed=1)  # to find refused settings before anything is written
     job = {
         "kind": "jets",
         "flavour": flavour,
@@ -208,13 +207,13 @@ def make_chunk(path: Path, jets: int, seed: tuple[int, int], recipe: Recipe) -> 
         path: the part file.
         jets: their number.
         seed: of the file, and number of the chunk.
-        recipe: how they are made.
+        recipe: settings of the simulation.
 
     Returns:
         ``jets``.
 
     Raises:
-        PartiganError: Pythia makes no jets with these settings, or the place cannot be written.
+        PartiganError: Pythia makes no jets with these settings, or the file cannot be written.
     """
     pythia_seed = int(np.random.SeedSequence(seed).generate_state(1)[0]) % 900_000_000 + 1
     with silent():
@@ -237,7 +236,7 @@ def make_chunk(path: Path, jets: int, seed: tuple[int, int], recipe: Recipe) -> 
 
 
 def start_pythia(settings: Sequence[str], seed: int) -> Any:
-    """A Pythia with these settings, started.
+    """Start a Pythia with these settings.
 
     Raises:
         PartiganError: Pythia refuses a setting, or cannot start with them.
@@ -254,12 +253,12 @@ def start_pythia(settings: Sequence[str], seed: int) -> Any:
 
 
 def seen(events: Any, pythia: Any, detector: Detector) -> Any:
-    """What a detector sees of Pythia's events.
+    """Particles of Pythia events that a detector sees.
 
     Args:
         events: what ``pythia.nextBatch`` returned.
         pythia: knows the charges of particles.
-        detector: thresholds and cells.
+        detector: its thresholds and cells.
 
     Returns:
         ``events * var * {px, py, pz, E}`` in GeV, an awkward array of massless particles.
@@ -323,12 +322,12 @@ def merge_neutrals(event: NDArray[Any], px: NDArray[Any], py: NDArray[Any], pz: 
 
 
 def cluster(momenta: Any, pt: float, particles: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Anti-kt jets of an awkward array of events, in the JetNet layout.
+    """Cluster events into anti-kt jets in the JetNet layout.
 
     Args:
-        momenta: ``events * var * {px, py, pz, E}`` in GeV.
+        momenta: ``events * var * {px, py, pz, E}`` in GeV, an awkward array.
         pt: pt of the hard partons in GeV; the two leading jets with 0.8 < pt(jet) / pt < 1.6 are kept.
-        particles: number of particles of a jet to keep, those of highest pt.
+        particles: largest number of particles of a jet to keep, in order of pt.
 
     Returns:
         ``particle_features`` (jets, particles, 4) and ``jet_features`` (jets, 4).

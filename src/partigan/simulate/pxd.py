@@ -1,6 +1,6 @@
-"""Beam background in the pixel vertex detector of Belle II: sources, energy loss and digitiser, in vectorised numpy.
+"""Beam background in the pixel vertex detector (PXD) of Belle II: sources, energy loss and digitiser, in numpy.
 
-Four sources put clusters on each sensor, in numbers that follow a negative binomial distribution:
+Four sources put clusters on each sensor; their numbers follow a negative binomial distribution:
 
 - two-photon QED pairs e+e- -> e+e-e+e-: curlers with dN/dpt ~ pt^-n, flat in pseudorapidity, which cross a layer where
   their helix reaches it, and again on later half turns;
@@ -11,9 +11,9 @@ Four sources put clusters on each sensor, in numbers that follow a negative bino
 Charged particles lose energy after Bichsel and Landau, charge diffuses while it drifts, and the digitiser adds noise,
 subtracts a pedestal after the ADC has clipped, and cuts at a threshold.
 
-What is matched to the published Geant4 sample by construction, by ``benchmarks/pxd_calibration.py``: the mean number
-of clusters on each sensor, hence the 40 occupancies, and the shares of the sources, which are fitted to the spectrum of
-the charge. Sensors are independent of each other, as in PE-GAN.
+``benchmarks/pxd_calibration.py`` matches two things to the published Geant4 sample: the mean number of clusters on each
+sensor, hence the 40 occupancies, and the shares of the sources, which are fitted to the spectrum of the charge. Sensors
+are independent of each other, as in PE-GAN.
 
 References:
     Belle II technical design report, arXiv:1011.0352 (detector, backgrounds); H. Bichsel, Rev. Mod. Phys. 60 (1988) 663
@@ -44,13 +44,13 @@ CHUNK = 20  # events in a part file: some seconds of work
 
 
 def simulate_event(background: float, p: Parameters, rates: Rates, rng: np.random.Generator) -> Hitmaps:
-    """One event.
+    """Simulate one event.
 
     Args:
         background: level in units of the design background.
-        p: numbers of the simulation.
+        p: parameters of the simulation.
         rates: numbers of clusters.
-        rng: draws everything.
+        rng: random generator of the event.
     """
     mean = np.array(rates.clusters) * background / CALIBRATED_AT
     size = 1 / p.overdispersion
@@ -80,22 +80,22 @@ def simulate_pxd(
 ) -> Path:
     """Simulate background hitmaps of the 40 sensors of the PXD.
 
-    The file is the same bit for bit whatever the number of workers, since every event has a seed of its own.
+    The file does not depend on the number of workers, bit for bit: each event has its own seed.
 
     Args:
         events: number of events.
         out: HDF5 file to make; see `partigan.data.hitmap_files`.
         background: level in units of the design background; the occupancies are calibrated at 2.
-        seed: makes the file reproducible.
+        seed: of the random generators.
         workers: number of processes, one thread each.
-        resume: go on with an interrupted simulation.
+        resume: resume an interrupted simulation.
         overwrite: replace an existing file.
 
     Returns:
         The file.
 
     Raises:
-        PartiganError: a value is out of range, the output exists or cannot be written.
+        PartiganError: a value is out of range, or the output exists or cannot be written.
     """
     checks = {
         f"events = {events}; at least one event is needed": events >= 1,
@@ -130,7 +130,7 @@ def simulate_pxd(
 
 
 def make_chunk(path: Path, first: int, events: int, background: float, seed: int) -> int:
-    """Simulate some events, from number ``first``, into a part file."""
+    """Simulate ``events`` events, from number ``first``, into a part file, and return their number."""
     rngs = (np.random.default_rng((seed, event)) for event in range(first, first + events))
     made = [simulate_event(background, Parameters(), Rates.calibrated(), rng) for rng in rngs]
     write_hitmaps(path, [Hitmaps.joined(made)], {})

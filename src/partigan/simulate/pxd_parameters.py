@@ -10,20 +10,20 @@ from importlib.resources import files
 from partigan.data.pxd import NAMES
 
 SOURCES = ("two_photon", "beam_gas", "synchrotron", "compton")
-CALIBRATED_AT = 2.0  # times the design background, of the Geant4 sample
+CALIBRATED_AT = 2.0  # level of the Geant4 sample, in units of the design background
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """All numbers of the simulation but the calibrated rates.
+    """Parameters of the simulation, except the calibrated rates.
 
     Attributes:
         pt_power: n of dN/dpt ~ pt^-n of two-photon curlers; a choice.
-        survival: share of curlers left for each further half turn; a choice.
-        half_turns: crossings that are followed.
+        survival: share of curlers left after each further half turn; a choice.
+        half_turns: number of crossings to follow.
         beam_gas_angles: range of the angles to z of beam-gas secondaries, rad, flat in the logarithm; a choice.
         beam_gas_width: standard deviation of their slope du/dw; a choice.
-        modulation: of their number, 1 + modulation cos(phi); a choice.
+        modulation: of their number as 1 + modulation cos(phi); a choice.
         synchrotron_energy: range of photon energies, keV, flat.
         synchrotron_z: mean and width of the spot along z, mm; a choice.
         synchrotron_phi: width of the spot in phi around phi = 0, rad; a choice.
@@ -33,8 +33,8 @@ class Parameters:
         landau_width: scale of the Landau distribution for 75 um, keV.
         gaussian_width: standard deviation of the broadening by bound electrons for 75 um, keV.
         piece: length of track whose loss is drawn at once, mm.
-        steps: parts of a piece; what exceeds the most probable loss lies in one of them.
-        pair_energy: to make an electron-hole pair in silicon, eV.
+        steps: parts of a piece; loss above the most probable one is put into one of them.
+        pair_energy: energy of an electron-hole pair in silicon, eV.
         diffusion: standard deviation of the lateral drift, mm.
         gain: electrons in an ADU.
         noise: electrons.
@@ -68,11 +68,11 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Rates:
-    """Numbers of clusters, as calibrated at twice the design background.
+    """Numbers of clusters, calibrated at twice the design background.
 
     Attributes:
-        clusters: ``(40,)`` mean number on each sensor.
-        shares: share of each source in the clusters of layers 1 and 2, before their dependence on phi and z.
+        clusters: mean number on each sensor, ``(40,)``.
+        shares: share of each source in the clusters of layers 1 and 2, before the dependence on phi and z.
     """
 
     clusters: tuple[float, ...]

@@ -23,9 +23,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 WIDTH = COLUMNS * U_PITCH
-"""Of every sensor, mm."""
+"""Width of every sensor, mm."""
 LENGTH = np.array([LAYERS[sensor.layer].edges[-1] for sensor in SENSORS])
-"""Of each sensor, mm, ``(40,)``."""
+"""Length of each sensor, mm, ``(40,)``."""
 _FIRST_PITCH, _SECOND_PITCH = np.array([[pitch for _, pitch in LAYERS[sensor.layer].pitches] for sensor in SENSORS]).T
 _CHANGE = LAYERS[1].pitches[0][0]  # row at which the pitch changes
 _LANDAU_MODE = -0.22278  # of scipy's parametrisation
@@ -35,7 +35,7 @@ class Deposits(NamedTuple):
     """Points of charge in silicon.
 
     Attributes:
-        sensor: ``(points,)`` index.
+        sensor: index, ``(points,)`` like all columns.
         u: from the first column's edge, mm.
         v: from the outer end, mm.
         energy: keV.
@@ -51,8 +51,8 @@ class Tracks(NamedTuple):
     """Straight paths through the sensors.
 
     Attributes:
-        sensor: ``(tracks,)`` index.
-        u: where the middle of the path is, from the first column's edge, mm.
+        sensor: index, ``(tracks,)`` like all columns.
+        u: middle of the path, from the first column's edge, mm.
         v: the same from the outer end, mm.
         u_slope: du over path length.
         v_slope: dv over path length.
@@ -68,10 +68,10 @@ class Tracks(NamedTuple):
 
 
 def lose(tracks: Tracks, p: Parameters, rng: np.random.Generator) -> Deposits:
-    """The energy that charged particles leave along their paths.
+    """Draw the energy that charged particles lose along their paths.
 
-    A path is cut into pieces of equal length, about ``piece``. A piece takes the most probable loss of Bichsel and
-    Landau fluctuations about it; losses up to the most probable one are spread evenly, the excess lies in one step.
+    A path is cut into pieces of equal length, about ``piece``. Each piece gets Bichsel's most probable loss with Landau
+    fluctuations. Loss up to the most probable one is spread evenly over the piece; the excess is put into one step.
     """
     number = np.maximum(np.rint(tracks.length / p.piece), 1).astype(np.int64)
     track = np.repeat(np.arange(len(number)), number)
@@ -97,7 +97,7 @@ def lose(tracks: Tracks, p: Parameters, rng: np.random.Generator) -> Deposits:
 
 @cache
 def _landau_table() -> tuple[Floats, Floats]:
-    """Quantiles of the Landau distribution, whose highest 10^-4 are cut: its mean is infinite."""
+    """Quantiles of the Landau distribution; the highest 10^-4 are cut, since its mean is infinite."""
     quantiles = np.concatenate([np.linspace(0, 0.99, 2000)[1:], 1 - np.geomspace(0.01, 1e-4, 400)[1:]])
     return quantiles, landau.ppf(quantiles)
 
@@ -108,7 +108,7 @@ def _landau(size: int, rng: np.random.Generator) -> Floats:
 
 
 def collect(deposits: Deposits, p: Parameters) -> tuple[Ints, Floats]:
-    """Pixels ``(sensor * 250 + u) * 768 + v`` with charge, and their electrons; charge drifts by a Gaussian."""
+    """Pixels ``(sensor * 250 + u) * 768 + v`` with charge, and their electrons, after Gaussian diffusion."""
     inside = (deposits.u >= 0) & (deposits.u < WIDTH) & (deposits.v >= 0) & (deposits.v < LENGTH[deposits.sensor])
     sensor, u, v, energy = (column[inside] for column in deposits)
     electrons = energy * (1e3 / p.pair_energy)
@@ -144,7 +144,7 @@ def _shares(place: Floats, pitch: float | Floats, limit: int, diffusion: float) 
 
 
 def digitise(pixels: Ints, electrons: Floats, p: Parameters, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Those pixels above threshold, and their charges in ADU."""
+    """Pixels above threshold, and their charges in ADU."""
     signal = (electrons + rng.normal(0, p.noise, len(pixels))) / p.gain
     pedestal = np.maximum(rng.normal(*p.pedestal, len(pixels)), 0)
     charge = np.floor(np.minimum(signal + pedestal, MAXIMUM) - pedestal + 0.5).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Sources of beam background in the PXD: where clusters are, and which way particles go.
+"""Sources of beam background in the PXD: places of clusters, directions of particles, shares on each sensor.
 
 References:
     Belle II technical design report, arXiv:1011.0352 (detector, backgrounds).
@@ -24,7 +24,7 @@ def _z(sensor: Ints, v: Floats) -> Floats:
 
 
 def _anywhere(sensor: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Points that are uniform on the sensors."""
+    """Uniform points on the sensors."""
     return rng.random(len(sensor)) * WIDTH, rng.random(len(sensor)) * LENGTH[sensor]
 
 
@@ -59,7 +59,7 @@ def two_photon(sensor: Ints, p: Parameters, rng: np.random.Generator) -> Tracks:
 
 
 def beam_gas(sensor: Ints, p: Parameters, rng: np.random.Generator) -> Tracks:
-    """Secondaries that go along z."""
+    """Secondaries at small angles to z."""
     size = len(sensor)
     low, high = np.log(p.beam_gas_angles)
     v_slope = 1 / np.tan(np.exp(low + (high - low) * rng.random(size))) * np.where(rng.random(size) < 0.5, 1, -1)
@@ -69,7 +69,7 @@ def beam_gas(sensor: Ints, p: Parameters, rng: np.random.Generator) -> Tracks:
 
 
 def synchrotron(sensor: Ints, p: Parameters, rng: np.random.Generator) -> Deposits:
-    """Photons that are absorbed in one point, most of them near a spot in z."""
+    """Photons absorbed in one point, most of them near a spot in z."""
     low, high = p.synchrotron_energy
     u = rng.random(len(sensor)) * WIDTH
     mean, width = p.synchrotron_z
@@ -98,7 +98,7 @@ def compton(sensor: Ints, p: Parameters, rng: np.random.Generator) -> Deposits:
 
 
 def weights(p: Parameters, rates: Rates) -> Floats:
-    """``(4, 40)``: shares of the sources in the clusters of each sensor."""
+    """Shares of the sources in the clusters of each sensor, ``(4, 40)``."""
     phi = (_PHI + np.pi) % (2 * np.pi) - np.pi
     mean, width = p.synchrotron_z
     ends = (_OUTER, _OUTER - np.sign(_OUTER) * LENGTH)

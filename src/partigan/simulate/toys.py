@@ -1,4 +1,4 @@
-"""Toys: distributions of which everything is known, to see what an objective does.
+"""Toys: known distributions that show what an objective does, and what theory says of them.
 
 References:
     J. Glombitza, M. Erdmann, lecture on Wasserstein GANs (divergences of disjoint distributions); A. Maevskiy,
@@ -31,7 +31,7 @@ from partigan.randomness import check_seed
 
 Floats = NDArray[np.float64]
 ToyName = Literal["two-peaks", "ring", "grid", "swiss-roll"]
-SHARE = 0.25  # of the samples that a mode should have: with fewer it is not covered
+SHARE = 0.25  # of the expected rows of a mode, needed to cover it
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,10 @@ class Toy:
 
     Attributes:
         features: names of the columns.
-        draw: gives rows ``(n, features)``.
-        modes: centres of its Gaussians, ``(modes, features)``; empty where there are none.
-        sigma: standard deviation of each of them, ``(modes,)``.
-        shares: of the samples in each of them, ``(modes,)``.
+        draw: draws rows, ``(n, features)``.
+        modes: centres of its Gaussians, ``(modes, features)``; empty if it has none.
+        sigma: standard deviation of each Gaussian, ``(modes,)``.
+        shares: share of rows in each Gaussian, ``(modes,)``.
     """
 
     features: tuple[str, ...]
@@ -81,20 +81,20 @@ TOYS: dict[str, Toy] = {
 
 
 def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: bool = False) -> Path:
-    """Draw a toy and write it as a table.
+    """Draw rows of a toy and write them as a table.
 
     Args:
         name: two-peaks, ring (8 Gaussians), grid (25 Gaussians) or swiss-roll.
         n: number of rows.
         out: file to make.
-        seed: makes the file reproducible.
+        seed: of the random generator.
         overwrite: replace an existing file.
 
     Returns:
         The file.
 
     Raises:
-        PartiganError: an existing output, or no such toy.
+        PartiganError: the toy is unknown, ``n`` is below 1, or the output exists.
     """
     if name not in TOYS:
         raise PartiganError(f"unknown toy {name!r}; there are {', '.join(TOYS)}")
@@ -109,11 +109,11 @@ def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: boo
 
 
 def covered_modes(toy: Toy, rows: ArrayLike) -> tuple[int, float]:
-    """How many modes of a toy a sample covers, and how much of it lies in modes.
+    """Number of modes of a toy that a sample covers, and the share of its rows in modes.
 
     A row lies in its nearest mode if it is within three standard deviations of it (VEEGAN, arXiv:1705.07761, section
-    5.1). There, one such row in 2,500 is enough to cover a mode; on the grid that much is reached by uniform noise, so
-    that here a mode is covered if at least a quarter of the rows that it should have lie in it.
+    5.1). There, one such row in 2,500 covers a mode; on the grid, uniform noise reaches that. Here a mode is covered if
+    it has at least a quarter of its expected rows.
 
     Args:
         toy: a toy with modes.
@@ -131,11 +131,18 @@ def covered_modes(toy: Toy, rows: ArrayLike) -> tuple[int, float]:
 
 
 def w2(a: ArrayLike, b: ArrayLike) -> float:
-    """Exact Wasserstein-2 distance of two samples of one size, by optimal assignment.
+    """Exact Wasserstein-2 distance of two samples of equal size, by optimal assignment.
 
     Args:
         a: ``(n, features)``.
-        b: ``(n, features)``; the time grows with n^3, 1,000 rows take some 0.1 s.
+        b: ``(n, features)``. Time grows as n^3; 1,000 rows take about 0.1 s.
+
+    Raises:
+        PartiganError: shapes differ, or values are not finite.
+
+    Example:
+        >>> w2([[0.0, 0.0], [1.0, 0.0]], [[1.0, 2.0], [0.0, 2.0]])
+        2.0
     """
     first, second = table(a, "first"), table(b, "second")
     comparable(first, second, 1)
@@ -146,7 +153,7 @@ def w2(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def divergences_of_lines(theta: float) -> dict[str, float]:
-    """Divergences between the uniform distributions on two parallel lines at a distance ``|theta|``.
+    """Divergences between uniform distributions on two parallel lines at the distance ``|theta|``.
 
     Returns:
         ``kl`` (infinite unless theta = 0), ``js`` = log 2 in the lectures' normalisation
@@ -160,7 +167,7 @@ def divergences_of_lines(theta: float) -> dict[str, float]:
 
 
 def estimated_divergences(a: ArrayLike, b: ArrayLike, bins: int = 20) -> dict[str, float]:
-    """The same of two samples ``(n, 2)``: KL and JS from common histograms, W1 by optimal assignment."""
+    """Estimate `divergences_of_lines` from samples ``(n, 2)``: KL and JS from histograms, W1 by optimal assignment."""
     first, second = table(a, "first"), table(b, "second")
     edges = [np.histogram_bin_edges(column, bins) for column in np.concatenate((first, second)).T]
     p, q = (np.histogramdd(sample, edges)[0] / len(sample) for sample in (first, second))
@@ -174,10 +181,14 @@ def estimated_divergences(a: ArrayLike, b: ArrayLike, bins: int = 20) -> dict[st
 
 
 def optimal_discriminator(p: ArrayLike, q: ArrayLike) -> Floats:
-    """The discriminator that tells samples of density ``p`` from those of ``q`` best: p / (p + q).
+    """The discriminator that best separates samples of densities ``p`` and ``q``: p / (p + q).
 
     References:
         arXiv:1406.2661, proposition 1.
+
+    Example:
+        >>> optimal_discriminator([0.6, 0.0], [0.2, 0.5]).round(2).tolist()
+        [0.75, 0.0]
     """
     p, q = np.asarray(p, float), np.asarray(q, float)
     return np.asarray(p / (p + q))
