@@ -15,7 +15,7 @@ from partigan.evaluation.figures import Pictures
 from partigan.evaluation.summary import LINES, NUMBERS
 from partigan.evaluation.terminal import lines_of, say, width
 from partigan.evaluation.verdicts import SIGNS, number
-from partigan.files import atomic_folder, read_json, refuse_existing, write_json
+from partigan.files import atomic, atomic_folder, read_json, refuse_existing, write_json
 from partigan.report.comparison import metrics_side_by_side
 from partigan.report.distributions import Counts, overlay
 from partigan.report.html import facts, heading, note, page, pictures, table
@@ -208,7 +208,8 @@ def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path
     if drawn.failed:
         parts += [heading("Left out"), facts(drawn.failed)]
     path = out / "comparison.html"
-    path.write_text(page("partigan: comparison", parts), encoding="utf-8")
+    with atomic(path) as temporary:
+        temporary.write_text(page("partigan: comparison", parts), encoding="utf-8")
     found.show(path)
     for caption, why in drawn.failed.items():
         say(f"left out: figure '{caption}': {why}")

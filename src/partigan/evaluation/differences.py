@@ -9,7 +9,7 @@ from scipy import stats
 
 from partigan.metrics.measurement import Floats
 
-_EXPLAINS = (0.5, 2.0)  # of the difference that a shift or a change of width would make, to the one that is found
+_EXPLAINS = (0.5, 1.8)  # of the difference that a shift or a change of width would make, to the one that is found
 
 
 class Difference(NamedTuple):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import Inputs
+from partigan.files import atomic
 from partigan.metrics.classifier import Classification
 from partigan.metrics.manifold import PRD
 from partigan.metrics.memorisation import Memorisation
@@ -66,7 +67,8 @@ class Pictures:
                     number += 1
                     name = f"{slug(caption)}-{number}"
                 names.add(name)
-                (folder / f"{name}.png").write_bytes(data)
+                with atomic(folder / f"{name}.png") as temporary:
+                    temporary.write_bytes(data)
 
 
 def reason(error: Exception) -> str:
