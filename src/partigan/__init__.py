@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from partigan.commands.compare import compare as compare
-    from partigan.errors import PartiganError as PartiganError
     from partigan.commands.evaluate import evaluate as evaluate
+    from partigan.commands.fit_classifier import fit_classifier as fit_classifier
     from partigan.commands.generate import generate as generate
+    from partigan.commands.train import train as train
+    from partigan.errors import PartiganError as PartiganError
+    from partigan.models.model import load as load
     from partigan.simulate.jets import simulate_jets as simulate_jets
     from partigan.simulate.pxd import simulate_pxd as simulate_pxd
-    from partigan.commands.fit_classifier import fit_classifier as fit_classifier
-    from partigan.models.model import load as load
-    from partigan.commands.train import train as train
 
 __version__ = "0.1.0"
 

@@ -308,7 +308,10 @@ _COMMANDS: _Commands = {
             "mpgan": (
                 "generators of MPGAN and its baselines, arXiv:2106.11535",
                 _plain(
-                    "models.importing.mpgan", "import_weights", weights="the authors' G_best_epoch.pt", arguments="their args.txt"
+                    "models.importing.mpgan",
+                    "import_weights",
+                    weights="the authors' G_best_epoch.pt",
+                    arguments="their args.txt",
                 ),
             )
         },

@@ -13,7 +13,6 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
-import json
 import re
 from collections.abc import Mapping
 from importlib import import_module
@@ -30,9 +29,9 @@ from partigan.errors import PartiganError
 from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
+from partigan.systems.options import Rules, TrainerOptions
 from partigan.systems.schedules import Schedule
 from partigan.systems.system import Loss, System
-from partigan.systems.options import Rules, TrainerOptions
 
 COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
 SECTIONS = ("about", "kind", "transform", "system", "trainer")

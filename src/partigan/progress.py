@@ -90,7 +90,9 @@ class TrainingDisplay:
     def losses(self, means: dict[str, float]) -> None:
         """Take the mean losses since the last call."""
         named = {name.removesuffix("objective").rstrip("/."): value for name, value in means.items()}
-        self._losses = {name: named[name] for name in named if f"{name}/objective" in means or f"{name}.objective" in means}
+        self._losses = {
+            name: named[name] for name in named if f"{name}/objective" in means or f"{name}.objective" in means
+        }
 
     def validation(self, step: int, values: dict[str, float], note: str) -> None:
         """Add a row: step, validation metrics, losses and time left.

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from partigan.commands.evaluate import evaluate
+from partigan.commands.generate import generate
+from partigan.commands.train import train
 from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.evaluation.verdicts import number
 from partigan.files import atomic, read_json, sha256, write_json
-from partigan.generation import generate
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
+from partigan.models.model import Model, load
 from partigan.progress import console
 from partigan.report.comparison import quality_against_time
 from partigan.report.style import png
 from partigan.run import Run
-from partigan.sampling import Sampler
-from partigan.training.train import load, set_threads, train
+from partigan.training.session import set_threads
 
 if TYPE_CHECKING:
     from partigan.simulate.jets import Flavour
 
 EPOCHS = 20  # with fewer a row is marked as untrained
-TIMED = 2000  # samples generated to measure the time of one
 
 
 def benchmark(
@@ -199,13 +199,13 @@ def _trained(plan: Plan, job: Job) -> Path:
 
 def _measured(plan: Plan, job: Job, path: Path) -> dict[str, Any]:
     """What is known of a run, its time of generation, and its metrics in every protocol."""
-    manifest, config = Run(path).manifest, Run(path).config()
-    sampler = load(path)
+    manifest, config = Run(path).manifest, Run(path).config
+    model = load(path)
     row: dict[str, Any] = {
         "title": config["about"].get("title", ""),
-        "us_per_sample": _microseconds(sampler, plan.seed),
+        "us_per_sample": _microseconds(model, plan.seed),
         "threads": torch.get_num_threads(),
-        "parameters": sum(parameter.numel() for parameter in sampler.generator.parameters()),
+        "parameters": sum(parameter.numel() for parameter in model.generator.parameters()),
         "other_data": manifest["data"]["sha256"] != sha256(job.data),
         "epochs": None,
     }
@@ -217,13 +217,13 @@ def _measured(plan: Plan, job: Job, path: Path) -> dict[str, Any]:
     return row | _evaluated(plan, job, path, "finished" in manifest)
 
 
-def _microseconds(sampler: Sampler, seed: int) -> float:
-    """Time to generate one sample, the median of a few batches after a first one."""
-    times = []
+def _microseconds(model: Model, seed: int) -> float:
+    """Time to generate one sample, the median of a few blocks after a first one."""
+    size, times = model.kind.conditions.block, []
     for turn in range(4):
         began = time.perf_counter()
-        sampler.sample(TIMED, seed, turn)
-        times.append((time.perf_counter() - began) / TIMED)
+        model.sample(size, seed, turn * size)
+        times.append((time.perf_counter() - began) / size)
     return 1e6 * statistics.median(times[1:])
 
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from partigan import presets
+from partigan.commands.train import train
 from partigan.data.samples import read_samples
 from partigan.files import atomic, refuse_existing, remove_folder, write_json
 from partigan.metrics.sliced import sliced_w1
@@ -17,7 +18,6 @@ from partigan.progress import console
 from partigan.report.style import FAKE, REAL, png, style
 from partigan.run import Run
 from partigan.simulate.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
-from partigan.training.train import train
 
 TIMES = 4  # columns of the figure
 SHOWN = 2500

@@ -20,11 +20,10 @@ from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing
 from partigan.kinds import find
-from partigan.models.classifier import Reference
+from partigan.models.classifier import Reference, load_reference
 from partigan.progress import console
-from partigan.training.classification import load_reference
-from partigan.training.monitors import read_log
-from partigan.training.train import set_threads
+from partigan.training.log import read_log
+from partigan.training.session import set_threads
 
 
 @dataclass(frozen=True)

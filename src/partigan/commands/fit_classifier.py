@@ -13,10 +13,10 @@ from partigan import config as configuration
 from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, source
 from partigan.errors import PartiganError
-from partigan.kinds import find
+from partigan.kinds import find, kind_of
 from partigan.kinds.kind import Kind
-from partigan.models.classifier import ALL, SAMPLES, seen, write_moments
 from partigan.metrics.frechet import Moments
+from partigan.models.classifier import ALL, SAMPLES, seen, write_moments
 from partigan.progress import console
 from partigan.run import Run
 from partigan.training.classifier import fit
@@ -104,7 +104,10 @@ def _chosen(
     if config is not None:
         content = configuration.read(config, overrides)
         return find(kind or str(content.get("kind", "jets")), trust), content
-    sort = find(kind, trust) if kind else source(next(iter(data.values())), None, trust).kind
+    first = next(iter(data.values()))
+    if kind is None and not isinstance(first, str | Path):
+        raise PartiganError("say what the arrays are: kind='tables', 'images' or 'jets'")
+    sort = find(kind, trust) if kind else kind_of(first, trust)
     if sort.evaluation.classifier is None:
         raise PartiganError(f"{sort.name} has no classifier of its own; give one with --config")
     return sort, configuration.read(sort.evaluation.classifier, overrides)

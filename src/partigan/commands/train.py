@@ -10,13 +10,14 @@ from torch import nn
 
 from partigan import config as configuration
 from partigan.data.batch import Batch
-from partigan.data.sources import Given, Source, named_sources
+from partigan.data.sources import Given, Source, sources
 from partigan.errors import PartiganError
 from partigan.files import fresh_name
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.models.model import Model
 from partigan.progress import console
+from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.systems.system import DATA
 from partigan.training.health import DIVERSITY_SAMPLES, diversity
@@ -66,18 +67,18 @@ def train(
     kind = find(str(content.get("kind", "jets")), trust)
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
-    sources = named_sources(data, kind, DATA)
-    files = [source.path for source in sources.values() if source.path is not None]
+    given = sources(data, kind, DATA)
+    files = [source.path for source in given.values() if source.path is not None]
     session = Session(Run(out), content, seed, resume, overwrite, trust, files)
-    training = {name: source.training() for name, source in sources.items()}
-    target = _target(sources)
-    session.prepare(training, kind.conditions.arguments(training[target]), _origin(sources))
+    training = {name: source.training() for name, source in given.items()}
+    target = _target(given)
+    session.prepare(training, kind.conditions.arguments(training[target]), _origin(given))
     session.run = Run(out, session.system.product)
     if session.resumed:
         conditions = session.run.transform["conditions"]
     else:
-        conditions = kind.conditions.state(training[target], sources[target].describe())
-    validate = _Validation(session, kind, sources, conditions)
+        conditions = kind.conditions.state(training[target], given[target].describe())
+    validate = _Validation(session, kind, given, conditions)
     rules = session.trainer.options.rules
     selection = Selection.by(rules, kind.evaluation.selection)
     if rules.metric or rules.veto:  # are there such metrics?
@@ -88,34 +89,32 @@ def train(
     return session.run
 
 
-def _target(sources: Mapping[str, Source]) -> str:
+def _target(given: Mapping[str, Source]) -> str:
     """Name of the sample that generated samples should be like: ``data``, or the only one."""
-    if DATA not in sources and len(sources) > 1:
-        raise PartiganError(f"there are samples {', '.join(sources)}; call the one to be reached {DATA}")
-    return DATA if DATA in sources else next(iter(sources))
+    if DATA not in given and len(given) > 1:
+        raise PartiganError(f"there are samples {', '.join(given)}; call the one to be reached {DATA}")
+    return DATA if DATA in given else next(iter(given))
 
 
-def _origin(sources: Mapping[str, Source]) -> dict[str, Any]:
+def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     """Path and sha256 of the data, by name where there are several."""
-    if [*sources] == [DATA]:
-        return {"path": sources[DATA].name, "sha256": sources[DATA].digest}
+    if [*given] == [DATA]:
+        return {"path": given[DATA].name, "sha256": given[DATA].digest}
     return {
-        "path": {name: source.name for name, source in sources.items()},
-        "sha256": {name: source.digest for name, source in sources.items()},
+        "path": {name: source.name for name, source in given.items()},
+        "sha256": {name: source.digest for name, source in given.items()},
     }
 
 
 class _Validation:
     """Metrics of the averaged product on the validation split."""
 
-    def __init__(
-        self, session: Session, kind: Kind, sources: Mapping[str, Source], conditions: dict[str, Any]
-    ) -> None:
+    def __init__(self, session: Session, kind: Kind, given: Mapping[str, Source], conditions: dict[str, Any]) -> None:
         self.session, self.kind, self.conditions = session, kind, conditions
         most = kind.evaluation.validated
-        self.real = sources[_target(sources)].read("valid")[:most]
+        self.real = given[_target(given)].read("valid")[:most]
         source = session.system.source
-        self.start = None if source is None else sources[source].read("valid")[:most]
+        self.start = None if source is None else given[source].read("valid")[:most]
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:
@@ -131,7 +130,7 @@ class _Validation:
         model = Model(network, self.session.transform, self.kind, self.conditions)
         if self.start is not None:
             return model.refine(self.start)
-        return model.sample(len(self.real), self.session.seed, first=step * len(self.real))
+        return model.sample(len(self.real), int(rng_for("validation", self.session.seed, step).initial_seed() % 2**31))
 
     def try_out(self, selection: Selection) -> None:
         """Raise where the metrics of a selection are not among those of the kind."""

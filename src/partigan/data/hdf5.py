@@ -1,9 +1,12 @@
-"""What the HDF5 files of all kinds of data share: opening, splits, and writing chunk by chunk."""
+"""What the HDF5 files of all kinds of data share: opening, reading, splits, and writing chunk by chunk."""
 
 from __future__ import annotations
 
+import errno
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +18,44 @@ from partigan.errors import PartiganError
 from partigan.files import assure_room, atomic
 
 SPLITS = {"train": (0.0, 0.70), "valid": (0.70, 0.85), "test": (0.85, 1.0), "all": (0.0, 1.0)}
+_SHARES = {"train": 70, "valid": 15, "test": 15}
 
 ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_FILTERS = {32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32015: "zstd", 32026: "blosc2"}
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Say what is true where a file cannot be read.
+
+    Raises:
+        PartiganError: no permission, locked by another process, truncated or damaged.
+    """
+    try:
+        yield
+    except OSError as error:
+        text = str(error)
+        if isinstance(error, PermissionError):
+            reason = "you have no permission to read it; ask its owner, or copy it"
+        elif error.errno in (errno.EAGAIN, errno.EACCES) or "unable to lock" in text:
+            reason = (
+                "another process writes to it and has locked it; wait until it is done, or set "
+                "HDF5_USE_FILE_LOCKING=FALSE where the file system knows no locks"
+            )
+        elif "truncated" in text:
+            reason = f"truncated ({text}); make or fetch it again"
+        else:
+            reason = f"truncated or damaged ({text}); make or fetch it again"
+        raise PartiganError(f"{path}: {reason}") from error
+
+
+def is_hdf5(path: Path) -> bool:
+    """Whether a path is an HDF5 file, whatever state it is in."""
+    if not path.is_file():
+        return False
+    with readable(path), path.open("rb") as file:
+        return file.read(len(_SIGNATURE)) == _SIGNATURE or bool(h5py.is_hdf5(path))
 
 
 def open_hdf5(path: Path, layout: str) -> h5py.File:
@@ -27,24 +66,52 @@ def open_hdf5(path: Path, layout: str) -> h5py.File:
         layout: what it should hold, for the message.
 
     Raises:
-        PartiganError: it is missing, not HDF5, or truncated.
+        PartiganError: it is missing, not HDF5, or cannot be read (see `readable`).
     """
     if not path.exists():
         raise PartiganError(f"{path} does not exist")
-    if path.is_dir() or not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         raise PartiganError(f"{path} is not an HDF5 file; {layout}")
-    try:
+    with readable(path):
         return h5py.File(path, "r")
-    except OSError as error:
-        raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
 
 
 def holds(path: Path, *names: str) -> bool:
     """Whether a path is an HDF5 file with all these datasets or groups."""
-    if not path.is_file() or not h5py.is_hdf5(path):
+    if not is_hdf5(path):
         return False
     with open_hdf5(path, "") as file:
         return all(name in file for name in names)
+
+
+def read_rows(found: h5py.Dataset, path: Path, first: int, last: int, dtype: Any = None) -> NDArray[Any]:
+    """Rows of a dataset.
+
+    Args:
+        found: the dataset.
+        path: of its file, for messages.
+        first: first row.
+        last: one past the last row.
+        dtype: of the result; None = as stored.
+
+    Raises:
+        PartiganError: the file cannot be read (see `readable`), or the plugin of a compression filter is missing.
+    """
+    stored = found.id.get_create_plist()
+    for number in range(stored.get_nfilters()):
+        code, _, _, said = stored.get_filter(number)
+        if h5py.h5z.filter_avail(code):
+            continue
+        with suppress(ImportError):  # importing it registers its filters
+            import_module("hdf5plugin")
+        if not h5py.h5z.filter_avail(code):
+            name = _FILTERS.get(code) or said.decode() or f"number {code}"
+            raise PartiganError(
+                f"{path}: {found.name.strip('/')} is compressed with the filter {name}, which is not installed; "
+                "run: pip install hdf5plugin"
+            )
+    with readable(path):
+        return np.asarray(found[first:last], dtype=dtype)
 
 
 def dataset(file: h5py.File, path: Path, name: str, layout: str) -> h5py.Dataset:
@@ -70,7 +137,12 @@ def features_of(found: h5py.Dataset) -> dict[str, str]:
 
 
 def split_rows(samples: int, split: str) -> tuple[int, int]:
-    """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order."""
+    """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order.
+
+    Example:
+        >>> split_rows(200, "valid")
+        (140, 170)
+    """
     if split not in SPLITS:
         raise PartiganError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
     first, last = SPLITS[split]
@@ -78,7 +150,10 @@ def split_rows(samples: int, split: str) -> tuple[int, int]:
 
 
 def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: Path, what: str) -> tuple[int, int]:
-    """`split_rows`, or what a file's attributes ``split_train`` ... (first and one-past-last row) say instead.
+    """First and one-past-last row of a split by a file's attributes ``split_train``, ``split_valid``, ``split_test``.
+
+    Splits without an attribute share what the others leave, in the file's order and in proportion to 70/15/15, so that
+    splits never overlap. A file without any of the attributes is cut as in `split_rows`.
 
     Args:
         attributes: of the file.
@@ -88,10 +163,30 @@ def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: P
         what: plural of a sample, for messages.
 
     Raises:
-        PartiganError: the attributes are no rows, or splits overlap or are empty.
+        PartiganError: the attributes are no rows, splits overlap, or the split is empty or not one piece.
+
+    Example:
+        >>> stored_rows({"split_test": [0, 500]}, 3000, "train", Path("a.h5"), "jets")
+        (500, 2559)
     """
+    ranges = _stored(attributes, path, what)
+    if split == "all" or not ranges:
+        first, last = split_rows(samples, split)
+    elif split in ranges:
+        first, last = ranges[split]
+    elif split in _SHARES:
+        first, last = _left(ranges, samples, split, path)
+    else:
+        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+    if not 0 <= first < last <= samples:
+        raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {samples}, which holds no {what}")
+    return first, last
+
+
+def _stored(attributes: Mapping[str, Any], path: Path, what: str) -> dict[str, tuple[int, int]]:
+    """The splits that a file's attributes give, checked."""
     ranges = {}
-    for name in SPLITS:
+    for name in _SHARES:
         if (rows := attributes.get(f"split_{name}")) is None:
             continue
         stored = np.asarray(rows)
@@ -101,10 +196,24 @@ def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: P
     for one, two in itertools.combinations(ranges, 2):
         if max(ranges[one][0], ranges[two][0]) < min(ranges[one][1], ranges[two][1]):
             raise PartiganError(f"{path}: the splits {one} {ranges[one]} and {two} {ranges[two]} share {what}")
-    first, last = ranges.get(split) or split_rows(samples, split)
-    if not 0 <= first < last <= samples:
-        raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {samples}, which holds no {what}")
-    return first, last
+    return ranges
+
+
+def _left(ranges: Mapping[str, tuple[int, int]], samples: int, split: str, path: Path) -> tuple[int, int]:
+    """Rows of a split that has no attribute."""
+    ends = sorted((first, last) for first, last in ranges.values() if first < last)
+    edges = [0, *itertools.chain(*ends), samples]
+    gaps = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
+    if len(gaps) > 1:
+        raise PartiganError(
+            f"{path}: its attributes leave rows {' and '.join(f'{a} to {b}' for a, b in gaps)}, which is no single "
+            f"{split} split; write the attribute split_{split}, too"
+        )
+    first, last = gaps[0] if gaps else (samples, samples)
+    missing = [name for name in _SHARES if name not in ranges]
+    before = sum(_SHARES[name] for name in missing[: missing.index(split)])
+    per_share = (last - first) / sum(_SHARES[name] for name in missing)
+    return first + round(before * per_share), first + round((before + _SHARES[split]) * per_share)
 
 
 def write_chunks(

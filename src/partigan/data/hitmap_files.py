@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partigan.data.hdf5 import dataset, holds, open_hdf5, stored_rows, text, write_chunks
+from partigan.data.hdf5 import dataset, holds, open_hdf5, read_rows, stored_rows, text, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
 from partigan.data.pxd import COLUMNS, NAMES, ROWS, SENSORS, sensor_indices
 from partigan.errors import PartiganError
@@ -67,19 +67,16 @@ def _read_hdf5(path: Path, split: str) -> Hitmaps:
         counted = sets["counts"]
         if len(counted.shape) != 2 or counted.shape[1] != len(SENSORS) or len(counted) == 0:
             raise PartiganError(f"{path}: counts has the shape {list(counted.shape)}, not (events, {len(SENSORS)})")
-        try:
-            counts = counted[:].astype(np.int64)
-            ends = np.concatenate([[0], np.cumsum(counts.sum(1))])
-            first, last = stored_rows(file.attrs, len(counts), split, path, "events")
-            for name in ("u", "v", "charge"):
-                if sets[name].shape != (ends[-1],) or counts.min() < 0 or sets[name].dtype.kind not in "iu":
-                    raise PartiganError(
-                        f"{path}: {name} is {sets[name].dtype}{list(sets[name].shape)}, counts is of {ends[-1]} hits; "
-                        "the file is damaged, make or fetch it again"
-                    )
-            u, v, charge = (sets[name][ends[first] : ends[last]] for name in ("u", "v", "charge"))
-        except OSError as error:
-            raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
+        counts = read_rows(counted, path, 0, len(counted), np.int64)
+        ends = np.concatenate([[0], np.cumsum(counts.sum(1))])
+        first, last = stored_rows(file.attrs, len(counts), split, path, "events")
+        for name in ("u", "v", "charge"):
+            if sets[name].shape != (ends[-1],) or counts.min() < 0 or sets[name].dtype.kind not in "iu":
+                raise PartiganError(
+                    f"{path}: {name} is {sets[name].dtype}{list(sets[name].shape)}, counts is of {ends[-1]} hits; "
+                    "the file is damaged, make or fetch it again"
+                )
+        u, v, charge = (read_rows(sets[name], path, ends[first], ends[last]) for name in ("u", "v", "charge"))
     rows = np.repeat(np.arange(last - first), counts[first:last].sum(1))
     for name, column, limit in (("u", u, COLUMNS), ("v", v, ROWS), ("charge", charge, MAXIMUM + 1)):
         _refuse(column, limit, rows, first, path, name)

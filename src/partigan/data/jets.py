@@ -1,4 +1,4 @@
-"""Jets in the JetNet layout: reading, checking, writing and normalising.
+"""Jets in the JetNet layout: reading, checking and writing.
 
 References:
     R. Kansal et al., Particle Cloud Generation with Message Passing Generative Adversarial Networks,
@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import dataset, features_of, open_hdf5, stored_rows, text, write_chunks
+from partigan.data.hdf5 import dataset, features_of, open_hdf5, read_rows, stored_rows, text, write_chunks
 from partigan.errors import PartiganError
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
 JET_FEATURES = ("pt", "eta", "mass", "num_particles")
+FEATURES = (*(f"particle {name}" for name in PARTICLE_FEATURES), *(f"jet {name}" for name in JET_FEATURES))
+"""Features of both datasets, as messages and reports call them."""
+ALIASES = {"etarel": "eta_rel", "phirel": "phi_rel", "ptrel": "pt_rel"}
+"""Names of features in JetNet's own files."""
 UNITS = {"pt": "GeV", "mass": "GeV"}
 LAYOUT = "jets are read from the JetNet layout"
 
@@ -77,18 +81,15 @@ def read_jets(path: str | Path, split: str = "all", finite: bool = True) -> JetT
             raise PartiganError(f"{path}: particle_features holds no jets; simulate or fetch some")
         attributes = dict(file.attrs)
         first, last = stored_rows(attributes, len(particle_set), split, path, "jets")
-        try:
-            particles = np.asarray(particle_set[first:last], dtype=np.float32)
-            jets = np.asarray(jet_set[first:last], dtype=np.float32)
-        except OSError as error:
-            raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
+        particles = read_rows(particle_set, path, first, last, np.float32)
+        jets = read_rows(jet_set, path, first, last, np.float32)
     fine = np.isfinite(jets).all(1) & (jets[:, 0] > 0)
     if finite and not fine.all():
         raise PartiganError(
             f"{path}: jet_features row {first + int(np.argmin(fine))}: NaN, infinite values or pt not above 0 "
             f"({int((~fine).sum())} such jets); remove these jets"
         )
-    return JetTable(_checked(particles, path, first, finite), jets, attributes)
+    return JetTable(checked_particles(particles, f"{path}: particle_features", first, finite), jets, attributes)
 
 
 def _open(path: Path) -> h5py.File:
@@ -98,7 +99,8 @@ def _open(path: Path) -> h5py.File:
 def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], dimensions: int) -> h5py.Dataset:
     found = dataset(file, path, name, f"{LAYOUT}, particle_features and jet_features")
     named = found.attrs.get("features")
-    if named is not None and (names := tuple(text(value) for value in np.atleast_1d(named))) != features:
+    names = () if named is None else tuple(text(value) for value in np.atleast_1d(named))
+    if names and tuple(ALIASES.get(one, one) for one in names) != features:
         raise PartiganError(
             f"{path}: {name} has the features {', '.join(names)}; "
             f"needed are {', '.join(features)}, in this order: reorder the last axis"
@@ -111,8 +113,18 @@ def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], 
     return found
 
 
-def _checked(particles: Floats, path: Path, first_row: int, finite: bool) -> Floats:
-    """The same particles with the real ones first; raises for the first jet that cannot be one."""
+def checked_particles(particles: Floats, where: str, first_row: int = 0, finite: bool = True) -> Floats:
+    """The same particles with the real ones first and phi_rel between -pi and pi.
+
+    Args:
+        particles: ``(jets, particles, 4)`` = eta_rel, phi_rel, pt_rel, mask.
+        where: file and dataset, for messages.
+        first_row: number of the first jet, for messages.
+        finite: refuse NaN and infinite values.
+
+    Raises:
+        PartiganError: a jet that cannot be one; the message names the first.
+    """
     x, pt, flag = particles[..., :3], particles[..., 2], particles[..., 3]
     mask = flag > 0.5
     zero = (x == 0).all(-1)
@@ -120,9 +132,7 @@ def _checked(particles: Floats, path: Path, first_row: int, finite: bool) -> Flo
     def refuse(bad: Any, what: str, remedy: str) -> None:
         if bad.any():
             row = int(np.argmax(bad))
-            raise PartiganError(
-                f"{path}: particle_features row {first_row + row}: {what} ({int(bad.sum())} such jets); {remedy}"
-            )
+            raise PartiganError(f"{where} row {first_row + row}: {what} ({int(bad.sum())} such jets); {remedy}")
 
     refuse(~np.isfinite(particles).all((1, 2)) & finite, "NaN or infinite values", "remove these jets")
     refuse(
@@ -130,13 +140,25 @@ def _checked(particles: Floats, path: Path, first_row: int, finite: bool) -> Flo
         "a mask that is neither 0 nor 1",
         "the last feature must be the mask",
     )
-    refuse((pt < 0).any(1), "negative pt_rel", "check the order eta_rel, phi_rel, pt_rel, mask")
+    refuse((mask & (pt < 0)).any(1), "negative pt_rel", "check the order eta_rel, phi_rel, pt_rel, mask")
     refuse((mask & (pt == 0)).any(1), "a real particle (mask 1) without pt", "set its mask to 0")
     refuse((~mask & ~zero).any(1), "a padded particle (mask 0) that is not zero", "set its mask to 1 or zero it")
     refuse(~mask.any(1), "a jet of no particles", "remove these jets")
     if not (mask[:, :-1] >= mask[:, 1:]).all():
         order = np.argsort(~mask, axis=1, kind="stable")
         particles = np.take_along_axis(particles, order[..., None], axis=1)
+    return _wrapped(particles)
+
+
+def _wrapped(particles: Floats) -> Floats:
+    """The same particles with phi_rel in (-pi, pi]: angles are periodic."""
+    outside = np.abs(particles[..., 1]) > np.float32(np.pi)
+    outside &= np.isfinite(particles[..., 1])
+    if not outside.any():
+        return particles
+    phi = particles[outside, 1].astype(np.float64)
+    particles = particles.copy()
+    particles[outside, 1] = phi - 2 * np.pi * np.ceil((phi - np.pi) / (2 * np.pi))
     return particles
 
 
@@ -165,22 +187,21 @@ def attributes(path: str | Path) -> dict[str, Any]:
 
 def units(path: str | Path) -> dict[str, str]:
     """The features of particles and jets, and their units where the file says them."""
-    parts = {"particle": PARTICLE_FEATURES, "jet": JET_FEATURES}
     with _open(Path(path)) as file:
-        return {
-            f"{part} {name}": unit
-            for part, names in parts.items()
-            for name, unit in zip(names, features_of(file[f"{part}_features"]).values(), strict=False)
-        }
+        found = [unit for part in ("particle", "jet") for unit in features_of(file[f"{part}_features"]).values()]
+    return dict(zip(FEATURES, found, strict=False))
 
 
 def mean_pt(path: str | Path) -> float:
-    """Mean pt in GeV of the jets of the training split."""
+    """Mean pt in GeV of the jets of the training split, of all jets where a file has no training split."""
     path = Path(path)
     with _open(path) as file:
         jets = _dataset(file, path, "jet_features", JET_FEATURES, dimensions=2)
-        first, last = stored_rows(file.attrs, len(jets), "train", path, "jets")
-        return float(np.asarray(jets[first:last], dtype=np.float32)[:, 0].mean())
+        try:
+            first, last = stored_rows(file.attrs, len(jets), "train", path, "jets")
+        except PartiganError:
+            first, last = 0, len(jets)
+        return float(read_rows(jets, path, first, last, np.float32)[:, 0].mean())
 
 
 def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:

@@ -18,8 +18,11 @@ import torch
 from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import dataset, features_of, open_hdf5, stored_rows, write_chunks
+from partigan.data.hdf5 import dataset, features_of, open_hdf5, read_rows, stored_rows, write_chunks
 from partigan.errors import PartiganError
+
+_BESIDE = {"labels": (1, "iu"), "conditions": (2, "fiu"), "weights": (1, "fiu")}
+"""Dimensions and types of what belongs to each sample."""
 
 
 def read_samples(path: str | Path, split: str, name: str, dimensions: int, finite: bool = True) -> Batch:
@@ -43,58 +46,62 @@ def read_samples(path: str | Path, split: str, name: str, dimensions: int, finit
         if len(samples.shape) != dimensions or samples.dtype.kind not in "fiu" or 0 in samples.shape:
             raise PartiganError(f"{path}: {name} is {samples.dtype}{list(samples.shape)}; {layout}")
         first, last = stored_rows(file.attrs, len(samples), split, path, "samples")
-        parts = {name: _part(samples, path, name, first, last, dimensions, "f", len(samples), finite)}
-        for other, (ndim, kind) in {"labels": (1, "iu"), "conditions": (2, "f"), "weights": (1, "f")}.items():
-            if other in file:
-                parts[other] = _part(file[other], path, other, first, last, ndim, kind, len(samples))
-    if "labels" in parts and "conditions" in parts:
+        x = read_rows(samples, path, first, last, np.float32)
+        beside = {
+            other: read_rows(_beside(file, path, other, len(samples)), path, first, last, kept)
+            for other, kept in (("labels", np.int64), ("conditions", np.float32), ("weights", np.float32))
+            if other in file
+        }
+    if "labels" in beside and "conditions" in beside:
         raise PartiganError(f"{path}: there are labels and conditions; remove one of them")
-    labels, weights = parts.get("labels"), parts.get("weights")
-    if labels is not None and labels.min() < 0:
-        raise PartiganError(f"{path}: labels row {first + int((labels < 0).argmax())} is below 0; count classes from 0")
-    condition = None if labels is None else labels.astype(np.int64)
-    if condition is None:
-        condition = parts.get("conditions")
-    return Batch(
-        torch.from_numpy(parts[name]),
-        condition=None if condition is None else torch.from_numpy(condition),
-        weight=None if weights is None else torch.from_numpy(weights),
-    )
+    tensors = {other: torch.from_numpy(values) for other, values in beside.items()}
+    condition = tensors.get("labels", tensors.get("conditions"))
+    sample = Batch(torch.from_numpy(x), condition=condition, weight=tensors.get("weights"))
+    return checked(sample, f"{path}: ", name, first, finite)
 
 
-def _part(
-    found: Any,
-    path: Path,
-    name: str,
-    first: int,
-    last: int,
-    dimensions: int,
-    kind: str,
-    samples: int,
-    finite: bool = True,
-) -> NDArray[Any]:
-    """Rows of a dataset, floating point ones as float32."""
+def _beside(file: h5py.File, path: Path, name: str, samples: int) -> h5py.Dataset:
+    """Labels, conditions or weights of a file."""
+    found, (dimensions, types) = file[name], _BESIDE[name]
     if (
         not isinstance(found, h5py.Dataset)
         or len(found.shape) != dimensions
         or len(found) != samples
-        or (kind == "iu" and found.dtype.kind not in kind)
+        or found.dtype.kind not in types
     ):
-        wanted = "integers" if kind == "iu" else "numbers"
+        wanted = "integers" if name == "labels" else "numbers"
         raise PartiganError(f"{path}: {name} must be {wanted} of {dimensions} dimensions, one row for each sample")
-    try:
-        rows = np.asarray(found[first:last])
-    except OSError as error:
-        raise PartiganError(f"{path}: truncated or damaged ({error}); make or fetch it again") from error
-    if kind == "f":
-        rows = rows.astype(np.float32)
-        fine = np.isfinite(rows).reshape(len(rows), -1).all(1)
-        if finite and not fine.all():
+    return found
+
+
+def checked(sample: Batch, where: str = "", name: str = "x", first: int = 0, finite: bool = True) -> Batch:
+    """The same sample; its values are finite and its labels count from 0.
+
+    Args:
+        sample: in physical units.
+        where: the file, for messages.
+        name: what messages call ``x``.
+        first: number of the first row, for messages.
+        finite: refuse NaN and infinite values of ``x``.
+
+    Raises:
+        PartiganError: with the number of the first bad row.
+    """
+    condition, weight = sample.condition, sample.weight
+    labels = None if condition is None or condition.is_floating_point() else condition
+    if labels is not None and labels.min() < 0:
+        bad = first + int((labels < 0).byte().argmax())
+        raise PartiganError(f"{where}labels row {bad} is below 0; count classes from 0")
+    floats = {name: sample.x if finite else None, "conditions": None if labels is not None else condition}
+    for part, values in (floats | {"weights": weight}).items():
+        fine = torch.ones(1, dtype=torch.bool) if values is None else values.reshape(len(values), -1).isfinite().all(1)
+        if not fine.all():
+            bad = first + int(fine.byte().argmin())
             raise PartiganError(
-                f"{path}: {name} row {first + int(np.argmin(fine))}: NaN or infinite values "
-                f"({int((~fine).sum())} such rows); remove these samples"
+                f"{where}{part} row {bad}: NaN or infinite values ({int((~fine).sum())} such rows); "
+                "remove these samples"
             )
-    return rows
+    return sample
 
 
 def write_samples(

@@ -1,46 +1,262 @@
-"""Placeholder until the real one is merged."""
+"""What training and evaluation take samples from: a file, or arrays in memory, behind one face."""
 
 from __future__ import annotations
 
+import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import split_rows
+from partigan.errors import PartiganError
 from partigan.files import sha256
 
 Given = Any
+"""What `source` takes: a path, a `Batch`, an array, or a mapping of arrays."""
+
+_KEYS = ("x", "mask", "condition", "labels", "conditions", "weight")
 
 
-class Source:
-    def __init__(self, path: Path, kind: Any) -> None:
-        self.path, self.kind, self.name = path, kind, str(path.resolve())
+class _Format(Protocol):
+    """The part of a format (`partigan.kinds.kind.Format`) that sources use."""
+
+    def read(self, path: Path, split: str, finite: bool = True) -> Batch: ...
+    def training(self, path: Path) -> Batch: ...
+    def attributes(self, path: Path) -> dict[str, Any]: ...
+    def describe(self, path: Path) -> dict[str, Any]: ...
+    def check(self, sample: Batch) -> Batch: ...
+    def assume(self, sample: Batch) -> dict[str, Any]: ...
+
+
+class _Evaluation(Protocol):
+    def label(self, path: Path) -> str | None: ...
+
+
+class _Kind(Protocol):
+    """The parts of a kind of data (`partigan.kinds.kind.Kind`) that sources use."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def format(self) -> _Format: ...
+    @property
+    def evaluation(self) -> _Evaluation: ...
+
+
+class Source(ABC):
+    """Samples of one kind of data.
+
+    Attributes:
+        name: what messages and reports call it.
+        path: the file; None for arrays.
+        label: name of the class of all samples, where they are of one class and the file says which.
+    """
+
+    name: str
+    path: Path | None = None
+    label: str | None = None
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Sha256 of the content, hexadecimal."""
+
+    @abstractmethod
+    def read(self, split: str, finite: bool = True) -> Batch:
+        """Samples of a split (train, valid, test, all) in physical units; ``finite=False`` keeps NaN rows of a file."""
+
+    @abstractmethod
+    def training(self) -> Batch:
+        """What networks are trained on."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """What belongs to the samples and is not in a batch, as JSON values; see `Format.describe`."""
+
+    @abstractmethod
+    def attributes(self) -> dict[str, Any]:
+        """What the source says of itself (provenance)."""
+
+
+class FileSource(Source):
+    """A file.
+
+    Args:
+        path: the file.
+        kind: the kind of data in it.
+    """
+
+    def __init__(self, path: Path, kind: _Kind) -> None:
+        self.path: Path = path
+        self.name, self._format, self._evaluation = str(path), kind.format, kind.evaluation
+
+    @cached_property
+    def label(self) -> str | None:  # type: ignore[override]
+        """Name of the class, as the file says."""
+        return self._evaluation.label(self.path)
 
     @cached_property
     def digest(self) -> str:
-        return sha256(self.path)
+        """Sha256 of the file; of a folder, of the names and digests of its files."""
+        if not self.path.exists():
+            raise PartiganError(f"{self.path} does not exist")
+        if self.path.is_file():
+            return sha256(self.path)
+        files = sorted(path for path in self.path.rglob("*") if path.is_file())
+        lines = [f"{sha256(path)} {path.relative_to(self.path)}\n" for path in files]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
 
-    def read(self, split: str) -> Batch:
-        return self.kind.format.read(self.path, split)
+    def read(self, split: str, finite: bool = True) -> Batch:
+        """Samples of a split."""
+        return self._format.read(self.path, split, finite)
 
     def training(self) -> Batch:
-        return self.kind.format.training(self.path)
+        """What networks are trained on."""
+        return self._format.training(self.path)
 
     def describe(self) -> dict[str, Any]:
-        return self.kind.format.describe(self.path)
+        """What the file holds beside its samples."""
+        return self._format.describe(self.path)
 
     def attributes(self) -> dict[str, Any]:
-        return self.kind.format.attributes(self.path)
+        """The attributes of the file."""
+        return self._format.attributes(self.path)
 
 
-def source(given: Given, kind: Any, trust: bool = False) -> Source:
-    from partigan.kinds import kind_of
+@dataclass(frozen=True)
+class ArraySource(Source):
+    """Arrays in memory, split 70/15/15 in their order.
 
-    return Source(Path(given), kind or kind_of(given, trust))
+    Attributes:
+        sample: all samples, checked.
+        description: see `describe`.
+        name: of the source.
+    """
+
+    sample: Batch
+    description: dict[str, Any]
+    name: str = "arrays"
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 of types, shapes and bytes of the arrays."""
+        found = hashlib.sha256()
+        for field in fields(self.sample):
+            if (part := getattr(self.sample, field.name)) is not None:
+                found.update(f"{field.name} {part.dtype} {list(part.shape)}\n".encode())
+                found.update(np.ascontiguousarray(part.numpy()).data)
+        return found.hexdigest()
+
+    def read(self, split: str, finite: bool = True) -> Batch:
+        """Samples of a split; all are finite."""
+        first, last = split_rows(len(self.sample), split)
+        if first == last:
+            raise PartiganError(f"{len(self.sample)} samples are too few: the {split} split of the arrays is empty")
+        return self.sample[first:last]
+
+    def training(self) -> Batch:
+        """The training split."""
+        return self.read("train")
+
+    def describe(self) -> dict[str, Any]:
+        """What the kind of data assumes: features without names or units, jets of pt 1."""
+        return self.description
+
+    def attributes(self) -> dict[str, Any]:
+        """Nothing: arrays do not say where they come from."""
+        return {}
 
 
-def named_sources(data: Given | Mapping[str, Given], kind: Any, alone: str) -> dict[str, Source]:
-    if isinstance(data, Mapping) and "x" not in data:
-        return {name: source(each, kind) for name, each in data.items()}
-    return {alone: source(data, kind)}
+def source(given: Any, kind: _Kind) -> Source:
+    """A source of samples.
+
+    Args:
+        given: the path of a file, a `Batch`, a numpy array or torch tensor (jets ``(n, particles, 3)``, or 4 features
+            with the mask as the last; rows; images), or a mapping with ``x`` and, optionally, ``mask``, ``labels`` or
+            ``conditions`` (``condition`` is either) and ``weight``. Arrays become float32.
+        kind: the kind of data.
+
+    Raises:
+        PartiganError: something else, arrays of wrong shapes or of different lengths, or values that no sample has.
+
+    Example:
+        >>> from partigan.kinds import find
+        >>> data = source({"x": np.zeros((10, 2)), "labels": [0, 1] * 5}, find("tables"))
+        >>> len(data.read("train")), data.describe()
+        (7, {'features': {'0': '', '1': ''}})
+    """
+    if isinstance(given, Source):
+        return given
+    if isinstance(given, (str, Path)):
+        return FileSource(Path(given), kind)
+    sample = kind.format.check(_batch(given))
+    return ArraySource(sample, kind.format.assume(sample))
+
+
+def sources(given: Given | Mapping[str, Given], kind: _Kind, alone: str) -> dict[str, Source]:
+    """Sources by name.
+
+    Args:
+        given: a mapping of names to what `source` takes, or what it takes alone.
+        kind: the kind of data.
+        alone: name of a source that is given alone.
+    """
+    if isinstance(given, Mapping) and "x" not in given:
+        return {name: source(each, kind) for name, each in given.items()}
+    return {alone: source(given, kind)}
+
+
+def _batch(given: Any) -> Batch:
+    """Arrays as a batch of one length, not yet checked by the kind of data."""
+    if isinstance(given, Batch):
+        given = {field.name: getattr(given, field.name) for field in fields(given) if field.name != "source"}
+    if not isinstance(given, Mapping):
+        given = {"x": given}
+    if "x" not in given or (strange := [name for name in given if name not in _KEYS]):
+        wrong = repr(strange[0]) if "x" in given else "no 'x'"
+        raise PartiganError(f"arrays are given as {', '.join(_KEYS)}; there is {wrong}")
+    parts = {name: _tensor(values, name) for name, values in given.items() if values is not None}
+    conditions = [name for name in ("condition", "labels", "conditions") if name in parts]
+    if len(conditions) > 1:
+        raise PartiganError(f"there are {' and '.join(conditions)}; give one of them")
+    for name, dimensions in (("mask", (2,)), ("labels", (1,)), ("conditions", (2,)), ("weight", (1,))):
+        if name in parts and parts[name].dim() not in dimensions:
+            raise PartiganError(
+                f"{name} has the shape {list(parts[name].shape)}; {dimensions[0]} dimensions are needed"
+            )
+    for name, part in parts.items():
+        if part.dim() == 0 or len(part) == 0 or len(part) != len(parts["x"]):
+            raise PartiganError(
+                f"{name} has the shape {list(part.shape)}, x {list(parts['x'].shape)}; give one row each"
+            )
+    if "mask" in parts and parts["mask"].shape != parts["x"].shape[:2]:
+        raise PartiganError(f"the mask has the shape {list(parts['mask'].shape)}, x {list(parts['x'].shape)}")
+    condition = parts[conditions[0]] if conditions else None
+    if condition is not None and condition.dtype == torch.bool:
+        condition = condition.long()
+    if "labels" in parts and condition is not None and condition.is_floating_point():
+        raise PartiganError("labels must be whole numbers; give real numbers as conditions, (samples, features)")
+    if "conditions" in parts and condition is not None:
+        condition = condition.float()
+    x, mask, weight = parts["x"].float(), parts.get("mask"), parts.get("weight")
+    return Batch(x, None if mask is None else mask > 0.5, condition, None if weight is None else weight.float())
+
+
+def _tensor(values: Any, name: str) -> Tensor:
+    """An array as a tensor on the CPU: float32, int64 or bool."""
+    try:
+        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise PartiganError(f"{name} is no array of numbers: {error}") from error
+    if array.dtype.kind not in "biuf":
+        raise PartiganError(f"{name} is a {type(values).__name__} of {array.dtype}, not an array of numbers")
+    kept = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int64)
+    return torch.from_numpy(np.array(array, dtype=kept))

@@ -16,10 +16,9 @@ from partigan.errors import PartiganError
 from partigan.files import sha256
 from partigan.kinds import find
 from partigan.kinds.kind import Kind, Values
+from partigan.models.model import Model, load
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
-from partigan.sampling import Sampler
-from partigan.training.train import load
 
 SPLITS = ("train", "valid", "test")
 
@@ -101,7 +100,7 @@ class Inputs:
         held_out: real samples apart from ``real`` that are not the training split.
         training: the training split, where it is apart from ``real``.
         trained_on: number of samples of ``training``, if the generator may have been trained on them; else 0.
-        sampler: the generator, where there is a run.
+        model: the generator, where there is a run.
         said: what the real and the generated file say of themselves.
     """
 
@@ -116,7 +115,7 @@ class Inputs:
     held_out: Batch | None
     training: Batch | None
     trained_on: int
-    sampler: Sampler | None
+    model: Model | None
     said: tuple[dict[str, Any], dict[str, Any]]
 
     @property
@@ -145,8 +144,8 @@ def read_inputs(request: Request) -> Inputs:
     digest = sha256(request.real) if trained is not None else None
     split, why = _split(request.split, trained, digest)
     truth = kind.format.read(request.real, split)
-    sampler = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
-    batch = _generated(kind, request, sampler, len(truth))
+    model = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
+    batch = _generated(kind, request, model, len(truth))
     if truth.x.shape[1:] != batch.x.shape[1:]:
         raise PartiganError(
             f"{request.fake or request.run} has samples of shape {list(batch.x.shape[1:])}, {request.real} of "
@@ -170,7 +169,7 @@ def read_inputs(request: Request) -> Inputs:
         list(parts.values())[1] if parts else None,
         training,
         len(training) if training is not None and own else 0,
-        sampler,
+        model,
         said,
     )
 
@@ -207,20 +206,20 @@ def _split(asked: str | None, trained: str | None, real: str | None) -> tuple[st
     return "all", "the generator was trained on another file"
 
 
-def _generated(kind: Kind, request: Request, sampler: Sampler | None, real: int) -> Batch:
+def _generated(kind: Kind, request: Request, model: Model | None, real: int) -> Batch:
     """The generated samples: of the file, or ten times as many as real ones of the run."""
     if request.fake is not None:
         _same_features(request.real, _features(kind, request.real), request.fake, _features(kind, request.fake))
         return kind.format.read(request.fake, "all", finite=False)
-    assert sampler is not None
-    if sampler.kind.name != kind.name:
+    assert model is not None
+    if model.kind.name != kind.name:
         raise PartiganError(
-            f"{request.run} generates {sampler.kind.name}, not {kind.name}; give --kind {sampler.kind.name}"
+            f"{request.run} generates {model.kind.name}, not {kind.name}; give --kind {model.kind.name}"
         )
-    if names := sampler.conditions.get("features"):
-        units = sampler.conditions.get("units", [""] * len(names))
+    if names := model.conditions.get("features"):
+        units = model.conditions.get("units", [""] * len(names))
         _same_features(request.real, _features(kind, request.real), request.run, dict(zip(names, units, strict=True)))
-    return sampler.sample(10 * real, request.seed)
+    return model.sample(10 * real, request.seed)
 
 
 def _features(kind: Kind, path: Path) -> dict[str, str]:

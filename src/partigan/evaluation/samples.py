@@ -12,14 +12,14 @@ import torch
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import Inputs
+from partigan.evaluation.judge import judge
 from partigan.kinds.kind import Values
 from partigan.metrics.classifier import FitPredict
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
 from partigan.models.classifier import SAMPLES, Reference, Seen
-from partigan.sampling import Sampler
-from partigan.training.classification import judge
+from partigan.models.model import Model
 
 LEAST = 1000  # samples; with fewer than a classifier's features are many, the error of their distance is too large
 _REBUILT, _STEPS = 100, 150  # samples that are reconstructed, and steps of each search
@@ -76,10 +76,10 @@ def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Sam
     if "network" in names and inputs.kind.evaluation.judge is not None:
         generated = inputs.generated.batch[: len(compared.fake)]
         compared = replace(compared, judge=judge(inputs.kind, inputs.real.batch, generated, seed))
-    if "reconstruction" in names and inputs.sampler is not None:
-        compared = replace(compared, rebuild=rebuilder(inputs.sampler, inputs.real.batch))
+    if "reconstruction" in names and inputs.model is not None:
+        compared = replace(compared, rebuild=rebuilder(inputs.model, inputs.real.batch))
         if beside is not None and inputs.training is not None:
-            beside = replace(beside, rebuild=rebuilder(inputs.sampler, inputs.training))
+            beside = replace(beside, rebuild=rebuilder(inputs.model, inputs.training))
     return compared, beside
 
 
@@ -135,13 +135,13 @@ def with_distance(
     return compared, None if beside is None else replace(beside, distance=distance(real))
 
 
-def rebuilder(sampler: Sampler, sample: Batch) -> Callable[[np.random.Generator], Measurement]:
+def rebuilder(model: Model, sample: Batch) -> Callable[[np.random.Generator], Measurement]:
     """Compares the first samples, normalised, with the nearest that the generator can make."""
 
     def rebuild(rng: np.random.Generator) -> Measurement:
         if sample.mask is not None:
             raise PartiganError("particles have no order in which a cloud could be compared with its reconstruction")
-        generator, targets = sampler.generator, sampler.transform.forward(sample[:_REBUILT])
+        generator, targets = model.generator, model.transform.forward(sample[:_REBUILT])
         draw = torch.Generator().manual_seed(seed_of(rng))
         shape = tuple(generator.noise(1, None, draw).shape[1:])
         for parameter in generator.parameters():

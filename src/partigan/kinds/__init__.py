@@ -8,9 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-import h5py
-
-from partigan.data.hdf5 import open_hdf5, text
+from partigan.data.hdf5 import is_hdf5, open_hdf5, text
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind
 
@@ -80,7 +78,7 @@ def kind_of(path: str | Path, trust: bool = False) -> Kind:
     path = Path(path)
     if not path.exists():
         raise PartiganError(f"{path} does not exist")
-    if path.is_file() and h5py.is_hdf5(path):
+    if is_hdf5(path):
         with open_hdf5(path, "") as file:
             said = file.attrs.get("kind")
         if said is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds
-from partigan.data.samples import file_attributes, read_samples, write_samples
+from partigan.data.samples import checked, file_attributes, read_samples, write_samples
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import IMAGE, IMAGE_JUDGE
 from partigan.kinds.conditions import LabelConditions
@@ -63,6 +64,13 @@ class ImageFormat(Format):
     def attributes(self, path: Path) -> dict[str, Any]:
         """The attributes of the file."""
         return file_attributes(path)
+
+    def check(self, sample: Batch) -> Batch:
+        """Images ``(images, channel, height, width)``, or ``(images, height, width)`` of one channel."""
+        x = sample.x[:, None] if sample.x.dim() == 3 else sample.x
+        if x.dim() != 4:
+            raise PartiganError(f"images have the shape (images, channel, height, width), not {list(sample.x.shape)}")
+        return checked(replace(sample, x=x))
 
 
 class ImageObservables(Observables):

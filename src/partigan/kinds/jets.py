@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,18 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds
-from partigan.data.jets import Floats, attributes, jet_features, mean_pt, read_jets, units, write_jets
+from partigan.data.jets import (
+    FEATURES,
+    Floats,
+    attributes,
+    checked_particles,
+    jet_features,
+    mean_pt,
+    read_jets,
+    units,
+    write_jets,
+)
+from partigan.data.samples import checked
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import PARTICLE_FLOW, PARTICLENET
 from partigan.kinds.kind import Conditions, Evaluation, Format, Kind, Observables, Values, findings
@@ -74,6 +86,27 @@ class JetFormat(Format):
     def describe(self, path: Path) -> dict[str, Any]:
         """Features of particles and jets with their units, and the training split's mean jet pt in GeV."""
         return {"features": units(path), "jet_pt": mean_pt(path)}
+
+    def check(self, sample: Batch) -> Batch:
+        """Jets ``(jets, particles, 3)`` = eta_rel, phi_rel, pt_rel, or 4 features with the mask as the last.
+
+        Particles of zeros are padding where there is no mask.
+        """
+        x, mask = sample.x, sample.mask
+        if x.dim() != 3 or x.shape[2] not in (3, 4) or (mask is not None and x.shape[2] == 4):
+            raise PartiganError(
+                "jets have the shape (jets, particles, 3) = eta_rel, phi_rel, pt_rel, or 4 features with the mask as "
+                f"the last, not {list(x.shape)}{'' if mask is None else ' beside a mask'}"
+            )
+        if x.shape[2] == 3:
+            flag = (x != 0).any(2) if mask is None else mask
+            x = torch.cat((x, flag[..., None].float()), dim=2)
+        table = torch.from_numpy(checked_particles(x.numpy(), "particles"))
+        return checked(replace(sample, x=table[..., :3].contiguous(), mask=table[..., 3] > 0.5))
+
+    def assume(self, sample: Batch) -> dict[str, Any]:
+        """A jet pt of 1 and no units."""
+        return {"features": dict.fromkeys(FEATURES, ""), "jet_pt": 1.0}
 
 
 def _table(batch: Batch, jet_pt: float) -> tuple[Floats, Floats]:

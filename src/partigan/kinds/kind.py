@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.samples import checked
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Measurement
 
@@ -64,6 +65,22 @@ class Format(ABC):
         ``features`` are names of features with their units. Generation and evaluation get the rest as it is, such as
         the mean jet pt.
         """
+        return {}
+
+    def check(self, sample: Batch) -> Batch:
+        """Samples given as arrays, checked like those of a file.
+
+        Args:
+            sample: float32 values; integer conditions are class labels.
+
+        Raises:
+            PartiganError: another shape than the kind has, NaN or infinite values (with the first such row), or values
+                that no sample can have.
+        """
+        return checked(sample)
+
+    def assume(self, sample: Batch) -> dict[str, Any]:
+        """What `describe` would say, for samples given as arrays."""
         return {}
 
 

@@ -10,6 +10,7 @@ pxd-parts  trained on several crops of each map, whole maps everywhere else
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds
 from partigan.data.hitmap_files import hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
-from partigan.data.hitmaps import Hitmaps, crops
+from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops
 from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
-from partigan.data.samples import read_samples, write_samples
+from partigan.data.samples import checked, read_samples, write_samples
 from partigan.data.transforms.hitmaps import padded
+from partigan.errors import PartiganError
 from partigan.kinds import classifiers
 from partigan.kinds.hitmaps import HitmapEvaluation, HitmapObservables, sensors
 from partigan.kinds.kind import Conditions, Format, Kind
@@ -59,6 +61,21 @@ def _images(charges: NDArray[np.uint8], condition: Tensor) -> Batch:
     return Batch(torch.from_numpy(charges).half()[:, None], condition=condition)
 
 
+def _charges(sample: Batch, shape: tuple[int, int]) -> Batch:
+    """Images ``(images, 1, *shape)`` of whole ADU given as an array, in float16."""
+    x = sample.x[:, None] if sample.x.dim() == 3 else sample.x
+    if x.shape[1:] != (1, *shape):
+        raise PartiganError(
+            f"these hitmaps have the shape (maps, 1, {shape[0]}, {shape[1]}), not {list(sample.x.shape)}"
+        )
+    if (bad := ((x < 0) | (x > MAXIMUM) | (x != x.floor())).flatten(1).any(1)).any():
+        raise PartiganError(
+            f"x row {int(bad.byte().argmax())}: charges that are not whole ADU from 0 to {MAXIMUM} "
+            f"({int(bad.sum())} such rows); no pixel can have them"
+        )
+    return checked(replace(sample, x=x.half()))
+
+
 class MapFormat(Format):
     """Whole maps ``(1, 250, 768)`` in files of `partigan.data.hitmap_files`; the class is the sensor."""
 
@@ -79,6 +96,23 @@ class MapFormat(Format):
     def attributes(self, path: Path) -> dict[str, Any]:
         """The attributes of a file; ROOT files and folders have none."""
         return {name: value for name, value in hitmap_attributes(path).items() if not name.startswith("split_")}
+
+    def check(self, sample: Batch) -> Batch:
+        """Maps ``(maps, 1, 250, 768)`` in whole ADU; without condition they are whole events, sensor after sensor."""
+        sample = _charges(sample, (COLUMNS, ROWS))
+        if sample.condition is None:
+            if len(sample) % len(SENSORS):
+                raise PartiganError(
+                    f"{len(sample)} maps are no whole events of {len(SENSORS)}; give the sensors as labels"
+                )
+            return replace(sample, condition=torch.arange(len(sample)) % len(SENSORS))
+        if (
+            sample.condition.dim() != 1
+            or sample.condition.is_floating_point()
+            or sample.condition.max() >= len(SENSORS)
+        ):
+            raise PartiganError(f"the labels of hitmaps are their sensors, whole numbers from 0 to {len(SENSORS) - 1}")
+        return sample
 
 
 class CropFormat(MapFormat):
@@ -107,6 +141,13 @@ class CropFormat(MapFormat):
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write crops and their conditions."""
         write_samples(path, "images", chunks, attributes)
+
+    def check(self, sample: Batch) -> Batch:
+        """Crops ``(crops, 1, 64, 96)`` in whole ADU with conditions ``(crops, 42)``."""
+        sample = _charges(sample, CROP)
+        if sample.condition is None or sample.condition.shape[1:] != (len(SENSORS) + 2,):
+            raise PartiganError(f"crops need conditions of {len(SENSORS) + 2} features (see docs/pxd.md)")
+        return sample
 
 
 class PartFormat(MapFormat):
@@ -142,6 +183,10 @@ class PartFormat(MapFormat):
     def describe(self, path: Path) -> dict[str, Any]:
         """Numbers of clusters of the 40 maps of each training event."""
         return {"clusters": cluster_numbers(read_hitmaps(path, "train")).tolist()}
+
+    def check(self, sample: Batch) -> Batch:
+        """Refuse arrays: training takes crops of whole events."""
+        raise PartiganError("pxd-parts takes crops of whole events; give a file of hitmaps, not arrays")
 
 
 class MapConditions(Conditions):

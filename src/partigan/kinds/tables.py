@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds
-from partigan.data.samples import feature_units, file_attributes, read_samples, write_samples
+from partigan.data.samples import checked, feature_units, file_attributes, read_samples, write_samples
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import TABLE
 from partigan.kinds.conditions import LabelConditions
@@ -59,6 +59,16 @@ class TableFormat(Format):
     def describe(self, path: Path) -> dict[str, Any]:
         """The features of the rows with their units."""
         return {"features": feature_units(path, "rows")}
+
+    def check(self, sample: Batch) -> Batch:
+        """Rows ``(rows, features)``."""
+        if sample.x.dim() != 2:
+            raise PartiganError(f"tables have the shape (rows, features), not {list(sample.x.shape)}")
+        return checked(sample)
+
+    def assume(self, sample: Batch) -> dict[str, Any]:
+        """Features named 0, 1, ..."""
+        return {"features": {str(number): "" for number in range(sample.x.shape[1])}}
 
 
 class TableObservables(Observables):

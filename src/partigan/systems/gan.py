@@ -186,6 +186,4 @@ class GAN(System):
             "critic": Phase(["critic"], CriticLoss(objective, terms), critic_optimizer, schedule, critic_steps),
             "generator": Phase(["generator"], GeneratorLoss(objective, terms), generator_optimizer, schedule),
         }
-        super().__init__(
-            {"generator": generator, "critic": critic, **(networks or {})}, {**(phases or {}), **players}
-        )
+        super().__init__({"generator": generator, "critic": critic, **(networks or {})}, {**(phases or {}), **players})

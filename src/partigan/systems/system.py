@@ -174,7 +174,9 @@ class System(nn.Module):
             try:
                 module = self.networks[network].get_submodule(part.replace("/", "."))
             except AttributeError as error:
-                raise PartiganError(f"the network {network!r} has no part {part!r} that a phase could update") from error
+                raise PartiganError(
+                    f"the network {network!r} has no part {part!r} that a phase could update"
+                ) from error
             found.update((id(parameter), parameter) for parameter in module.parameters())
         return list(found.values())
 

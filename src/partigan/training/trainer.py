@@ -14,10 +14,6 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from partigan.errors import PartiganError
-from partigan.progress import TrainingDisplay, console
-from partigan.run import Run
-from partigan.systems.options import TrainerOptions
-from partigan.systems.system import System
 from partigan.models.checkpoint import (
     Checkpoints,
     pack_module,
@@ -26,6 +22,10 @@ from partigan.models.checkpoint import (
     unpack_module,
     unpack_optimizer,
 )
+from partigan.progress import TrainingDisplay, console
+from partigan.run import Run
+from partigan.systems.options import TrainerOptions
+from partigan.systems.system import System
 from partigan.training.ema import EMA
 from partigan.training.health import collapse_signs
 from partigan.training.log import Log, Means

@@ -15,9 +15,9 @@ from torch import Tensor
 from partigan import __version__, config
 from partigan.errors import PartiganError
 from partigan.files import atomic_folder, refuse_existing, sha256
+from partigan.models.checkpoint import fit_state, pack_module, save_tensors
 from partigan.progress import console
 from partigan.run import Run
-from partigan.models.checkpoint import fit_state, pack_module, save_tensors
 
 # What JetNet's gluon, light quark and top jets at 30 particles tell of the authors' training data: the greatest
 # absolute eta_rel, phi_rel and pt_rel, and how many training jets have 0, 1, ... 30 particles.
