@@ -1,8 +1,8 @@
 """Configuration: short YAML and options -> a resolved configuration -> objects.
 
 Short form: a class with its arguments is ``{nets.tables.TableGenerator: {latent: 2}}``, without arguments just
-``objectives.losses.Hinge``; ``partigan.`` may be left out, and so may defaults and the class of a GAN. The resolved form, which a run stores,
-has ``class_path`` with the full path and ``init_args`` with every argument.
+``objectives.losses.Hinge``; ``partigan.`` may be left out, and so may defaults and the class of a GAN. The resolved
+form, which a run stores, has ``class_path`` with the full path and ``init_args`` with every argument.
 
 A class path is followed only where it leads to a class of partigan that a configuration may name (a network, objective,
 term, transform, ...), or to an optimiser of torch. Everything else needs trust.
@@ -50,10 +50,8 @@ def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = 
     Raises:
         PartiganError: there is no such preset or file, it is not YAML, or an option is unknown.
     """
-    if isinstance(config, str):
-        content, chain = presets.read(config), (config,)
-    else:
-        content, chain = dict(config), ()
+    chain: tuple[str, ...] = (config,) if isinstance(config, str) else ()
+    content = presets.read(config) if isinstance(config, str) else dict(config)
     while (base := content.pop("base", None)) is not None:
         if base in chain:
             raise PartiganError(f"{chain[0]} is its own base, by way of {' and '.join(chain)}")
@@ -286,8 +284,8 @@ def refuse_foreign(value: Any) -> None:
             if path.startswith("partigan."):
                 class_named(path)  # says what is wrong with it
             raise PartiganError(
-                f"the configuration uses {path}, which is not a class of partigan for configurations; look at its code, "
-                "then give --trust to run it"
+                f"the configuration uses {path}, which is not a class of partigan for configurations; look at its "
+                "code, then give --trust to run it"
             )
         for key, entry in value.items():
             if key != "class_path":

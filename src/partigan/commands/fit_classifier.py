@@ -65,7 +65,7 @@ def fit_classifier(
     """
     set_threads(threads)
     one_by_class = isinstance(data, Mapping) and "x" not in data
-    named: Mapping[str, Given] = data if one_by_class else {"": data}  # type: ignore[assignment,dict-item]
+    named: Mapping[str, Given] = data if one_by_class else {"": data}
     if one_by_class and len(named) < 2:
         raise PartiganError(
             "a classifier needs two classes or more: --data g=g.h5 q=q.h5, or one file with labels: --data digits.h5"
@@ -79,7 +79,7 @@ def fit_classifier(
     valid = _labelled(sort, {label: each.read("valid") for label, each in sources.items()}, sources)
     assert real.condition is not None
     labels = [*named] if one_by_class else [str(number) for number in range(int(real.condition.max()) + 1)]
-    about = {
+    about: dict[str, dict[str, Any]] = {
         "origin": {
             "path": {label: each.name for label, each in sources.items()},
             "sha256": {label: each.digest for label, each in sources.items()},

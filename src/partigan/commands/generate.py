@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,12 @@ def generate(
 
 def _with_conditions(model: Model, path: Path) -> Model:
     """A model that draws its conditions from those of another file."""
-    from dataclasses import replace
-
     other = source(path, model.kind)
     state: dict[str, Any] = model.kind.conditions.state(other.training(), other.describe())
     for key in model.kind.conditions.fixed:
         if state.get(key) != model.conditions.get(key):
             raise PartiganError(
-                f"{path} has {key} = {state.get(key)}, the run {model.name} was trained with {model.conditions.get(key)}; "
-                "give a file like its training data"
+                f"{path} has {key} = {state.get(key)}, the run {model.name} was trained with "
+                f"{model.conditions.get(key)}; give a file like its training data"
             )
     return replace(model, conditions=state)

@@ -103,7 +103,8 @@ class Constraint(Term):
         """The difference of the errors, with the conditions that were asked of generated samples."""
         if self.network not in turn.networks:
             raise PartiganError(
-                f"Constraint needs the network {self.network!r}; add it to system.networks and its phase to system.phases"
+                f"Constraint needs the network {self.network!r}; add it to system.networks and its phase to "
+                "system.phases"
             )
         constrainer = turn.networks[self.network]
         with torch.no_grad():

@@ -31,10 +31,6 @@ def slope(turn: Turn, sample: Batch) -> Tensor:
     return gradient.flatten(1)
 
 
-def _linear(done: float) -> float:
-    return max(1 - done, 0.0)
-
-
 class GradientPenalty(Term):
     """WGAN-GP: the critic's gradient norm is kept at 1 between real and generated samples.
 
@@ -133,7 +129,11 @@ class InstanceNoise(Term):
     """
 
     weight: ClassVar[float] = 0.1
-    annealing = staticmethod(_linear)
+
+    @staticmethod
+    def annealing(done: float) -> float:
+        """Linearly from 1 to 0."""
+        return max(1 - done, 0.0)
 
     def shown(self, sample: Batch, strength: float, turn: Showing) -> Batch:
         """The sample with noise of standard deviation ``strength``, the term's weight at this point of the run."""

@@ -76,12 +76,15 @@ class Term:
     Attributes:
         compares: the generator's side needs the critic's output for real samples.
         weight: the customary factor.
-        annealing: the customary factor of the weight as a function of the done fraction of the run; None = 1.
     """
 
     compares: ClassVar[bool] = False
     weight: ClassVar[float] = 1.0
-    annealing: ClassVar[Callable[[float], float] | None] = None
+
+    @staticmethod
+    def annealing(done: float) -> float:
+        """The customary factor of the weight when a fraction ``done`` of the run is over."""
+        return 1.0
 
     def shown(self, sample: Batch, strength: float, turn: Showing) -> Batch:
         """What the critic is shown in place of a sample, real or generated."""

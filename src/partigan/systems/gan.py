@@ -110,9 +110,8 @@ class CriticLoss(_Player):
         tick.notes["score/real"] = real_output.score.detach().mean()
         tick.notes["score/fake"] = fake_output.score.detach().mean()
         losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight)}
-        outputs = {"real_output": real_output, "fake_output": fake_output}
-        turn = Turn(real=real, fake=fake, unchanged=(batch, made), **outputs, **about)
-        return self.with_terms(losses, turn, tick)
+        about |= {"real_output": real_output, "fake_output": fake_output, "unchanged": (batch, made)}
+        return self.with_terms(losses, Turn(real=real, fake=fake, **about), tick)
 
     def after_step(self, networks: Networks) -> None:
         """What terms do to the critic after its step."""
@@ -148,9 +147,8 @@ class GeneratorLoss(_Player):
                 real_output = critic(real.x, real.condition, real.mask)
         real_score = None if real_output is None else real_output.score
         losses = {"objective": self.objective.generator(real_score, fake_output.score, batch.weight)}
-        outputs = {"real_output": real_output, "fake_output": fake_output}
-        turn = Turn(real=real, fake=fake, unchanged=(batch, made), **outputs, **about)
-        return self.with_terms(losses, turn, tick)
+        about |= {"real_output": real_output, "fake_output": fake_output, "unchanged": (batch, made)}
+        return self.with_terms(losses, Turn(real=real, fake=fake, **about), tick)
 
 
 class GAN(System):

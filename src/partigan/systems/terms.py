@@ -47,7 +47,7 @@ class ScheduledTerm:
         """Factor of the term when a fraction ``done`` of the run is over."""
         weight = self.term.weight if self.weight is None else self.weight
         annealing = self.annealing or self.term.annealing
-        return weight * self.every * (1.0 if annealing is None else annealing(done))
+        return weight * self.every * annealing(done)
 
 
 Terms = Mapping[str, ScheduledTerm]

@@ -95,3 +95,8 @@ def collapse_signs(log: list[dict[str, Any]]) -> list[str]:
         ):
             signs.append(f"the {player}'s loss fell to {losses[-1]:.3g}: it tells all generated samples from real ones")
     return signs
+
+
+def _is_critic(phase: str, log: list[dict[str, Any]]) -> bool:
+    """True for a phase whose scores of generated samples are logged."""
+    return any(f"{phase}/score/fake" in line for line in log)

@@ -8,12 +8,12 @@ import torch
 from partigan.data.batch import Batch
 from partigan.data.transforms.images import Rescale
 from partigan.errors import PartiganError
-from partigan.kinds import kind_named
-from partigan.toys import simulate_digits
+from partigan.kinds import find
+from partigan.simulate.digits import simulate_digits
 
 
 def test_images_fill_the_range_and_go_back_exactly(tmp_path: Path) -> None:
-    digits = kind_named("images").read(simulate_digits(tmp_path / "d.h5"), "all")
+    digits = find("images").format.read(simulate_digits(tmp_path / "d.h5"), "all")
     scale = Rescale()
     scale.fit(digits)
     inside = scale.forward(digits)

@@ -27,8 +27,8 @@ def observables(x: Tensor, mask: Tensor | None, particles: int) -> Tensor:
     harmonics and the mean of theta^2 are logarithms; the inverse hyperbolic sine bounds extreme jets.
 
     Args:
-        x: features as `partigan.data.transforms.stretching.JetStretch` gives them, angles and log pt, ``(batch, particles, 3)``;
-            those of `partigan.data.transforms.jets.LogStandardise` are close enough.
+        x: features as `partigan.data.transforms.stretching.JetStretch` gives them, angles and log pt, ``(batch,
+            particles, 3)``; those of `partigan.data.transforms.jets.LogStandardise` are close enough.
         mask: real particles; None = all.
         particles: largest number of particles.
 

@@ -28,8 +28,8 @@ def turned(x: Tensor, decisive: Tensor) -> Tensor:
 class TurningGenerator(Generator):
     """A plain generator of jets in a common orientation; deployed, it rotates and mirrors them at random.
 
-    It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives. In the deployed
-    form, `TurnedGenerator`, all orientations about the origin of (eta, phi) are equally likely.
+    It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives. In the
+    deployed form, `TurnedGenerator`, all orientations about the origin of (eta, phi) are equally likely.
 
     Args:
         generator: makes jets from noise of each particle; the first two features are the angles.
