@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import partigan
 from partigan.cli import main
@@ -129,43 +129,6 @@ def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
     assert torch.equal(scale.inverse(inside).x, digits.x)
     with pytest.raises(PartiganError, match=r"values from 0 to 1, outside 0\.0 to 0\.5; give --transform"):
         Rescale(0.0, 0.5).fit(digits)
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"batch_norm": True}, {"classes": 3}, {"conditions": 2}, {"activation": "tanh", "depth": 1}]
-)
-def test_networks_of_tables(options: dict[str, Any]) -> None:
-    condition = {"classes": torch.tensor([0, 2, 1, 0]), "conditions": torch.randn(4, 2)}.get(next(iter(options), ""))
-    generator = TableGenerator(5, latent=3, width=8, **options)
-    rows = generator(generator.noise(4, None, torch.Generator().manual_seed(0)), condition)
-    assert rows.shape == (4, 5)
-    critic = TableCritic(5, width=8, outputs=2, spectral_norm=1.0, **options)
-    output = critic(rows, condition)
-    assert output.score.shape == (4, 2)
-    assert output.features is not None
-    assert output.features.shape == (4, 8)
-    output.score.square().sum().backward()
-    for network in (generator, critic):
-        assert all(p.grad is not None for p in network.parameters())
-    if condition is not None:
-        assert not torch.equal(critic(rows, condition).score, critic(rows, condition.flip(0)).score)
-
-
-def test_spectral_norm_is_one() -> None:
-    torch.manual_seed(0)
-    critic = TableCritic(features=4, width=16, spectral_norm=3.0)
-    for _ in range(300):  # power iterations
-        critic(torch.zeros(1, 4))
-    for module in critic.modules():
-        if isinstance(module, nn.Linear):
-            assert torch.linalg.matrix_norm(module.weight, 2).item() == pytest.approx(1, abs=1e-3)
-    plain = TableCritic(features=4, width=16, spectral_norm=1.0)
-    for layer in critic.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.zeros_(layer.bias)
-    plain.load_state_dict(critic.state_dict())
-    x = torch.randn(5, 4)
-    torch.testing.assert_close(critic.eval()(x).score, 3**4 * plain.eval()(x).score)
 
 
 def test_a_toy_from_simulation_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

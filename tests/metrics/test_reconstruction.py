@@ -24,3 +24,5 @@ def test_latent_reconstruction_finds_what_can_be_made() -> None:
     assert torch.equal(found.z, reconstruct(circle, targets, rng=torch.Generator().manual_seed(1), **options).z)
     with pytest.raises(PartiganError, match="row 2"):
         reconstruct(circle, np.where(targets == 0.3, np.nan, targets), rng=torch.Generator(), **options)
+    with pytest.raises(PartiganError, match="0 steps and 4 restarts"):
+        Search(steps=0)

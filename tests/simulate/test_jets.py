@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +78,6 @@ def test_jets_of_every_class(tmp_path: Path, flavour: Any) -> None:
     with h5py.File(path) as file:
         assert list(file["particle_features"].attrs["features"]) == ["eta_rel", "phi_rel", "pt_rel", "mask"]
         assert file.attrs["split_train"].tolist() == [0, 17]
-
-
-UNGUARDED = """
-import sys, partigan
-from partigan.simulate import jets
-jets.CHUNK = 6
-print("imported")
-partigan.simulate_jets("q", 12, sys.argv[1], workers=2)
-"""
-
-
-def test_workers_do_not_import_the_users_script(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(UNGUARDED)
-    command = [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "a.h5")]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert printed.count("imported") == 1
-    assert len(read_jets(tmp_path / "a.h5").jets) == 12
 
 
 def test_cluster_of_a_known_event() -> None:

@@ -36,7 +36,7 @@ class Clouds:
         Raises:
             PartiganError: the mask has another shape.
         """
-        shape = np.shape(self.x)[:2]
+        shape = tuple(np.shape(self.x)[:2])
         if self.mask is None:
             return np.ones(shape, np.bool_)
         real = np.asarray(self.mask).astype(np.bool_)
