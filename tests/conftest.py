@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from helpers import SHARED, JetFile, toy_jets
+from partigan.data.hitmaps import Hitmaps
 from partigan.data.jets import write_jets
+from partigan.simulate.pxd import Parameters, Rates, simulate_event
 
 torch.set_num_threads(1)
 
@@ -38,6 +40,13 @@ def jet_file(tmp_path: Path) -> JetFile:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def events() -> Hitmaps:
+    """Three simulated events of hitmaps."""
+    made = [simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(seed)) for seed in range(3)]
+    return Hitmaps.joined(made)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
@@ -21,7 +20,6 @@ from partigan.data.samples import write_samples
 from partigan.data.transforms import Rescale, Standardise
 from partigan.errors import PartiganError
 from partigan.kinds import find
-from partigan.kinds.conditions import LabelConditions
 from partigan.metrics.sliced import sliced_w1
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.tables import TableCritic, TableGenerator
@@ -139,62 +137,6 @@ def test_the_critics_estimate_is_the_wasserstein_distance() -> None:
     with torch.no_grad():
         estimate = -objective.critic(critic(plain + shift).score, critic(plain).score)
     assert estimate.item() == pytest.approx(distance, rel=0.05)
-
-
-@pytest.mark.parametrize(("name", "shape"), [("rows", (3,)), ("images", (2, 4, 5))], ids=("tables", "images"))
-@pytest.mark.parametrize("with_labels", [True, False])
-def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tuple[int, ...], with_labels: bool) -> None:
-    kind = find({"rows": "tables", "images": "images"}[name])
-    x = torch.randn(100, *shape)
-    condition = torch.arange(100) % 4 if with_labels else torch.randn(100, 2)
-    batch = Batch(x, condition=condition, weight=torch.rand(100) - 0.2)
-    kind.format.write(tmp_path / "a.h5", [batch[:60], batch[60:]], {"made": "here"}, {"features": ["a", "b", "c"]})
-    found = kind.format.read(tmp_path / "a.h5", "all")
-    assert torch.equal(found.x, x)
-    assert torch.equal(found.condition, condition)
-    assert torch.equal(found.weight, batch.weight)
-    assert [len(kind.format.read(tmp_path / "a.h5", split)) for split in ("train", "valid", "test")] == [70, 15, 15]
-    assert kind.format.attributes(tmp_path / "a.h5") == {"made": "here"}
-    arguments = kind.conditions.arguments(found)
-    assert (arguments["classes"], arguments["conditions"]) == ((4, 0) if with_labels else (0, 2))
-    training, description = kind.format.training(tmp_path / "a.h5"), kind.format.describe(tmp_path / "a.h5")
-    state = json.loads(json.dumps(kind.conditions.state(training, description)))
-    drawn, mask = kind.conditions.draw(state, 1000, torch.Generator().manual_seed(0))
-    assert mask is None
-    assert drawn.shape == (1000, *condition.shape[1:])
-    assert {*drawn.flatten().tolist()} <= {*condition[:70].flatten().tolist()}
-
-
-def test_labels_are_drawn_as_often_as_they_occur() -> None:
-    labels = torch.tensor([0] * 10 + [2] * 30)
-    conditions = LabelConditions()
-    state = conditions.state(Batch(torch.zeros(40, 1), condition=labels), {})
-    drawn, _ = conditions.draw(state, 20_000, torch.Generator())
-    assert drawn is not None
-    assert torch.bincount(drawn).div(20_000).tolist() == pytest.approx([0.25, 0, 0.75], abs=0.015)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rows": np.full((9, 2), np.nan)}, r"rows row 0: NaN or infinite values \(6 such rows\)"),
-        ({"rows": np.zeros((9, 2, 2))}, r"rows is float64\[9, 2, 2\]; rows with 2 dimensions"),
-        ({"other": np.zeros((9, 2))}, r"no dataset 'rows' \(it has other\)"),
-        ({"rows": np.zeros((9, 2)), "labels": np.zeros(9)}, "labels must be integers of 1 dimensions"),
-        ({"rows": np.zeros((9, 2)), "labels": np.full(9, -1)}, "labels row 0 is below 0"),
-        ({"rows": np.zeros((9, 2)), "weights": np.zeros(8)}, "weights must be numbers of 1 dimensions, one row for"),
-        (
-            {"rows": np.zeros((9, 2)), "labels": np.zeros(9, int), "conditions": np.zeros((9, 1))},
-            "there are labels and conditions",
-        ),
-    ],
-)
-def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    with h5py.File(tmp_path / "bad.h5", "w") as file:
-        for name, values in change.items():
-            file[name] = values
-    with pytest.raises(PartiganError, match=message):
-        find("tables").format.read(tmp_path / "bad.h5", "train")
 
 
 def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:

@@ -5,15 +5,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from helpers import JetFile, toy_jets
-from partigan.data.batch import Batch
-from partigan.data.jets import read_jets, write_jets
-from partigan.data.loader import Loader
-from partigan.data.transforms import LogStandardise
+from helpers import toy_jets
+from partigan.data.jets import mean_pt, read_jets, write_jets
 from partigan.errors import PartiganError
 
 
@@ -151,55 +145,38 @@ def test_files_that_are_no_jets_are_refused(tmp_path: Path) -> None:
         read_jets(tmp_path / "whole.h5", "tset")
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(1, 2**31), st.integers(1, 40), st.floats(0.1, 10))
-def test_the_transform_has_an_exact_inverse(seed: int, particles: int, scale: float) -> None:
-    rng = np.random.default_rng(seed)
-    mask = torch.from_numpy(np.arange(particles) < rng.integers(1, particles + 1, (20, 1)))
-    x = torch.from_numpy(
-        np.stack([*rng.normal(0, scale, (2, 20, particles)), rng.lognormal(-4, 2, (20, particles))], -1)
-    )
-    batch = Batch(x.float() * mask[..., None], mask)
-    transform = LogStandardise()
-    transform.fit(batch)
-    restored = LogStandardise()
-    restored.load_state(transform.state())
-    back = restored.inverse(transform.forward(batch))
-    torch.testing.assert_close(back.x, batch.x, rtol=2e-5, atol=2e-6 * scale)
-    assert (back.x[~mask] == 0).all()
-    normal = transform.forward(batch).x[mask]
-    assert normal.mean(0).abs().max() < 1e-3
+def test_negative_values_in_padding_are_padding_that_is_not_zero(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    clouds[3, -1] = [0, 0, -0.1, 0]
+    write_jets(tmp_path / "bad.h5", [(clouds, jets)], {})
+    with pytest.raises(PartiganError, match=r"row 3: a padded particle \(mask 0\) that is not zero"):
+        read_jets(tmp_path / "bad.h5")
 
 
-def test_a_constant_feature_cannot_be_normalised() -> None:
-    with pytest.raises(PartiganError, match="does not vary"):
-        LogStandardise().fit(Batch(torch.ones(5, 4, 3)))
+def test_angles_are_periodic(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    turned = clouds.copy()
+    turned[3, 0, 1] += 2 * np.pi
+    turned[4, 1, 1] -= 4 * np.pi
+    turned[5, 0, 1] = clouds[5, 0, 1] = np.float32(np.pi)
+    write_jets(tmp_path / "a.h5", [(turned, jets)], {})
+    np.testing.assert_allclose(read_jets(tmp_path / "a.h5").particles, clouds, atol=1e-6)
+    turned[6, 0, 1] = np.inf
+    write_jets(tmp_path / "a.h5", [(turned, jets)], {})
+    assert read_jets(tmp_path / "a.h5", finite=False).particles[6, 0, 1] == np.inf
 
 
-def test_batches_cover_an_epoch_once_with_little_padding(jet_file: JetFile) -> None:
-    sample = read_jets(jet_file(640)).batch()
-    loader = Loader(sample, 32, seed=3)
-    batches = [loader.batch(number) for number in range(loader.per_epoch)]
-    seen = torch.cat([batch.x[:, 0] for batch in batches])
-    assert len(seen.unique(dim=0)) == 640
-    assert sum(float((~batch.mask).float().mean()) for batch in batches) / len(batches) < 0.12  # type: ignore[operator]
-    again = Loader(sample, 32, seed=3).batch(7)
-    assert torch.equal(again.x, batches[7].x)
-    assert not torch.equal(Loader(sample, 32, seed=4).batch(7).x[:, 0], batches[7].x[:, 0])
-    with pytest.raises(PartiganError, match="fewer than one batch"):
-        Loader(sample, 641, seed=3)
+def test_jetnets_own_names_are_known(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds, jets
+        file["particle_features"].attrs["features"] = ["etarel", "phirel", "ptrel", "mask"]
+    np.testing.assert_array_equal(read_jets(tmp_path / "a.h5").particles, clouds)
 
 
-def test_what_an_epoch_leaves_out_does_not_depend_on_multiplicity(jet_file: JetFile) -> None:
-    sample = read_jets(jet_file(640)).batch()
-    assert sample.mask is not None
-    seen = torch.cat([Loader(sample, 400, seed).batch(0).mask.sum(1).float() for seed in range(40)])  # type: ignore[union-attr]
-    everything = sample.mask.sum(1).float()
-    assert abs(seen.mean() - everything.mean()) < 4 * everything.std() / len(seen) ** 0.5
-
-
-def test_processes_share_an_epoch(jet_file: JetFile) -> None:
-    sample = read_jets(jet_file(640)).batch()
-    loaders = [Loader(sample, 32, 3, rank, 2) for rank in range(2)]
-    seen = torch.cat([loader.batch(number).x[:, 0] for loader in loaders for number in range(loader.per_epoch)])
-    assert len(seen.unique(dim=0)) == 640
+def test_a_file_for_tests_alone_has_a_mean_pt(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(20)
+    write_jets(tmp_path / "a.h5", [(clouds, jets)], {"split_test": (0, 20)})
+    assert mean_pt(tmp_path / "a.h5") == pytest.approx(jets[:, 0].mean())
+    write_jets(tmp_path / "b.h5", [(clouds, jets)], {})
+    assert mean_pt(tmp_path / "b.h5") == pytest.approx(jets[:14, 0].mean())
