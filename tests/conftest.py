@@ -44,7 +44,7 @@ def jet_file(tmp_path: Path) -> JetFile:
 
 
 @pytest.fixture(scope="session")
-def pxd_events() -> Hitmaps:
+def events() -> Hitmaps:
     """Three simulated events of the PXD."""
     made = [simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(seed)) for seed in range(3)]
     return Hitmaps.joined(made)

@@ -80,6 +80,19 @@ def toy_hitmaps(path: Path, events: int = 4) -> Path:
     return path
 
 
+def toy_hits(events: int = 4, hits: int = 3000, seed: int = 0, busy: tuple[int, ...] = (0, 2)) -> Hitmaps:
+    """Random hits in some events only; the others are empty."""
+    rng = np.random.default_rng(seed)
+    limits = (len(SENSORS), 250, 768)
+    columns = [rng.integers(0, limit, hits) for limit in limits]
+    return Hitmaps.of(events, rng.choice(busy, hits), *columns, rng.integers(7, 256, hits))
+
+
+def assert_same_hits(one: Hitmaps, two: Hitmaps) -> None:
+    for name in ("counts", "u", "v", "charge"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
+
+
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_tensors(sorted((run / "checkpoints").glob("*.safetensors"))[-1])[0]
 

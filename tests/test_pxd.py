@@ -1,233 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import awkward as ak
-import h5py
 import numpy as np
 import pytest
 import torch
-import uproot
-from PIL import Image
-from scipy.stats import kstest
+from scipy import ndimage
+from scipy.stats import ks_2samp, kstest, wasserstein_distance
 
-from partigan import evaluate, presets
+from helpers import toy_hits
+from partigan import presets
 from partigan.config import build, parse_training
 from partigan.data.batch import Batch
-from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
-from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity, crops
+from partigan.data.hitmap_files import read_hitmaps, write_hitmaps
+from partigan.data.hitmaps import EqualisedCharge, Hitmaps, LogIntensity
 from partigan.data.loader import Loader
-from partigan.data.pxd import LAYERS, NAMES, SENSORS, sensor_index, sensor_indices
+from partigan.data.pxd import PIXELS, SENSORS
 from partigan.errors import PartiganError
-from partigan.evaluation import protocols
+from partigan.evaluation import evaluate
 from partigan.kinds import find
-from partigan.kinds.kind import Values
-from partigan.observables.hitmaps import clusters
+from partigan.metrics.spectra import spectrum_distances
+from partigan.observables.hitmaps import clusters, pair_correlation, singular_values, spectrum
+from partigan.physics.tracking import Reconstruction, compare, reconstruct, signal, summary, thinned
 from partigan.sampling import Sampler
-from partigan.simulate.pxd import simulate_event
-from partigan.simulate.pxd_parameters import Parameters, Rates
+from partigan.simulate import pxd as simulator
+from partigan.simulate.pxd import Deposits, Parameters, Rates, Tracks, simulate_event, simulate_pxd
 from partigan.training.train import _fill
-
-COLUMNS = ("counts", "u", "v", "charge")
-
-
-def toy_hits(events: int = 4, hits: int = 3000, seed: int = 0, busy: tuple[int, ...] = (0, 2)) -> Hitmaps:
-    """Random hits in some events only; the others are empty."""
-    rng = np.random.default_rng(seed)
-    limits = (len(SENSORS), 250, 768)
-    columns = [rng.integers(0, limit, hits) for limit in limits]
-    return Hitmaps.of(events, rng.choice(busy, hits), *columns, rng.integers(7, 256, hits))
-
-
-@pytest.fixture(scope="module")
-def events() -> Hitmaps:
-    """Three simulated events."""
-    made = [simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(seed)) for seed in range(3)]
-    return Hitmaps.joined(made)
-
-
-def assert_same(one: Hitmaps, two: Hitmaps) -> None:
-    for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
-
-
-def test_sensors_have_one_numeric_order_and_basf2s_numbers() -> None:
-    assert len(NAMES) == 40
-    assert NAMES[:3] == ("1.1.1", "1.1.2", "1.2.1")
-    assert NAMES.index("2.10.1") > NAMES.index("2.9.2")
-    assert sensor_index("2.12.2") == 39
-    assert SENSORS[0].vxd_id == 8480  # 1.1.1 in basf2
-    ids = np.array([sensor.vxd_id for sensor in SENSORS])
-    for frame in (0, 1, 31):
-        np.testing.assert_array_equal(sensor_indices(ids | frame), np.arange(40))
-    assert sensor_indices([0, 3 << 13 | 1 << 8 | 1 << 5, 65535]).tolist() == [-1, -1, -1]
-    with pytest.raises(PartiganError, match=r"no PXD sensor '3\.1\.1'"):
-        sensor_index("3.1.1")
-
-
-def test_sensors_stand_where_the_detector_has_them() -> None:
-    for sensor in SENSORS:
-        layer = LAYERS[sensor.layer]
-        corners = sensor.centres([-0.5, 249.5, -0.5], [-0.5, -0.5, 767.5])
-        np.testing.assert_allclose(np.linalg.norm(corners[1] - corners[0]), 12.5)
-        np.testing.assert_allclose(np.linalg.norm(corners[2] - corners[0]), {1: 44.8, 2: 61.44}[sensor.layer])
-        normal = np.array([np.cos(sensor.phi), np.sin(sensor.phi), 0])
-        np.testing.assert_allclose(corners @ normal, layer.radius)
-        turn = np.cross(corners[0], corners[1])[2]
-        assert turn > 0  # u grows with phi
-        inner = corners[2, 2] - corners[0, 2]
-        assert inner < 0 if sensor.number == 1 else inner > 0  # v grows towards the middle of the ladder
-    forward, backward = (SENSORS[i].centres([0], [767.5])[0, 2] for i in (0, 1))
-    assert 0 <= forward - backward < 1  # the active areas of a ladder nearly touch
-    for layer in LAYERS.values():  # the windmill leaves no gap in phi
-        along = layer.shift + np.array([-6.25, 6.25])
-        assert np.ptp(np.arctan2(along, layer.radius)) >= 2 * np.pi / layer.ladders
-
-
-WRITERS: dict[str, Callable[[Path, Hitmaps], object]] = {
-    "a.h5": lambda path, sample: write_hitmaps(path, [sample.events(0, 1), sample.events(1, len(sample))], {}),
-    "a.root": lambda path, sample: write_root(path, [sample.events(0, 3), sample.events(3, len(sample))]),
-    "images": write_images,
-}
-
-
-@pytest.mark.parametrize("name", WRITERS)
-def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
-    sample = toy_hits(10)
-    WRITERS[name](tmp_path / name, sample)
-    assert_same(read_hitmaps(tmp_path / name), sample)
-    parts = [read_hitmaps(tmp_path / name, split) for split in ("train", "valid", "test")]
-    assert [len(part) for part in parts] == [7, 1, 2]
-    assert_same(Hitmaps.joined(parts), sample)
-
-
-def test_events_of_no_hits_and_hits_in_any_order() -> None:
-    empty = Hitmaps.of(2, *(np.zeros(0, int) for _ in range(5)))
-    assert len(empty) == 2
-    assert empty.dense(range(80)).sum() == 0
-    sample = Hitmaps.of(1, [0, 0, 0, 0], [5, 5, 1, 5], [9, 9, 3, 2], [7, 7, 3, 7], [20, 30.9, 9, 0])
-    assert sample.counts[0, [1, 5]].tolist() == [1, 1]  # the larger charge of a pixel, none of charge 0
-    assert sample.charge.tolist() == [9, 30]
-    image = sample.dense([5])[0]
-    assert image[9, 7] == 30
-    assert image.sum() == 30
-    assert_same(Hitmaps.of_images(sample.dense(range(40)), range(40)), sample)
-
-
-def root_file(path: Path, **columns: list[Any]) -> Path:
-    """A file of basf2's branches with one entry; others than those given have one good hit."""
-    good = {"sensorID": [SENSORS[0].vxd_id | 2], "uCellID": [3], "vCellID": [4], "charge": [50]} | columns
-    digits = ak.zip({f"m_{name}": ak.Array([[], values]) for name, values in good.items() if values})
-    with uproot.recreate(path) as file:
-        file.mktree("tree", {"PXDDigits": digits.type.content}, field_name=lambda outer, inner: f"{outer}.{inner}")
-        file["tree"].extend({"PXDDigits": digits})
-    return path
-
-
-def test_root_files_of_floating_charges_and_frames(tmp_path: Path) -> None:
-    sample = read_hitmaps(root_file(tmp_path / "a.root", charge=[77.0]))
-    assert sample.counts.sum(1).tolist() == [0, 1]
-    assert (sample.u[0], sample.v[0], sample.charge[0]) == (3, 4, 77)
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ({"sensorID": [9]}, r"entry 1: PXDDigits\.m_sensorID = 9 is no sensor"),
-        ({"uCellID": [250]}, r"entry 1: PXDDigits\.m_uCellID = 250, not between 0 and 249"),
-        ({"vCellID": [768]}, r"entry 1: PXDDigits\.m_vCellID = 768, not between 0 and 767"),
-        ({"charge": [256]}, r"entry 1: PXDDigits\.m_charge = 256, not between 0 and 255"),
-        ({"charge": [-1.0]}, r"entry 1: PXDDigits\.m_charge = -1\.0, not between"),
-        ({"charge": []}, r"tree has no branch PXDDigits\.m_charge"),
-    ],
-)
-def test_bad_root_files_are_refused(tmp_path: Path, columns: dict[str, list[Any]], message: str) -> None:
-    path = root_file(tmp_path / "a.root", **columns)
-    with pytest.raises(PartiganError, match=rf"a\.root: {message}"):
-        read_hitmaps(path)
-
-
-@pytest.mark.parametrize("name", ["a.h5", "a.root"])
-@pytest.mark.parametrize("part", [0.01, 0.5, 0.95])
-def test_truncated_files_are_refused(tmp_path: Path, name: str, part: float) -> None:
-    WRITERS[name](tmp_path / name, toy_hits())
-    content = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(content[: int(part * len(content))])
-    with pytest.raises(PartiganError, match=rf"{name}:? .*(truncated|not an HDF5)"):
-        read_hitmaps(tmp_path / name)
-
-
-def _damage(path: Path, what: str) -> None:
-    """Damage a file of toy hits."""
-    with h5py.File(path, "r+") as file:
-        if what == "u":
-            file["u"][-1] = 250
-        elif what == "v":
-            file["v"][-1] = 768
-        elif what == "charge":
-            file["charge"][0] = 0
-        elif what == "order":
-            file["u"][:2] = file["u"][:2][::-1]
-        elif what == "counts":
-            file["counts"][0, 0] += 1
-        elif what == "missing":
-            del file["charge"]
-        elif what == "sensors":
-            file.attrs["sensors"] = sorted(NAMES)
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        ("u", "entry 2: u = 250, not between 0 and 249"),
-        ("v", "entry 2: v = 768, not between 0 and 767"),
-        ("charge", "hits of charge 0, or not sorted"),
-        ("order", "hits of charge 0, or not sorted"),
-        ("counts", r"u is uint8\[\d+\], counts is of \d+ hits"),
-        ("missing", "no dataset 'charge'"),
-        ("sensors", r"its sensors are 1\.1\.1, 1\.1\.2, 1\.2\.1, \.\.\.; needed is the order"),
-    ],
-)
-def test_bad_hdf5_files_are_refused(tmp_path: Path, what: str, message: str) -> None:
-    write_hitmaps(tmp_path / "a.h5", [toy_hits()], {})
-    _damage(tmp_path / "a.h5", what)
-    with pytest.raises(PartiganError, match=rf"a\.h5: {message}"):
-        read_hitmaps(tmp_path / "a.h5")
-
-
-def _spoil(folder: Path, what: str) -> None:
-    """Spoil a folder of images."""
-    image = folder / "1.1.1/0.png"
-    if what == "sensor":
-        image.parent.rename(folder / "3.1.1")
-    elif what == "missing":
-        image.unlink()
-    elif what == "name":
-        image.rename(image.with_stem("first"))
-    elif what == "size":
-        Image.fromarray(np.zeros((768, 250), np.uint8)).save(image)
-    elif what == "truncated":
-        image.write_bytes(image.read_bytes()[:60])
-
-
-@pytest.mark.parametrize(
-    ("what", "message"),
-    [
-        ("sensor", r"3\.1\.1 is no PXD sensor"),
-        ("missing", r"event 0 has no image of sensor 1\.1\.1"),
-        ("name", r"1\.1\.1/first\.png: its name is not the number"),
-        ("size", r"1\.1\.1/0\.png: L image of 768 x 250 pixels"),
-        ("truncated", r"1\.1\.1/0\.png: truncated"),
-    ],
-)
-def test_bad_folders_of_images_are_refused(tmp_path: Path, what: str, message: str) -> None:
-    write_images(tmp_path / "images", toy_hits(1, 50, busy=(0,)))
-    _spoil(tmp_path / "images", what)
-    with pytest.raises(PartiganError, match=message):
-        read_hitmaps(tmp_path / "images")
 
 
 @pytest.mark.parametrize("height", [250, 64])
@@ -296,14 +96,159 @@ def test_equalised_charges_are_uniform_and_undone_exactly(events: Hitmaps) -> No
         transform.fit(Batch(torch.zeros(1, 1, 4, 4)))
 
 
-def test_crops_are_parts_of_the_maps() -> None:
-    sample = toy_hits()
-    dense = sample.dense(range(160))
-    corners = [(0, 0), (186, 672), (17, 300)]
-    for part, one, (u, v) in zip(crops(sample, [3, 85, 90], corners, 64, 96), (3, 85, 90), corners, strict=True):
-        np.testing.assert_array_equal(part, dense[one, u : u + 64, v : v + 96])
-    with pytest.raises(PartiganError, match="do not all lie inside"):
-        crops(sample, [0], [(187, 0)], 64, 96)
+def test_clusters_are_those_of_scipys_labels(events: Hitmaps) -> None:
+    sample = events.events(0, 1)
+    found = clusters(sample.map, sample.u, sample.v, sample.charge)
+    for one in (0, 5, 38):
+        image = sample.dense([one])[0]
+        label, number = ndimage.label(image, np.ones((3, 3)))
+        index = np.arange(1, number + 1)
+        here = [column[found.image == one] for column in found]
+        charge, size = ndimage.sum(image, label, index), np.bincount(label.ravel())[1:]
+        centres = np.array(ndimage.center_of_mass(image, label, index))
+        extents = np.array([[part.stop - part.start for part in box] for box in ndimage.find_objects(label)])
+        expected = (charge, size, ndimage.maximum(image, label, index), *centres.T, *extents.T)
+        orders = np.lexsort((here[4], here[5])), np.lexsort(centres.T)
+        for ours, theirs in zip(here[1:], expected, strict=True):
+            np.testing.assert_allclose(ours[orders[0]], theirs[orders[1]])
+
+
+def test_classes_segments_and_spectrum_of_known_clusters() -> None:
+    """Single pixels of 5, 8 and 20 keV, two pixels of 20 and of 8 keV; no neighbours across images or edges."""
+    kev = 216.7 * 3.65e-3
+    energies = np.array([5, 8, 20, 10, 10, 4, 4])
+    image, u, v = [0, 0, 0, 0, 0, 1, 1], [0, 249, 10, 50, 51, 50, 50], [767, 0, 200, 400, 401, 399, 400]
+    charge = np.rint(energies / kev).astype(int)
+    found = clusters(image, u, v, charge)
+    assert found.size.tolist() == [1, 1, 1, 2, 2]
+    assert found.kind.tolist() == [-1, 0, 1, 2, -1]
+    assert found.segment(768).tolist() == [5, 0, 1, 3, 3]
+    assert spectrum(charge).sum() == 7
+    none = clusters(*(np.zeros(0, int) for _ in range(4)))
+    assert all(len(column) == 0 for column in none)
+
+
+def test_pair_correlation_of_independent_and_of_paired_pixels() -> None:
+    rng = np.random.default_rng(0)
+    image, u, v = np.nonzero(rng.random((40, 60, 80)) < 0.05)
+    flat = pair_correlation(image, u, v, 40, (60, 80), reach=2)
+    assert np.isnan(flat[0, 2])
+    np.testing.assert_allclose(flat[np.isfinite(flat)], 1, atol=0.15)
+    pairs = np.zeros((40, 60, 80), bool)
+    pairs[:, 10:50:10, 20:60:20] = pairs[:, 11:51:10, 21:61:20] = True
+    image, u, v = np.nonzero(pairs)
+    found = pair_correlation(image, u, v, 40, (60, 80), reach=1)
+    expected = 40 * 8 / (40 * (16 / 4800) ** 2 * 59 * 79)
+    np.testing.assert_allclose(found[1], [0, 0, expected])
+    values = singular_values(torch.from_numpy(pairs[:2]).float(), 3)
+    np.testing.assert_allclose(values[0].square().sum(), 16, rtol=1e-5)  # rank 2
+
+
+def test_distances_of_spectra_are_scipys() -> None:
+    rng = np.random.default_rng(0)
+    values = [rng.poisson(mean, (50, 40)) for mean in (20, 22)]
+    counts = [np.stack([np.bincount(row, minlength=60) for row in sample]) for sample in values]
+    ks, w1 = spectrum_distances(*counts, rng=rng)
+    assert ks.value == pytest.approx(ks_2samp(values[0].ravel(), values[1].ravel()).statistic)
+    assert w1.value == pytest.approx(wasserstein_distance(values[0].ravel(), values[1].ravel()))
+    draws = [wasserstein_distance(rng.poisson(20, 2000), rng.poisson(22, 2000)) for _ in range(200)]
+    assert w1.error == pytest.approx(np.std(draws), rel=0.35)
+    ks, w1 = spectrum_distances(counts[0], np.zeros((3, 60)), rng=rng)
+    assert (ks.value, w1.value) == (1, pytest.approx(values[0].mean()))
+
+
+def test_simulated_events_have_the_published_statistics(events: Hitmaps) -> None:
+    """Loose, since there are three events; docs/pxd.md has the large comparison."""
+    layer = np.array([sensor.layer for sensor in SENSORS])
+    means = [events.occupancy[:, layer == number].mean() for number in (1, 2)]
+    assert means == pytest.approx([0.01489, 0.00512], rel=0.04)
+    assert events.charge.mean() == pytest.approx(21.61, rel=0.03)
+    assert events.charge.min() == 7
+    assert events.charge.max() <= 255
+    peak = np.argmax(spectrum(events.charge)[10:30]) + 10
+    assert 14 <= peak <= 20  # a minimum ionising particle across a pixel
+    spread = (events.occupancy.std(0, ddof=1) / events.occupancy.mean(0))[layer == 1]
+    assert 0.03 < np.sqrt(np.mean(spread**2)) < 0.12
+
+
+def test_background_is_proportional_to_its_level() -> None:
+    rng = np.random.default_rng(0)
+    half = simulate_event(1.0, Parameters(), Rates.calibrated(), rng)
+    assert half.occupancy[0, :16].mean() == pytest.approx(0.01489 / 2, rel=0.06)
+    assert simulate_event(0.0, Parameters(), Rates.calibrated(), rng).counts.sum() == 0
+
+
+def test_energy_loss_is_bichsels_and_charge_is_kept() -> None:
+    rng, p = np.random.default_rng(0), replace(Parameters(), piece=1.0)
+    n = 20_000
+    middle = np.full(n, 6.0)
+    tracks = Tracks(np.zeros(n, int), middle, middle, np.zeros(n), np.zeros(n), np.full(n, 0.075))
+    loss = simulator.lose(tracks, p, rng).energy.reshape(n, p.steps).sum(1)
+    density, edges = np.histogram(loss, np.arange(10, 40, 1.0))
+    mode = edges[np.argmax(density)] + 0.5
+    assert mode == pytest.approx(75 * (100.6 + 35.35 * np.log(75)) * 1e-3, abs=1.6)  # broadening moves it up a little
+    assert (loss > 3 * mode).mean() > 2e-3  # a Landau tail
+    deposits = Deposits(
+        np.zeros(500, int), rng.uniform(0.1, 12.4, 500), rng.uniform(0.1, 44.7, 500), np.full(500, 20.0)
+    )
+    pixels, electrons = simulator.collect(deposits, p)
+    assert electrons.sum() == pytest.approx(500 * 20e3 / 3.65)
+    assert pixels.max() < PIXELS
+
+
+def test_digitiser_clips_before_it_subtracts_the_pedestal() -> None:
+    rng, p = np.random.default_rng(0), Parameters()
+    pixels = np.arange(20_000)
+    _, charge = simulator.digitise(pixels, np.full(len(pixels), 1e6), p, rng)
+    assert charge.mean() == pytest.approx(155, abs=1)
+    assert charge.std() == pytest.approx(30, abs=1)
+    read, charge = simulator.digitise(pixels, np.full(len(pixels), 20 * p.gain), p, rng)
+    assert len(read) == len(pixels)
+    assert charge.std() == pytest.approx(np.hypot(p.noise / p.gain, 12**-0.5), rel=0.05)
+    assert len(simulator.digitise(pixels, np.full(len(pixels), 4 * p.gain), p, rng)[0]) < 20
+
+
+def test_the_file_is_the_same_for_any_number_of_workers_and_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulator, "CHUNK", 2)
+    paths = [tmp_path / f"{name}.h5" for name in ("one", "two", "resumed")]
+    simulate_pxd(5, paths[0], background=0.1, seed=3)
+    simulate_pxd(5, paths[1], background=0.1, seed=3, workers=2)
+    real, made = simulator._make_chunk, []
+
+    def interrupted(*arguments: Any) -> int:
+        if made:
+            raise KeyboardInterrupt
+        made.append(real(*arguments))
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulator, "_make_chunk", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            simulate_pxd(5, paths[2], background=0.1, seed=3)
+    with pytest.raises(PartiganError, match=r"was made with background = 0\.1, not 0\.2"):
+        simulate_pxd(5, paths[2], background=0.2, seed=3, resume=True)
+    simulate_pxd(5, paths[2], background=0.1, seed=3, resume=True)
+    contents = [path.read_bytes() for path in paths]
+    assert contents[0] == contents[1] == contents[2]
+    assert len(read_hitmaps(paths[0])) == 5
+    assert find("pxd").format.attributes(paths[0])["background"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"events": 0}, "events = 0; at least one"),
+        ({"background": -1.0}, r"background = -1\.0; it is between 0 and 20"),
+        ({"workers": 0}, "workers = 0"),
+        ({"seed": -1}, "seed = -1"),
+    ],
+)
+def test_values_out_of_range(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(PartiganError, match=message):
+        simulate_pxd(**{"events": 1, "out": tmp_path / "a.h5"} | options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
@@ -318,86 +263,6 @@ def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
     write_hitmaps(tmp_path / "whole.h5", [toy_hits(1, busy=(0,))], {"kind": "pxd"})
     with pytest.raises(PartiganError, match="holds pxd, not pxd-crop"):
         evaluate(tmp_path / "real.h5", tmp_path / "other", fake=tmp_path / "whole.h5", **options)
-
-
-@pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96)), ("pxd-parts", (256, 768))])
-def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tuple[int, int]) -> None:
-    """Read, compare, defects, draw, write and read again."""
-    kind = find(name)
-    write_hitmaps(tmp_path / "a.h5", [events], {"seed": 1})
-    sample = kind.format.read(tmp_path / "a.h5", "all")
-    arguments = kind.conditions.arguments(sample[:40])
-    assert (arguments["channels"], arguments["height"], arguments["width"]) == (1, *shape)
-    one, two = sample[:40], sample[40:80]
-    assert kind.conditions.classes(one).tolist() == [*range(40)]  # type: ignore[union-attr]
-    assert kind.evaluation.validate(one, one) == {"adu_w1": 0, "adu_ks": 0, "occupancy": 0}
-    dark = replace(two, x=torch.zeros_like(two.x))
-    assert kind.evaluation.validate(one, dark)["adu_ks"] == 1
-
-    def observed(sample: Batch) -> Values:
-        return kind.observables.compute(sample, {})
-
-    terms = protocols.protocol(name, "pe-gan")
-    seen, other = observed(one), observed(two)
-    assert all(seen[scalar].shape == (40,) for scalar in kind.observables.scalars({}))
-    charges = one.x[:, 0].float()
-    mean = (charges.sum((1, 2)) / (charges > 0).sum((1, 2)).clamp_min(1)).numpy()
-    np.testing.assert_allclose(seen["mean_charge"], mean, rtol=1e-6)
-    found = kind.evaluation.metrics(seen, other, terms, 40, 1)
-    assert found.keys() == set(kind.evaluation.names)
-    assert found["occupancy_1"].value == pytest.approx(1, abs=5 * found["occupancy_1"].error)
-    bright = observed(replace(two, x=(two.x * 1.2).floor().clamp(max=255)))
-    assert kind.evaluation.metrics(seen, bright, terms, 40, 1)["adu_w1"].value > found["adu_w1"].value + 1
-    assert kind.evaluation.metrics(seen, observed(dark), terms, 40, 1)["occupancy_1"].value == 0
-    assert kind.evaluation.figures(seen, other).keys() >= {"Charge", "Occupancy of the sensors", "Pairs of pixels"}
-    with pytest.raises(PartiganError, match="not whole ADU"):
-        observed(replace(two, x=two.x + 0.5))
-    state = kind.conditions.state(sample, kind.format.describe(tmp_path / "a.h5"))
-    condition, mask = kind.conditions.draw(state, 80, torch.Generator().manual_seed(0))
-    assert mask is None
-    assert condition is not None
-    assert condition.shape == sample[:80].condition.shape  # type: ignore[union-attr]
-    assert condition[:40].unique(dim=0).shape[0] == 40
-    kind.format.write(tmp_path / "b.h5", [one, two], {"generated_by": "partigan"}, {})
-    again = kind.format.read(tmp_path / "b.h5", "all")
-    assert torch.equal(again.x.half(), sample.x[:80])
-    assert torch.equal(again.condition, sample.condition[:80])  # type: ignore[index, arg-type]
-    assert kind.format.attributes(tmp_path / "b.h5")["generated_by"] == "partigan"
-
-
-def test_parts_are_crops_to_train_on_and_whole_maps_elsewhere(tmp_path: Path, events: Hitmaps) -> None:
-    kind = find("pxd-parts")
-    write_hitmaps(tmp_path / "a.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3), "split_test": (2, 3)})
-    write_hitmaps(tmp_path / "b.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3)})
-    with pytest.raises(PartiganError, match="share events"):
-        kind.format.training(tmp_path / "a.h5")
-    path = tmp_path / "b.h5"
-    sample = kind.format.training(path)
-    assert sample.x.shape == (2 * 40 * 4, 1, 64, 96)
-    assert sample.condition is not None
-    arguments = kind.conditions.arguments(sample)
-    assert arguments["whole"] == [250, 768]
-    assert (arguments["height"], arguments["width"], arguments["conditions"]) == (64, 96, 43)
-    found = clusters(events.map, events.u, events.v, events.charge)
-    numbers = np.bincount(found.image, minlength=120).reshape(3, 40)
-    for row in (0, 41, 200, 319):
-        sensor, (u, v) = row % 40, (sample.condition[row, 40:42] + 1) / 2 * torch.tensor([186, 672])
-        corner = round(u.item()), round(v.item())
-        np.testing.assert_array_equal(sample.x[row, 0], crops(events, [row % 80], [corner], 64, 96)[0])
-        assert sample.condition[row, :40].nonzero().item() == sensor
-        rate = np.log(numbers[row % 80 // 40, sensor] / 192)
-        assert sample.condition[row, 42].item() == pytest.approx(rate, abs=1e-5)
-    whole = kind.format.read(path, "valid")
-    assert torch.equal(whole.x, find("pxd").format.read(path, "valid").x)
-    assert kind.format.read(path, "train").x.shape == (2 * 40, 1, 250, 768)
-    assert kind.evaluation.validated == 3 * 40
-    state = kind.conditions.state(sample, kind.format.describe(path))
-    assert state["clusters"] == numbers[:2].tolist()
-    drawn, _ = kind.conditions.draw(state, 70, torch.Generator().manual_seed(1))
-    assert drawn is not None
-    assert any(np.allclose(drawn[:40, 42], np.log(row / 192), atol=1e-5) for row in numbers[:2])
-    assert (drawn[:, 40:42] == -1).all()
-    assert torch.equal(drawn[40:, :40], drawn[:30, :40])
 
 
 def test_generation_gives_few_maps_to_a_network_at_a_time() -> None:
@@ -423,6 +288,60 @@ def test_generation_gives_few_maps_to_a_network_at_a_time() -> None:
     assert made.x.shape == (40, 1, 250, 768)
     assert Flat.largest == 8
     assert len(Hitmaps.of_images(made.x[:, 0].numpy(), made.condition.numpy())) == 1  # type: ignore[union-attr]
+
+
+def test_tracks_without_background_are_measured_as_expected() -> None:
+    tracks = signal(4000, np.random.default_rng(0))
+    alone = reconstruct(tracks, None)
+    true = ~tracks.ghost
+    assert not alone.wrong.any()
+    assert alone.attached[true].mean() > 0.995
+    assert not alone.attached[~true].any()
+    for axis, (values, parameters) in enumerate(((alone.d0, 3), (alone.z0, 2))):
+        design, weight = tracks.design[true][..., :parameters], np.linalg.inv(tracks.covariance[axis][true])
+        errors = np.sqrt(np.linalg.inv(design.swapaxes(1, 2) @ weight @ design)[:, 0, 0])
+        assert (values[true] / errors).std() == pytest.approx(1, abs=0.05)
+    assert summary(alone)["efficiency"] > 0.99
+    on_plane = [SENSORS[s].points([u], [v])[0] for s, u, v in zip(*(c[:50, 0] for c in tracks[:3]), strict=True)]
+    slopes = [point[2] / np.hypot(*point[:2]) for point in on_plane]
+    np.testing.assert_allclose(slopes, tracks.slope[:50], rtol=0.1)  # they come from the interaction point
+
+
+def test_the_physics_test_finds_missing_clusters_and_accepts_the_same_simulator(events: Hitmaps) -> None:
+    """20 % of the clusters are missing: more than 3 standard deviations; the same simulator again: less than 3."""
+    tracks = signal(6000, np.random.default_rng(1))
+    one, two = events.events(0, 1), events.events(1, 2)
+    backgrounds = (one, two, thinned(two, 0.2, np.random.default_rng(0)))
+    real, null, defect = (reconstruct(tracks, background) for background in backgrounds)
+    found = [summary(other)["ghost_hits"] - summary(real)["ghost_hits"] for other in (null, defect)]
+    error = np.sqrt(2 * summary(real)["ghost_hits"] / tracks.ghost.sum())  # clusters are taken independently
+    assert abs(found[0]) < 3 * error
+    assert found[1] < -3 * error
+    assert summary(defect)["efficiency"] < summary(reconstruct(tracks, None))["efficiency"]
+    with pytest.raises(PartiganError, match="same signal"):
+        compare(real, reconstruct(signal(6000, np.random.default_rng(2)), None), np.random.default_rng(0))
+
+
+def test_errors_of_comparisons_are_the_spread_of_replicas() -> None:
+    """Independent backgrounds and signals that scatter as in a simple model."""
+    rng, size = np.random.default_rng(0), 1500
+
+    def made(ghost: np.ndarray) -> Reconstruction:
+        attached = rng.random((size, 2)) < 0.2
+        return Reconstruction(
+            *rng.normal(0, 1, (2, size)),
+            attached,
+            attached & ghost[:, None],
+            attached.all(1),
+            ghost,
+            np.arange(size) % 50,
+        )
+
+    ghost = np.arange(size) % 3 == 0
+    pairs = [compare(made(ghost), made(ghost), np.random.default_rng(0)) for _ in range(10)]
+    for name in ("ghost_hits", "fake_rate"):
+        spread = np.sqrt(np.mean([pair[name].value ** 2 for pair in pairs]))
+        assert np.mean([pair[name].error for pair in pairs]) == pytest.approx(spread, rel=0.6)
 
 
 PRESETS = [name for name in presets.names() if parse_training(name)["kind"] in ("pxd", "pxd-crop")]
@@ -451,7 +370,7 @@ def test_presets_fit_their_data(tmp_path: Path, name: str) -> None:
 
 
 def test_single_hits_of_large_maps_are_seen_in_pictures() -> None:
-    from partigan.report.samples import mosaic
+    from partigan.report.plots import mosaic
 
     x = torch.zeros(2, 1, 250, 768)
     x[1, 0, 249, 767] = 50.0

@@ -7,11 +7,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 import partigan
 from partigan.cli import main
@@ -21,19 +20,100 @@ from partigan.data.samples import write_samples
 from partigan.data.transforms import Rescale, Standardise
 from partigan.errors import PartiganError
 from partigan.kinds import find
-from partigan.kinds.conditions import LabelConditions
+from partigan.metrics.sliced import sliced_w1
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.tables import TableCritic, TableGenerator
-from partigan.objectives.losses import Wasserstein
+from partigan.objectives.losses import NonSaturating, Wasserstein
 from partigan.objectives.penalties import GradientPenalty
 from partigan.objectives.terms import Turn
-from partigan.simulate.digits import simulate_digits
+from partigan.toys import (
+    TOYS,
+    covered_modes,
+    divergences_of_lines,
+    estimated_divergences,
+    optimal_discriminator,
+    simulate_digits,
+    simulate_toy,
+    w2,
+)
 
 SHORT: dict[str, Any] = {"trainer.max_steps": 6, "trainer.validations": 2, "trainer.accelerator": "cpu"}
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("name", TOYS)
+def test_toys_are_what_they_say(name: str) -> None:
+    toy = TOYS[name]
+    rows = toy.draw(20_000, rng())
+    assert rows.shape == (20_000, len(toy.features))
+    if len(toy.modes):
+        modes, share = covered_modes(toy, rows)
+        assert modes == len(toy.modes)
+        dimensions = rows.shape[1]
+        inside = math.erf(3 / math.sqrt(2)) if dimensions == 1 else 1 - math.exp(-4.5)
+        assert share == pytest.approx(inside, abs=0.003)
+
+
+def test_modes_are_covered_by_a_quarter_of_their_share() -> None:
+    grid = TOYS["grid"]
+    rows = grid.modes[np.repeat(np.arange(24), 100)]  # one mode is missing
+    some = np.concatenate((rows, grid.modes[[24] * 25], grid.modes[[0] * 75]))
+    few = np.concatenate((rows, grid.modes[[24] * 24], grid.modes[[0] * 76]))
+    off = np.concatenate((rows, grid.modes[[24] * 100] + 0.2))  # more than three standard deviations away
+    assert [covered_modes(grid, sample)[0] for sample in (some, few, off)] == [25, 24, 24]
+    assert covered_modes(grid, off)[1] == 0.96
+    assert covered_modes(grid, rng().uniform(-5, 5, (2500, 2)))[0] == 0  # noise covers nothing
+
+
+def test_distances_of_samples() -> None:
+    a = rng().normal(size=(400, 2))
+    shift = np.array([3.0, 4.0])
+    assert w2(a, a[::-1] + shift) == pytest.approx(5.0)
+    assert w2(a, a) == 0
+    mean = np.mean(np.abs(5 * np.cos(np.linspace(0, 2 * np.pi, 10_001))))  # of |shift . direction|
+    assert sliced_w1(a, a + shift, rng(), 2000) == pytest.approx(mean, rel=0.05)
+    assert sliced_w1(a[:, :1], a[:, :1] + 2, rng()) == pytest.approx(2.0)
+    with pytest.raises(PartiganError, match="400 and 3 rows"):
+        w2(a, a[:3])
+
+
+def test_only_wasserstein_sees_how_far_disjoint_lines_are_apart() -> None:
+    height = np.stack((np.zeros(400), rng().random(400)), axis=1)
+    other = np.stack((np.zeros(400), rng(1).random(400)), axis=1)
+    for theta in (0.0, 0.25, -0.5, 1.0):
+        exact, found = divergences_of_lines(theta), estimated_divergences(height, other + np.array([theta, 0]))
+        assert found["w1"] == pytest.approx(exact["w1"], abs=0.08)
+        assert found["js"] == pytest.approx(exact["js"], abs=0.05)
+        assert math.isinf(found["kl"]) == math.isinf(exact["kl"])
+
+
+def test_a_trained_discriminator_is_the_optimal_one() -> None:
+    """Two peaks against a generator that knows only one of them (the lecture's picture of mode collapse)."""
+    toy, generator = TOYS["two-peaks"], torch.Generator().manual_seed(0)
+    real = torch.tensor(toy.draw(20_000, rng())).float()
+    fake = 5 + 0.8 * torch.randn(20_000, 1, generator=generator)
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
+    optimizer = torch.optim.Adam(critic.parameters(), lr=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 400)
+    for _ in range(400):
+        rows = torch.randint(20_000, (2, 2000), generator=generator)
+        NonSaturating().critic(critic(real[rows[0]] / 5), critic(fake[rows[1]] / 5)).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    x = np.linspace(-10, 10, 300)
+
+    def normal(mean: float, sigma: float) -> Any:
+        return np.exp(-0.5 * ((x - mean) / sigma) ** 2) / (sigma * math.sqrt(2 * math.pi))
+
+    p, q = 0.7 * normal(5, 0.8) + 0.3 * normal(-4, 1), normal(5, 0.8)
+    seen = p + q > 0.02  # elsewhere there are next to no samples to learn from
+    found = torch.sigmoid(critic(torch.tensor(x[seen, None] / 5).float())).detach().numpy()[:, 0]
+    assert np.abs(found - optimal_discriminator(p, q)[seen]).max() < 0.05
 
 
 def test_the_critics_estimate_is_the_wasserstein_distance() -> None:
@@ -59,62 +139,6 @@ def test_the_critics_estimate_is_the_wasserstein_distance() -> None:
     assert estimate.item() == pytest.approx(distance, rel=0.05)
 
 
-@pytest.mark.parametrize(("name", "shape"), [("rows", (3,)), ("images", (2, 4, 5))], ids=("tables", "images"))
-@pytest.mark.parametrize("with_labels", [True, False])
-def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tuple[int, ...], with_labels: bool) -> None:
-    kind = find({"rows": "tables", "images": "images"}[name])
-    x = torch.randn(100, *shape)
-    condition = torch.arange(100) % 4 if with_labels else torch.randn(100, 2)
-    batch = Batch(x, condition=condition, weight=torch.rand(100) - 0.2)
-    kind.format.write(tmp_path / "a.h5", [batch[:60], batch[60:]], {"made": "here"}, {"features": ["a", "b", "c"]})
-    found = kind.format.read(tmp_path / "a.h5", "all")
-    assert torch.equal(found.x, x)
-    assert torch.equal(found.condition, condition)
-    assert torch.equal(found.weight, batch.weight)
-    assert [len(kind.format.read(tmp_path / "a.h5", split)) for split in ("train", "valid", "test")] == [70, 15, 15]
-    assert kind.format.attributes(tmp_path / "a.h5") == {"made": "here"}
-    arguments = kind.conditions.arguments(found)
-    assert (arguments["classes"], arguments["conditions"]) == ((4, 0) if with_labels else (0, 2))
-    training, description = kind.format.training(tmp_path / "a.h5"), kind.format.describe(tmp_path / "a.h5")
-    state = json.loads(json.dumps(kind.conditions.state(training, description)))
-    drawn, mask = kind.conditions.draw(state, 1000, torch.Generator().manual_seed(0))
-    assert mask is None
-    assert drawn.shape == (1000, *condition.shape[1:])
-    assert {*drawn.flatten().tolist()} <= {*condition[:70].flatten().tolist()}
-
-
-def test_labels_are_drawn_as_often_as_they_occur() -> None:
-    labels = torch.tensor([0] * 10 + [2] * 30)
-    conditions = LabelConditions()
-    state = conditions.state(Batch(torch.zeros(40, 1), condition=labels), {})
-    drawn, _ = conditions.draw(state, 20_000, torch.Generator())
-    assert drawn is not None
-    assert torch.bincount(drawn).div(20_000).tolist() == pytest.approx([0.25, 0, 0.75], abs=0.015)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"rows": np.full((9, 2), np.nan)}, r"rows row 0: NaN or infinite values \(6 such rows\)"),
-        ({"rows": np.zeros((9, 2, 2))}, r"rows is float64\[9, 2, 2\]; rows with 2 dimensions"),
-        ({"other": np.zeros((9, 2))}, r"no dataset 'rows' \(it has other\)"),
-        ({"rows": np.zeros((9, 2)), "labels": np.zeros(9)}, "labels must be integers of 1 dimensions"),
-        ({"rows": np.zeros((9, 2)), "labels": np.full(9, -1)}, "labels row 0 is below 0"),
-        ({"rows": np.zeros((9, 2)), "weights": np.zeros(8)}, "weights must be numbers of 1 dimensions, one row for"),
-        (
-            {"rows": np.zeros((9, 2)), "labels": np.zeros(9, int), "conditions": np.zeros((9, 1))},
-            "there are labels and conditions",
-        ),
-    ],
-)
-def test_bad_files_are_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    with h5py.File(tmp_path / "bad.h5", "w") as file:
-        for name, values in change.items():
-            file[name] = values
-    with pytest.raises(PartiganError, match=message):
-        find("tables").format.read(tmp_path / "bad.h5", "train")
-
-
 def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
     rows = Batch(torch.randn(200, 3) * torch.tensor([1.0, 5.0, 0.1]) + 7)
     standard = Standardise()
@@ -129,6 +153,43 @@ def test_normalisations_have_exact_inverses(tmp_path: Path) -> None:
     assert torch.equal(scale.inverse(inside).x, digits.x)
     with pytest.raises(PartiganError, match=r"values from 0 to 1, outside 0\.0 to 0\.5; give --transform"):
         Rescale(0.0, 0.5).fit(digits)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"batch_norm": True}, {"classes": 3}, {"conditions": 2}, {"activation": "tanh", "depth": 1}]
+)
+def test_networks_of_tables(options: dict[str, Any]) -> None:
+    condition = {"classes": torch.tensor([0, 2, 1, 0]), "conditions": torch.randn(4, 2)}.get(next(iter(options), ""))
+    generator = TableGenerator(5, latent=3, width=8, **options)
+    rows = generator(generator.noise(4, None, torch.Generator().manual_seed(0)), condition)
+    assert rows.shape == (4, 5)
+    critic = TableCritic(5, width=8, outputs=2, spectral_norm=1.0, **options)
+    output = critic(rows, condition)
+    assert output.score.shape == (4, 2)
+    assert output.features is not None
+    assert output.features.shape == (4, 8)
+    output.score.square().sum().backward()
+    for network in (generator, critic):
+        assert all(p.grad is not None for p in network.parameters())
+    if condition is not None:
+        assert not torch.equal(critic(rows, condition).score, critic(rows, condition.flip(0)).score)
+
+
+def test_spectral_norm_is_one() -> None:
+    torch.manual_seed(0)
+    critic = TableCritic(features=4, width=16, spectral_norm=3.0)
+    for _ in range(300):  # power iterations
+        critic(torch.zeros(1, 4))
+    for module in critic.modules():
+        if isinstance(module, nn.Linear):
+            assert torch.linalg.matrix_norm(module.weight, 2).item() == pytest.approx(1, abs=1e-3)
+    plain = TableCritic(features=4, width=16, spectral_norm=1.0)
+    for layer in critic.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.zeros_(layer.bias)
+    plain.load_state_dict(critic.state_dict())
+    x = torch.randn(5, 4)
+    torch.testing.assert_close(critic.eval()(x).score, 3**4 * plain.eval()(x).score)
 
 
 def test_a_toy_from_simulation_to_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -216,3 +277,27 @@ def test_sweights_subtract_a_background_in_the_same_trainer(tmp_path: Path) -> N
     sample = partigan.load(run.path).sample(4000, 1).x
     assert sample.mean().item() == pytest.approx(2, abs=0.5)
     assert (sample < 0).float().mean() < 0.1  # unweighted it would be 0.6
+
+
+def test_simulations_are_reproducible_and_refuse(tmp_path: Path) -> None:
+    files = [simulate_toy("ring", 50, tmp_path / f"{n}.h5", seed=3) for n in "ab"]
+    first, second = (find("tables").format.read(path, "all").x for path in files)
+    assert torch.equal(first, second)
+    with pytest.raises(PartiganError, match="exists; give --overwrite"):
+        simulate_toy("ring", 50, files[0])
+    with pytest.raises(PartiganError, match="unknown toy 'square'; there are two-peaks, ring"):
+        simulate_toy("square", 50, tmp_path / "c.h5")  # type: ignore[arg-type]
+
+
+def test_the_demonstration_draws_every_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partigan.training.trainer.MEASURE_SECONDS", 0.05)
+    monkeypatch.setattr("partigan.demo.toy_presets", lambda: ["toys", "toys-sngan"])
+    monkeypatch.setattr("partigan.demo.ROWS", 2000)
+    out = tmp_path / "demo"
+    main(["demo", "toys", "--out", str(out), "--toy", "two-peaks", "--minutes", "0.01"])
+    found = json.loads((out / "toys.json").read_text())["objectives"]
+    assert [len(columns) for columns in found.values()] == [4, 4]
+    before = (out / "toys.png").read_bytes()
+    assert before.startswith(b"\x89PNG")
+    main(["demo", "toys", "--out", str(out), "--toy", "two-peaks", "--minutes", "0.01", "--resume"])
+    assert (out / "toys.png").read_bytes() == before

@@ -8,8 +8,8 @@ from partigan.data.hitmaps import Hitmaps
 from partigan.observables.hitmaps import clusters, pair_correlation, singular_values, spectrum
 
 
-def test_clusters_are_those_of_scipys_labels(pxd_events: Hitmaps) -> None:
-    sample = pxd_events.events(0, 1)
+def test_clusters_are_those_of_scipys_labels(events: Hitmaps) -> None:
+    sample = events.events(0, 1)
     found = clusters(sample.map, sample.u, sample.v, sample.charge)
     for one in (0, 5, 38):
         image = sample.dense([one])[0]

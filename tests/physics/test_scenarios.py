@@ -9,10 +9,10 @@ from partigan.physics.scenarios import compare, summary, thinned
 from partigan.physics.tracking import Reconstruction, reconstruct, signal
 
 
-def test_the_physics_test_finds_missing_clusters_and_accepts_the_same_simulator(pxd_events: Hitmaps) -> None:
+def test_the_physics_test_finds_missing_clusters_and_accepts_the_same_simulator(events: Hitmaps) -> None:
     """20 % of the clusters are missing: more than 3 standard deviations; the same simulator again: less than 3."""
     tracks = signal(6000, np.random.default_rng(1))
-    one, two = pxd_events.events(0, 1), pxd_events.events(1, 2)
+    one, two = events.events(0, 1), events.events(1, 2)
     backgrounds = (one, two, thinned(two, 0.2, np.random.default_rng(0)))
     real, null, defect = (reconstruct(tracks, background) for background in backgrounds)
     found = [summary(other)["ghost_hits"] - summary(real)["ghost_hits"] for other in (null, defect)]

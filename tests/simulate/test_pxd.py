@@ -16,17 +16,17 @@ from partigan.simulate.pxd import simulate_event, simulate_pxd
 from partigan.simulate.pxd_parameters import Parameters, Rates
 
 
-def test_simulated_events_have_the_published_statistics(pxd_events: Hitmaps) -> None:
+def test_simulated_events_have_the_published_statistics(events: Hitmaps) -> None:
     """Loose, since there are three events; docs/pxd.md has the large comparison."""
     layer = np.array([sensor.layer for sensor in SENSORS])
-    means = [pxd_events.occupancy[:, layer == number].mean() for number in (1, 2)]
+    means = [events.occupancy[:, layer == number].mean() for number in (1, 2)]
     assert means == pytest.approx([0.01489, 0.00512], rel=0.04)
-    assert pxd_events.charge.mean() == pytest.approx(21.61, rel=0.03)
-    assert pxd_events.charge.min() == 7
-    assert pxd_events.charge.max() <= 255
-    peak = np.argmax(spectrum(pxd_events.charge)[10:30]) + 10
+    assert events.charge.mean() == pytest.approx(21.61, rel=0.03)
+    assert events.charge.min() == 7
+    assert events.charge.max() <= 255
+    peak = np.argmax(spectrum(events.charge)[10:30]) + 10
     assert 14 <= peak <= 20  # a minimum ionising particle across a pixel
-    spread = (pxd_events.occupancy.std(0, ddof=1) / pxd_events.occupancy.mean(0))[layer == 1]
+    spread = (events.occupancy.std(0, ddof=1) / events.occupancy.mean(0))[layer == 1]
     assert 0.03 < np.sqrt(np.mean(spread**2)) < 0.12
 
 

@@ -227,16 +227,12 @@ def _batch(given: Any) -> Batch:
     conditions = [name for name in ("condition", "labels", "conditions") if name in parts]
     if len(conditions) > 1:
         raise PartiganError(f"there are {' and '.join(conditions)}; give one of them")
-    for name, dimensions in (("mask", (2,)), ("labels", (1,)), ("conditions", (2,)), ("weight", (1,))):
-        if name in parts and parts[name].dim() not in dimensions:
-            raise PartiganError(
-                f"{name} has the shape {list(parts[name].shape)}; {dimensions[0]} dimensions are needed"
-            )
     for name, part in parts.items():
+        if part.dim() != (dimensions := _DIMENSIONS.get(name, part.dim())):
+            raise PartiganError(f"{name} has the shape {list(part.shape)}; it must have {dimensions} dimensions")
         if part.dim() == 0 or len(part) == 0 or len(part) != len(parts["x"]):
-            raise PartiganError(
-                f"{name} has the shape {list(part.shape)}, x {list(parts['x'].shape)}; give one row each"
-            )
+            shapes = f"{name} has the shape {list(part.shape)}, x {list(parts['x'].shape)}"
+            raise PartiganError(f"{shapes}; give one row for each sample")
     if "mask" in parts and parts["mask"].shape != parts["x"].shape[:2]:
         raise PartiganError(f"the mask has the shape {list(parts['mask'].shape)}, x {list(parts['x'].shape)}")
     condition = parts[conditions[0]] if conditions else None

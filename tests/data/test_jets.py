@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import toy_jets
-from partigan.data.jets import read_jets, write_jets
+from partigan.data.jets import mean_pt, read_jets, write_jets
 from partigan.errors import PartiganError
 
 
@@ -143,3 +143,40 @@ def test_files_that_are_no_jets_are_refused(tmp_path: Path) -> None:
     refused("holds no jets", "empty.h5")
     with pytest.raises(PartiganError, match="unknown split 'tset'"):
         read_jets(tmp_path / "whole.h5", "tset")
+
+
+def test_negative_values_in_padding_are_padding_that_is_not_zero(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    clouds[3, -1] = [0, 0, -0.1, 0]
+    write_jets(tmp_path / "bad.h5", [(clouds, jets)], {})
+    with pytest.raises(PartiganError, match=r"row 3: a padded particle \(mask 0\) that is not zero"):
+        read_jets(tmp_path / "bad.h5")
+
+
+def test_angles_are_periodic(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    turned = clouds.copy()
+    turned[3, 0, 1] += 2 * np.pi
+    turned[4, 1, 1] -= 4 * np.pi
+    turned[5, 0, 1] = clouds[5, 0, 1] = np.float32(np.pi)
+    write_jets(tmp_path / "a.h5", [(turned, jets)], {})
+    np.testing.assert_allclose(read_jets(tmp_path / "a.h5").particles, clouds, atol=1e-6)
+    turned[6, 0, 1] = np.inf
+    write_jets(tmp_path / "a.h5", [(turned, jets)], {})
+    assert read_jets(tmp_path / "a.h5", finite=False).particles[6, 0, 1] == np.inf
+
+
+def test_jetnets_own_names_are_known(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds, jets
+        file["particle_features"].attrs["features"] = ["etarel", "phirel", "ptrel", "mask"]
+    np.testing.assert_array_equal(read_jets(tmp_path / "a.h5").particles, clouds)
+
+
+def test_a_file_for_tests_alone_has_a_mean_pt(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(20)
+    write_jets(tmp_path / "a.h5", [(clouds, jets)], {"split_test": (0, 20)})
+    assert mean_pt(tmp_path / "a.h5") == pytest.approx(jets[:, 0].mean())
+    write_jets(tmp_path / "b.h5", [(clouds, jets)], {})
+    assert mean_pt(tmp_path / "b.h5") == pytest.approx(jets[:14, 0].mean())

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import awkward as ak
+import h5py
+import numpy as np
+import pytest
+import uproot
+from PIL import Image
+
+from helpers import assert_same_hits, toy_hits
+from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
+from partigan.data.hitmaps import Hitmaps
+from partigan.data.pxd import NAMES, SENSORS
+from partigan.errors import PartiganError
+
+WRITERS: dict[str, Callable[[Path, Hitmaps], object]] = {
+    "a.h5": lambda path, sample: write_hitmaps(path, [sample.events(0, 1), sample.events(1, len(sample))], {}),
+    "a.root": lambda path, sample: write_root(path, [sample.events(0, 3), sample.events(3, len(sample))]),
+    "images": write_images,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
+    sample = toy_hits(10)
+    WRITERS[name](tmp_path / name, sample)
+    assert_same_hits(read_hitmaps(tmp_path / name), sample)
+    parts = [read_hitmaps(tmp_path / name, split) for split in ("train", "valid", "test")]
+    assert [len(part) for part in parts] == [7, 1, 2]
+    assert_same_hits(Hitmaps.joined(parts), sample)
+
+
+def root_file(path: Path, **columns: list[Any]) -> Path:
+    """A file of basf2's branches with one entry; others than those given have one good hit."""
+    good = {"sensorID": [SENSORS[0].vxd_id | 2], "uCellID": [3], "vCellID": [4], "charge": [50]} | columns
+    digits = ak.zip({f"m_{name}": ak.Array([[], values]) for name, values in good.items() if values})
+    with uproot.recreate(path) as file:
+        file.mktree("tree", {"PXDDigits": digits.type.content}, field_name=lambda outer, inner: f"{outer}.{inner}")
+        file["tree"].extend({"PXDDigits": digits})
+    return path
+
+
+def test_root_files_of_floating_charges_and_frames(tmp_path: Path) -> None:
+    sample = read_hitmaps(root_file(tmp_path / "a.root", charge=[77.0]))
+    assert sample.counts.sum(1).tolist() == [0, 1]
+    assert (sample.u[0], sample.v[0], sample.charge[0]) == (3, 4, 77)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"sensorID": [9]}, r"entry 1: PXDDigits\.m_sensorID = 9 is no sensor"),
+        ({"uCellID": [250]}, r"entry 1: PXDDigits\.m_uCellID = 250, not between 0 and 249"),
+        ({"vCellID": [768]}, r"entry 1: PXDDigits\.m_vCellID = 768, not between 0 and 767"),
+        ({"charge": [256]}, r"entry 1: PXDDigits\.m_charge = 256, not between 0 and 255"),
+        ({"charge": [-1.0]}, r"entry 1: PXDDigits\.m_charge = -1\.0, not between"),
+        ({"charge": []}, r"tree has no branch PXDDigits\.m_charge"),
+    ],
+)
+def test_bad_root_files_are_refused(tmp_path: Path, columns: dict[str, list[Any]], message: str) -> None:
+    path = root_file(tmp_path / "a.root", **columns)
+    with pytest.raises(PartiganError, match=rf"a\.root: {message}"):
+        read_hitmaps(path)
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.root"])
+@pytest.mark.parametrize("part", [0.01, 0.5, 0.95])
+def test_truncated_files_are_refused(tmp_path: Path, name: str, part: float) -> None:
+    WRITERS[name](tmp_path / name, toy_hits())
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(part * len(content))])
+    with pytest.raises(PartiganError, match=rf"{name}:? .*(truncated|not an HDF5)"):
+        read_hitmaps(tmp_path / name)
+
+
+def _damage(path: Path, what: str) -> None:
+    """Damage a file of toy hits."""
+    with h5py.File(path, "r+") as file:
+        if what == "u":
+            file["u"][-1] = 250
+        elif what == "v":
+            file["v"][-1] = 768
+        elif what == "charge":
+            file["charge"][0] = 0
+        elif what == "order":
+            file["u"][:2] = file["u"][:2][::-1]
+        elif what == "counts":
+            file["counts"][0, 0] += 1
+        elif what == "missing":
+            del file["charge"]
+        elif what == "sensors":
+            file.attrs["sensors"] = sorted(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("u", "entry 2: u = 250, not between 0 and 249"),
+        ("v", "entry 2: v = 768, not between 0 and 767"),
+        ("charge", "hits of charge 0, or not sorted"),
+        ("order", "hits of charge 0, or not sorted"),
+        ("counts", r"u is uint8\[\d+\], counts is of \d+ hits"),
+        ("missing", "no dataset 'charge'"),
+        ("sensors", r"its sensors are 1\.1\.1, 1\.1\.2, 1\.2\.1, \.\.\.; needed is the order"),
+    ],
+)
+def test_bad_hdf5_files_are_refused(tmp_path: Path, what: str, message: str) -> None:
+    write_hitmaps(tmp_path / "a.h5", [toy_hits()], {})
+    _damage(tmp_path / "a.h5", what)
+    with pytest.raises(PartiganError, match=rf"a\.h5: {message}"):
+        read_hitmaps(tmp_path / "a.h5")
+
+
+def _spoil(folder: Path, what: str) -> None:
+    """Spoil a folder of images."""
+    image = folder / "1.1.1/0.png"
+    if what == "sensor":
+        image.parent.rename(folder / "3.1.1")
+    elif what == "missing":
+        image.unlink()
+    elif what == "name":
+        image.rename(image.with_stem("first"))
+    elif what == "size":
+        Image.fromarray(np.zeros((768, 250), np.uint8)).save(image)
+    elif what == "truncated":
+        image.write_bytes(image.read_bytes()[:60])
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("sensor", r"3\.1\.1 is no PXD sensor"),
+        ("missing", r"event 0 has no image of sensor 1\.1\.1"),
+        ("name", r"1\.1\.1/first\.png: its name is not the number"),
+        ("size", r"1\.1\.1/0\.png: L image of 768 x 250 pixels"),
+        ("truncated", r"1\.1\.1/0\.png: truncated"),
+    ],
+)
+def test_bad_folders_of_images_are_refused(tmp_path: Path, what: str, message: str) -> None:
+    write_images(tmp_path / "images", toy_hits(1, 50, busy=(0,)))
+    _spoil(tmp_path / "images", what)
+    with pytest.raises(PartiganError, match=message):
+        read_hitmaps(tmp_path / "images")

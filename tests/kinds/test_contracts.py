@@ -1,0 +1,130 @@
+"""What every kind of data keeps to, from a file over conditions and observables to metrics and figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from helpers import toy_hitmaps, toy_jets
+from partigan import protocols
+from partigan.data.batch import Batch
+from partigan.data.jets import write_jets
+from partigan.data.samples import write_samples
+from partigan.kinds import KINDS, find, kind_of
+from partigan.metrics.finding import Finding
+
+
+@dataclass(frozen=True)
+class Case:
+    """A toy file of a kind.
+
+    Attributes:
+        write: makes it.
+        first: the kind that such a file is taken for where it says nothing.
+        training: shape of the samples that networks are trained on.
+        shape: of all other samples.
+    """
+
+    write: Callable[[Path], object]
+    first: str
+    training: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def _rows(path: Path) -> None:
+    rows = Batch(torch.randn(300, 3, generator=torch.Generator().manual_seed(0)), condition=torch.arange(300) % 4)
+    write_samples(path, "rows", [rows], {}, {"a": "GeV", "b": "", "c": "mm"})
+
+
+def _images(path: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(300, 2, 6, 5, generator=draw)
+    write_samples(path, "images", [Batch(images, condition=torch.randn(300, 2, generator=draw))], {})
+
+
+MAP, CROP = (1, 250, 768), (1, 64, 96)
+CASES = {
+    "jets": Case(lambda path: write_jets(path, [toy_jets(300)], {}), "jets", (30, 3), (30, 3)),
+    "tables": Case(_rows, "tables", (3,), (3,)),
+    "images": Case(_images, "images", (2, 6, 5), (2, 6, 5)),
+    "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
+    "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),
+    "pxd-parts": Case(toy_hitmaps, "pxd", CROP, MAP),
+}
+
+
+def test_every_kind_has_a_case() -> None:
+    assert CASES.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kinds_keep_their_contracts(name: str, tmp_path: Path) -> None:
+    case, kind, path = CASES[name], find(name), tmp_path / "real.h5"
+    case.write(path)
+
+    # files
+    assert kind.name == name
+    assert kind.format.recognises(path)
+    assert kind_of(path).name == case.first
+    training, valid = kind.format.training(path), kind.format.read(path, "valid")
+    assert training.x.shape[1:] == case.training
+    assert valid.x.shape[1:] == case.shape
+    assert len(kind.format.read(path, "all")) > len(valid)
+    description = kind.format.describe(path)
+    assert json.loads(json.dumps(description)) == description
+    assert not [key for key in kind.format.attributes(path) if key.startswith("split_")]
+
+    # conditions
+    parts = kind.conditions
+    assert parts.chunk % parts.block == 0
+    json.dumps(parts.arguments(training))
+    state = parts.state(training, description)
+    assert json.loads(json.dumps(state)) == state
+    size = 40
+    drawn = [parts.draw(state, size, torch.Generator().manual_seed(1)) for _ in range(2)]
+    for one, two, like in zip(*drawn, (valid.condition, valid.mask), strict=True):
+        assert (one is None) == (like is None)
+        if one is not None:
+            assert one.shape == (size, *like.shape[1:])
+            assert one.dtype == like.dtype
+            assert torch.equal(one, two)
+    classes = parts.classes(valid)
+    assert classes is None or classes.shape == (len(valid),)
+
+    # observables
+    seen = kind.observables.compute(valid, description)
+    for scalar, (label, _) in kind.observables.scalars(description).items():
+        assert label
+        assert seen[scalar].shape == (len(valid),)
+        assert np.isfinite(seen[scalar]).all()
+
+    # evaluation
+    found = kind.evaluation.validate(valid, valid)
+    assert set(kind.evaluation.selection) <= found.keys()
+    assert all(abs(found[metric]) < 1e-6 for metric in kind.evaluation.selection)
+    terms = protocols.protocol(name, protocols.names(name)[0], kind.evaluation.names)
+    metrics = kind.evaluation.metrics(seen, seen, terms, len(valid), 1)
+    assert metrics
+    assert metrics.keys() <= set(kind.evaluation.names)
+    assert set(terms["metrics"]) <= set(kind.evaluation.names)
+    assert all(
+        isinstance(finding, Finding) and finding.label and np.isfinite(finding.value) for finding in metrics.values()
+    )
+    figures = kind.evaluation.figures(seen, seen)
+    assert figures
+    plt.close("all")
+    kind.evaluation.label(path)
+
+    # generated samples
+    kind.format.write(tmp_path / "fake.h5", [valid[:40], valid[40:]], {"kind": name, "seed": 1}, state)
+    again = kind.format.read(tmp_path / "fake.h5", "all", finite=False)
+    assert torch.equal(again.x, valid.x)
+    assert kind.format.attributes(tmp_path / "fake.h5")["seed"] == 1
+    assert kind_of(tmp_path / "fake.h5").name in (name, *kind.format.also)
