@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,9 @@ from partigan.data.batch import Batch
 from partigan.data.transforms import Standardise
 from partigan.errors import PartiganError
 from partigan.evaluation.samples import Samples, rebuilder
-from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chosen, run_suite
+from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chosen, protocol_metrics, run_suite
 from partigan.evaluation.verdicts import Judged
-from partigan.kinds.tables import TABLES
+from partigan.kinds.tables import TABLES, TableEvaluation
 from partigan.metrics.finding import Finding
 from partigan.nets.tables import TableGenerator
 from partigan.sampling import Sampler
@@ -103,3 +105,27 @@ def test_the_failure_of_a_metric_is_its_own() -> None:
     assert [row.name for row in both.rows] == ["w1", "other", "w1.a", "w1.b", "w1.c"]  # a name of both means both
     assert both.skipped == {"other": "no variance"}
     assert Judged(both.rows, 0, 60, {}).cells("w1")[:3] == ("W1 (x 10^3)", "2.0 ± 1.0", "2.0 ± 1.0")
+
+
+def test_metrics_of_a_protocol_are_taken_together_or_each_by_itself() -> None:
+    asked: list[list[str]] = []
+
+    class Some(TableEvaluation):
+        def metrics(self, real: Any, fake: Any, protocol: dict[str, Any], smallest: int, seed: int) -> Any:
+            asked.append(protocol["metrics"])
+            if "variance" in protocol["metrics"]:
+                raise PartiganError("no variance")
+            return {name: Finding(name, 1.0) for name in protocol["metrics"] if name != "large"}
+
+    samples = Samples({}, np.zeros((9, 0)), np.zeros((9, 0)), observables=({}, {}))
+
+    def found(names: list[str]) -> dict[str, str]:
+        asked.clear()
+        own = protocol_metrics(Some(), {"metrics": names}, 9, 1)
+        return run_suite(names, samples, None, 1, own).skipped
+
+    assert found(["a", "b"]) == {}
+    assert asked == [["a", "b"]]
+    reasons = {"variance": "no variance", "large": "the samples are too small"}
+    assert found(["a", "variance", "large"]) == reasons
+    assert asked == [["a", "variance", "large"], ["a"], ["variance"], ["large"]]

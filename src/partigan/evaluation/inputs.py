@@ -123,7 +123,7 @@ class Inputs:
         """What is compared, in a few words."""
         where = "all splits" if self.split == "all" else f"{self.split} split"
         number, real = len(self.generated.batch), len(self.real.batch)
-        return f"{number:,} generated {self.kind.name} against {real:,} real ones ({where})"
+        return f"{number:,} generated {self.kind.name} samples against {real:,} real ones ({where})"
 
     @property
     def smallest(self) -> int:

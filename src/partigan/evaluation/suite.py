@@ -167,7 +167,7 @@ def _ndb(samples: Samples, rng: Rng) -> Answer:
 
 def _memorisation(samples: Samples, rng: Rng) -> Answer:
     if samples.training is None:
-        raise PartiganError("there is no training sample apart from the one that is compared with; use --split test")
+        raise PartiganError("no training sample; use --split test where the generator was trained on this file")
     found = memorisation(samples.training, samples.real, samples.fake, rng=rng)
     copies = float(len(found.copies))
     return Answer(

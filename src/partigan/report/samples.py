@@ -36,7 +36,7 @@ def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure
             tiled = shown.reshape(columns, columns, height, width).swapaxes(1, 2)
             axis.imshow(tiled.reshape(columns * height, columns * width), cmap="Greys", vmin=0, vmax=high)
             share = float((sample > high).mean()) if sample.size else 0.0
-            axis.set_title(title + f" ({share:.2g} of the pixels above the scale)" * (share > 0), fontsize=11)
+            axis.set_title(title + f" ({100 * share:.2g} % of the pixels above the scale)" * (share > 0), fontsize=11)
             axis.set(xticks=[], yticks=[])
     return figure
 
