@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from partigan.training.classification import fit_classifier, judge, load_reference
 
 from helpers import JetFile
 from partigan import evaluate
@@ -21,7 +22,6 @@ from partigan.kinds import find
 from partigan.kinds.images import ImageEvaluation
 from partigan.models.jetnet import normalise, published
 from partigan.simulate.digits import simulate_digits
-from partigan.training.classification import fit_classifier, judge, load_reference
 
 ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
 TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]

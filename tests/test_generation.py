@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from partigan.sampling import Sampler
 
 from helpers import JetFile
 from partigan import generate, generation, load, train
@@ -22,7 +23,6 @@ from partigan.kinds.jets import JETS, JetConditions
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.randomness import rng_for
 from partigan.run import SHIPPED, Run
-from partigan.sampling import Sampler
 from partigan.simulate.digits import simulate_digits
 
 

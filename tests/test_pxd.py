@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from partigan.sampling import Sampler
+from partigan.training.train import _fill
 from scipy import ndimage
 from scipy.stats import ks_2samp, kstest, wasserstein_distance
 
@@ -24,10 +26,8 @@ from partigan.kinds import find
 from partigan.metrics.spectra import spectrum_distances
 from partigan.observables.hitmaps import clusters, pair_correlation, singular_values, spectrum
 from partigan.physics.tracking import Reconstruction, compare, reconstruct, signal, summary, thinned
-from partigan.sampling import Sampler
 from partigan.simulate import pxd as simulator
 from partigan.simulate.pxd import Deposits, Parameters, Rates, Tracks, simulate_event, simulate_pxd
-from partigan.training.train import _fill
 
 
 @pytest.mark.parametrize("height", [250, 64])

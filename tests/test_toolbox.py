@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from partigan.training.monitors import read_log
 
 from partigan import objectives, train
 from partigan.config import build, class_named, parse_training
@@ -21,7 +22,6 @@ from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
 from partigan.simulate.toys import simulate_toy
-from partigan.training.monitors import read_log
 
 TEXT = (Path(__file__).parents[1] / "docs" / "toolbox.md").read_text()
 

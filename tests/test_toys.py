@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from partigan.toys import (
+    TOYS,
+    covered_modes,
+    divergences_of_lines,
+    estimated_divergences,
+    optimal_discriminator,
+    simulate_digits,
+    simulate_toy,
+    w2,
+)
 from torch import Tensor, nn
 
 import partigan
@@ -26,16 +36,6 @@ from partigan.nets.tables import TableCritic, TableGenerator
 from partigan.objectives.losses import NonSaturating, Wasserstein
 from partigan.objectives.penalties import GradientPenalty
 from partigan.objectives.terms import Turn
-from partigan.toys import (
-    TOYS,
-    covered_modes,
-    divergences_of_lines,
-    estimated_divergences,
-    optimal_discriminator,
-    simulate_digits,
-    simulate_toy,
-    w2,
-)
 
 SHORT: dict[str, Any] = {"trainer.max_steps": 6, "trainer.validations": 2, "trainer.accelerator": "cpu"}
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from partigan.sampling import Sampler
 
 from metric_cases import Floats, rows, wide
 from partigan.data.batch import Batch
-from partigan.data.transforms import Standardise
+from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
 from partigan.evaluation.samples import Samples, rebuilder
 from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chosen, protocol_metrics, run_suite
@@ -18,7 +19,6 @@ from partigan.evaluation.verdicts import Judged
 from partigan.kinds.tables import TABLES, TableEvaluation
 from partigan.metrics.finding import Finding
 from partigan.nets.tables import TableGenerator
-from partigan.sampling import Sampler
 
 QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
 NAMES = {name: (name, "GeV") for name in "abc"}

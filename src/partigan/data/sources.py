@@ -23,6 +23,7 @@ Given = Any
 """What `source` takes: a path, a `Batch`, an array, or a mapping of arrays."""
 
 _KEYS = ("x", "mask", "condition", "labels", "conditions", "weight")
+_DIMENSIONS = {"mask": 2, "labels": 1, "conditions": 2, "weight": 1}
 
 
 class _Format(Protocol):

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partigan.data.batch import Batch
-from partigan.data.transforms import LogStandardise
+from partigan.data.transforms.jets import LogStandardise
 from partigan.errors import PartiganError
 
 
