@@ -118,5 +118,6 @@ class TrainingDisplay:
 
 
 def _shortened(name: str, most: int = 10) -> str:
-    """A name that fits a column."""
+    """A name that fits a column: of a loss among several of a phase its own name."""
+    name = name.rpartition("/")[2]
     return name if len(name) <= most else f"{name[: most - 1]}."
