@@ -8,6 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from partigan.data.sources import Given, source
 from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.evaluation.differences import largest_difference
@@ -19,7 +20,6 @@ from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, pro
 from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing
-from partigan.kinds import find
 from partigan.models.classifier import Reference, load_reference
 from partigan.progress import console
 from partigan.training.log import read_log
@@ -51,14 +51,14 @@ class Evaluation:
 
 
 def evaluate(
-    real: Path,
+    real: Given,
     out: Path,
-    fake: Path | None = None,
+    fake: Given | None = None,
     run: Path | None = None,
     split: str | None = None,
     protocol: str | None = None,
     metrics: Sequence[str] = DEFAULT,
-    kind: str = "jets",
+    kind: str | None = None,
     fpnd: str | None = None,
     classifier: Path | None = None,
     label: str | None = None,
@@ -70,10 +70,10 @@ def evaluate(
     """Compare generated with real samples.
 
     Args:
-        real: file of real samples.
+        real: real samples: a file, or arrays as for `partigan.train`.
         out: directory to make: ``metrics.json``, ``verdict.json``, ``histograms.json`` of the observables,
             ``report.html`` and the figures as PNG.
-        fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
+        fake: generated samples, in the same way; without them, ten times as many as real ones are drawn from ``run``.
         run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and
             for samples where there is no ``fake``.
         split: split of the real file to compare with: train, valid, test or all. The other splits, or two halves of
@@ -82,7 +82,7 @@ def evaluate(
             ``partigan/evaluation/protocols``; None = the kind's first.
         metrics: what to take: ``protocol``, ``all``, or names of its metrics and of those in
             ``partigan.evaluation.suite.SUITE``; by default the protocol's and whatever takes about a second.
-        kind: kind of data in the files.
+        kind: kind of data; None = as the generated file, the run or the real file says.
         fpnd: class of the published network and statistics that FPND is taken with: g, q or t of JetNet.
         classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead, and FID, KID,
             inception score and coverage of classes besides.
@@ -90,7 +90,7 @@ def evaluate(
             all where ``classifier`` was trained on one file with several classes.
         seed: of everything that is drawn at random.
         threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
-        trust: follow class paths outside partigan and torch in ``run`` and ``classifier``.
+        trust: follow class paths outside partigan in ``run`` and ``classifier``.
         overwrite: replace an existing directory.
 
     Returns:
@@ -103,7 +103,7 @@ def evaluate(
     refuse_existing(out, overwrite)
     request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     set_threads(threads)
-    sort = find(request.kind, request.trust)
+    sort = request.sort()
     name = str(request.protocol or protocols.names(sort.name)[0])
     terms = protocols.protocol(sort.name, name, sort.evaluation.names)
     chosen(request.metrics, terms["metrics"])  # a wrong name is found before anything is read
@@ -168,7 +168,7 @@ def _reference(request: Request, inputs: Inputs) -> Reference | None:
         return published
     if request.classifier is None:
         return None
-    label = request.label or inputs.kind.evaluation.label(request.real)
+    label = request.label or source(request.real, inputs.kind).label
     reference = load_reference(request.classifier, label, request.trust)
     reference.check(truth)
     return reference
