@@ -35,6 +35,7 @@ from partigan.systems.system import Loss, System
 
 COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
 SECTIONS = ("about", "kind", "transform", "system", "trainer")
+_WORDS = ("about", "kind")  # sections without classes
 ROLES = (nn.Module, Objective, Term, Augmentation, Loss, Schedule)  # transforms and systems are modules, too
 _CLASS = re.compile(r"\w+(\.\w+)*\.[A-Z]\w*")
 _WORD = re.compile(r"[\w/+-]*")  # what a text in a configuration may be that is no class path
@@ -75,7 +76,7 @@ def expanded(value: Any) -> Any:
         return {"class_path": _full(value["class_path"]), "init_args": expanded(value.get("init_args") or {})}
     if len(value) == 1 and isinstance(name := next(iter(value)), str) and _CLASS.fullmatch(name):
         return {"class_path": _full(name), "init_args": expanded(value[name] or {})}
-    return {key: entry if key == "about" else expanded(entry) for key, entry in value.items()}
+    return {key: entry if key in _WORDS else expanded(entry) for key, entry in value.items()}
 
 
 def _full(path: Any) -> str:
@@ -120,7 +121,7 @@ def changed(config: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
             except yaml.YAMLError as error:
                 raise PartiganError(f"--{path}: {value!r} cannot be read: {error}") from error
         names = path.split(".")
-        change: Any = expanded(value)
+        change: Any = value if names[0] in _WORDS else expanded(value)
         for name in reversed(names):
             change = {name: change}
         _check_names(config, names, path)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
 from partigan.data.sources import Given, source
 from partigan.errors import PartiganError
@@ -14,9 +13,10 @@ from partigan.evaluation import protocols
 from partigan.evaluation.differences import largest_difference
 from partigan.evaluation.figures import draw_figures
 from partigan.evaluation.inputs import Inputs, Request, read_inputs
+from partigan.evaluation.own import own_metrics
 from partigan.evaluation.rows import Row
 from partigan.evaluation.samples import Samples, both_samples, with_distance, with_reference
-from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, protocol_metrics, run_suite
+from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, Metric, chosen, protocol_metrics, run_suite
 from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing
@@ -80,8 +80,9 @@ def evaluate(
             all, give the in-sample values. None = all where the generator was trained on another file, else test.
         protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
             ``partigan/evaluation/protocols``; None = the kind's first.
-        metrics: what to take: ``protocol``, ``all``, or names of its metrics and of those in
-            ``partigan.evaluation.suite.SUITE``; by default the protocol's and whatever takes about a second.
+        metrics: what to take: ``protocol``, ``all``, names of its metrics and of those in
+            ``partigan.evaluation.suite.SUITE``, or import paths of one's own; by default the protocol's and whatever
+            takes about a second.
         kind: kind of data; None = as the generated file, the run or the real file says.
         fpnd: class of the published network and statistics that FPND is taken with: g, q or t of JetNet.
         classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead, and FID, KID,
@@ -106,12 +107,14 @@ def evaluate(
     sort = request.sort()
     name = str(request.protocol or protocols.names(sort.name)[0])
     terms = protocols.protocol(sort.name, name, sort.evaluation.names)
-    chosen(request.metrics, terms["metrics"])  # a wrong name is found before anything is read
+    own = own_metrics(request.metrics, trust)
+    chosen(request.metrics, terms["metrics"], own)  # a wrong name is found before anything is read
     with atomic_folder(out, NUMBERS) as folder:
         inputs = read_inputs(request)
         reference = _reference(request, inputs)
-        wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"])
-        compared, found = _measured(inputs, reference, wanted, terms, seed)
+        wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"], own)
+        first = protocol_metrics(inputs.kind.evaluation, terms, inputs.smallest, seed) | own
+        compared, found = _measured(inputs, reference, wanted, first, seed)
         judged = _judged(inputs, compared, found)
         origin = reference.name if reference is not None and "fpnd" in judged.taken else ""
         summary = Summary(request, inputs, judged, name, terms["paper"], origin)
@@ -127,7 +130,7 @@ def evaluate(
 
 
 def _measured(
-    inputs: Inputs, reference: Reference | None, wanted: Collection[str], protocol: dict[str, Any], seed: int
+    inputs: Inputs, reference: Reference | None, wanted: Collection[str], first: Mapping[str, Metric], seed: int
 ) -> tuple[Samples, Found]:
     """What is compared, and what the metrics find.
 
@@ -140,8 +143,7 @@ def _measured(
         compared, beside = with_reference(compared, beside, inputs, reference)
     if reference is not None and not reference.many:
         compared, beside = with_distance(compared, beside, inputs, reference, seed)
-    own = protocol_metrics(inputs.kind.evaluation, protocol, inputs.smallest, seed)
-    found = run_suite(wanted, compared, beside, seed, own)
+    found = run_suite(wanted, compared, beside, seed, first)
     if not found.taken:
         raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
     return compared, found

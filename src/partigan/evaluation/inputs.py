@@ -71,7 +71,8 @@ class Request:
         if isinstance(self.fake, str | Path):
             return kind_of(self.fake, self.trust)
         if self.run is not None:
-            return find(str(Run(self.run).transform["kind"]), self.trust)
+            (run := Run(self.run)).require()
+            return find(str(run.transform["kind"]), self.trust)
         if isinstance(self.real, str | Path):
             return kind_of(self.real, self.trust)
         raise PartiganError("say what the arrays are, such as kind='tables', 'images' or 'jets'")
