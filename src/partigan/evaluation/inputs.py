@@ -64,12 +64,17 @@ class Request:
         """The kind of data: as asked for, or that of the generated file, of the run, or of the real file.
 
         Raises:
-            PartiganError: arrays, which do not say what they are.
+            PartiganError: files of different kinds, or arrays, which do not say what they are.
         """
         if self.kind is not None:
             return find(self.kind, self.trust)
         if isinstance(self.fake, str | Path):
-            return kind_of(self.fake, self.trust)
+            kind = kind_of(self.fake, self.trust)
+            if isinstance(self.real, str | Path):
+                other = kind_of(self.real, self.trust).name
+                if other not in (kind.name, *kind.format.also):
+                    raise PartiganError(f"{self.fake} holds {kind.name}, {self.real} {other}; give files of one kind")
+            return kind
         if self.run is not None:
             (run := Run(self.run)).require()
             return find(str(run.transform["kind"]), self.trust)
