@@ -303,14 +303,22 @@ def refuse_foreign(value: Any) -> None:
 
 
 def readable(error: Exception) -> PartiganError:
-    """One line of a parser's error; an unknown option is shown with the nearest known one."""
+    """One line of a parser's error: the option, and what is wrong with it."""
     text = " ".join(str(error).split())
-    unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE)
-    if unknown is None:
-        return PartiganError(text.rsplit("': ", 1)[-1] if "Problem with given class_path" in text else text)
-    name = unknown.group(2) or unknown.group(3)
-    if name in presets.names() and not unknown.group(1):
-        return PartiganError(f"{name!r} stands alone; write --config {name}")
-    paths = re.findall(r"class_path '([\w.]+)'", text)
-    known = list(inspect.signature(class_named(paths[-1])).parameters) if paths else []
-    return unknown_option(name, known or [*SECTIONS])
+    if unknown := re.search(r"unrecognized arguments?: -*([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE):
+        paths = re.findall(r"class_path '([\w.]+)'", text[: unknown.start()])
+        known = list(inspect.signature(class_named(paths[-1])).parameters) if paths else []
+        return unknown_option(unknown[1] or unknown[2], known or [*SECTIONS])
+    reasons = (
+        (r"Import path (?:partigan\.)?(\S+) does not correspond to a subclass of (\w+)", "{0} is not a class of {1}"),
+        (r"Expected a <class '(\w+)'>\. Got value: (.*?)(?= - |$)", "{1!r} is not of type {0}"),
+        (r"Expected a <class '(float|int|bool|str)'> .{0,80}?Given value: (\S+)", "{1!r} is not of type {0}"),
+        (r"Expected a <class 'dict'>", "give names with their values, as a mapping"),
+        (r"Expected a <class 'list'>", "give a list"),
+        (r"Key \"(\w+)\" is required", "{0} is missing"),
+    )
+    for pattern, said in reasons:
+        if found := re.search(pattern, text):
+            keys = re.findall(r'Parser key "([^"]+)"', text[: found.start()])
+            return PartiganError(f"{'.'.join(keys) or 'the configuration'}: {said.format(*found.groups())}")
+    return PartiganError(text[:400])

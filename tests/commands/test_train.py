@@ -86,7 +86,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     }
     data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)
-    short |= {"trainer.max_steps": 6, "trainer.batch_size": 16}
+    short |= {"trainer.max_steps": 6, "trainer.max_minutes": None, "trainer.batch_size": 16}
     if kind.name.startswith("pxd"):
         short |= {"trainer.batch_size": 4}
     runs = [train(preset, data, tmp_path / name, threads=1, overrides=short) for name in "ab"]
@@ -126,7 +126,7 @@ train("mdma", sys.argv[1], sys.argv[2], threads=1, resume=True, overrides=json.l
 """
 
 
-def test_killed_at_random_moments_it_ends_with_the_sameweights(jet_file: JetFile, tmp_path: Path) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_weights(jet_file: JetFile, tmp_path: Path) -> None:
     data = jet_file()
     options = {**SHORT, "trainer.max_steps": 150, "trainer.checkpoint_seconds": 0.02}
     whole = train("mdma", data, tmp_path / "whole", threads=1, overrides=options)
