@@ -71,7 +71,7 @@ def _small(preset: str) -> dict[str, Any]:
 
 
 def _large(preset: str) -> bool:
-    """Presets that would take long here; they are rehearsed in test_pxd.py."""
+    """Presets that would take long here; they are rehearsed in test_presets.py."""
     return read(preset)["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
 
 
@@ -108,7 +108,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     assert torch.equal(load(tmp_path / "b").sample(40, 5).x, sample.x)
 
 
-def test_other_seeds_give_otherweights(jet_file: JetFile, tmp_path: Path) -> None:
+def test_other_seeds_give_other_weights(jet_file: JetFile, tmp_path: Path) -> None:
     data = jet_file()
     runs = [train("mdma", data, tmp_path / str(seed), seed, 1, overrides=SHORT) for seed in (1, 2)]
     assert not equal_tensors(weights(runs[0].path), weights(runs[1].path))
