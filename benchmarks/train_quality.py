@@ -1,7 +1,7 @@
 """Quality of short trainings: presets and seeds at equal CPU time, every metric against CPU time.
 
     partigan simulate jets --flavour t --n 70000 --particles 30 --seed 1 --workers 2 --out top.h5
-    python benchmarks/train_quality.py --data top.h5 [--presets mdma mdma-fast benchmarks/fast/x.yaml]
+    python benchmarks/train_quality.py --data top.h5 [--presets mdma mdma-fast own.yaml]
         [--seeds 1 2 3] [--minutes 10] [--out results/train_quality] [--runs train_quality]
 
 A preset (or YAML file) gets as many steps as fit into the minutes at the CPU time that its own step takes, measured
@@ -14,8 +14,8 @@ untrained the generator with fresh weights. The AUC of observables is that of th
 is boosted trees on the features of all particles, sorted by pt.
 
 Each preset has a JSON of its own, so that two jobs may share the work. Finished trainings are not repeated and
-interrupted ones go on; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each and at
-the end.
+interrupted ones are resumed; ``table.md`` and ``quality.png`` are made anew from all JSON of the folder after each and
+at the end.
 """
 
 from __future__ import annotations
@@ -121,27 +121,27 @@ def _sorted(sample: Values) -> Any:
     return np.take_along_axis(sample["particles"], order[..., None], axis=1).reshape(len(order), -1)
 
 
-def players(preset: str, real: Batch) -> Players:
+def players_of(preset: str, real: Batch) -> Players:
     """The players of a preset, ready to train on jets."""
     with TemporaryDirectory() as folder:
         session = Session(Run(Path(folder) / "unused"), config.read(preset))
     session.prepare({DATA: real}, JETS.conditions.arguments(real), {})
     options = session.trainer.options
     loader = Loader(session.transform.held(real), options.batch_size, session.seed, transform=session.transform)
-    feed = Feed({DATA: loader}, session.seed, session.transform.inverse)
+    feed = Feed({DATA: loader}, session.seed, session.physical)
     return Players(session.trainer.fabric, session.system, feed, options.gradient_clip)
 
 
 def step_costs(presets: dict[str, str], data: Path, rounds: int = 3, seconds: float = 4.0) -> dict[str, float]:
     """CPU seconds of a training step of each preset on one thread, the least of several rounds in turns."""
     real = JETS.format.read(data, "train")
-    ready = {name: players(preset, real) for name, preset in presets.items()}
+    ready = {name: players_of(preset, real) for name, preset in presets.items()}
     least = dict.fromkeys(presets, np.inf)
     for turn in range(rounds + 1):
-        for name, those in ready.items():
+        for name, players in ready.items():
             began, steps = time.process_time(), 0
             while time.process_time() - began < seconds:
-                those.train_step(steps, 10_000)
+                players.train_step(steps, 10_000)
                 steps += 1
             if turn:  # the first is to warm up
                 least[name] = min(least[name], (time.process_time() - began) / steps)
