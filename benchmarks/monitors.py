@@ -15,11 +15,12 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from partigan.config import build, parse_training
+from one_batch import players_of
+from partigan import config
 from partigan.data.batch import Batch
-from partigan.training.monitors import collapse_signs, diversity
-from partigan.training.system import Tick
-from partigan.training.trainer import Players
+from partigan.kinds import find
+from partigan.systems.system import Tick
+from partigan.training.health import collapse_signs, diversity
 
 
 def seconds(function: Callable[[], object], repeat: int) -> float:
@@ -32,17 +33,6 @@ def seconds(function: Callable[[], object], repeat: int) -> float:
     return float(np.median(times))
 
 
-class One:
-    """A loader of one batch."""
-
-    def __init__(self, batch: Batch) -> None:
-        self.one = batch
-
-    def batch(self, number: int) -> Batch:
-        """The batch."""
-        return self.one
-
-
 def main() -> None:
     """Print a markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -51,20 +41,23 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| preset | step, ms | norms and scores | at validations, spread | sum |\n|---|---|---|---|---|")
     for preset, shape in (("toys", (256, 2)), ("toys-wgan-gp", (256, 2)), ("mdma", (128, 30, 3))):
-        config = parse_training(preset, {"trainer.accelerator": "cpu"})
-        system, _, trainer = build(config)
         x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         batch = Batch(x, torch.ones(shape[:2], dtype=torch.bool) if len(shape) == 3 else None)
-        players, loader = Players(trainer.fabric, system), One(batch)
-        players.train_step(0, steps, loader, 1, None)
-        step = seconds(lambda p=players, one=loader: p.train_step(1, steps, one, 1, None), steps)
+        content = config.read(preset)
+        arguments = find(content["kind"]).conditions.arguments(batch)
+        system, _, options = config.build(config.resolve(content, arguments))
+        players = players_of(system, batch, options)
+        players.train_step(0, steps)
+        step = seconds(lambda p=players: p.train_step(1, steps), steps)
         each = 0.0
-        for number, phase in enumerate(players.phases):
-            for parameter in players.parameters[number]:
+        for name, phase in players.phases.items():
+            for parameter in players.parameters[name]:
                 parameter.grad = torch.ones_like(parameter)
-            network, optimizer = players.networks[phase.update[0]], players.optimizers[number]
             norm = seconds(
-                lambda f=trainer.fabric, n=network, o=optimizer: f.clip_gradients(n, o, max_norm=torch.inf), steps
+                lambda p=players, n=name, f=phase: p.fabric.clip_gradients(
+                    p.networks[f.updates[0]], p.optimizers[n], max_norm=torch.inf
+                ),
+                steps,
             )
             each += phase.steps * norm
         score, notes = torch.randn(len(x), 1), Tick(0, torch.Generator()).notes
@@ -73,17 +66,12 @@ def main() -> None:
             notes["real"] = score.detach().mean()
             notes["fake"] = score.detach().mean()
 
-        each += players.phases[0].steps * seconds(note, steps)
+        each += players.phases["critic"].steps * seconds(note, steps)
         log = [{"step": n, "critic/objective": 1.0, "diversity": 1.0} for n in range(550)]
         rare = seconds(
-            lambda p=players, b=batch, lines=log: (
-                p.singular_values(),
-                diversity(b, b),
-                collapse_signs(lines),
-            ),
-            5,
+            lambda p=players, b=batch, lines=log: (p.singular_values(), diversity(b, b), collapse_signs(lines)), 5
         )
-        rare *= trainer.validations / trainer.max_steps
+        rare *= options.validations / options.max_steps
         cells = (f"{1e3 * step:.2f}", f"{each / step:.1%}", f"{rare / step:.2%}", f"{(each + rare) / step:.1%}")
         print(f"| {preset} | {' | '.join(cells)} |", flush=True)
 

@@ -31,9 +31,9 @@ def simulated(flavour: str, events: int) -> tuple[Any, float]:
     detector, numbers, clock = DETECTORS["simplified"], [], np.zeros(2)
     with silent():
         pythia = start_pythia(pythia_settings(flavour, detector, 1000.0, 0.01), 1)
-        for _ in range(0, events, PART):
+        for done in range(0, events, PART):
             times = [time.process_time()]
-            found = pythia.nextBatch(PART)
+            found = pythia.nextBatch(min(PART, events - done))
             times.append(time.process_time())
             numbers.append(cluster(seen(found, pythia, detector), 1000.0, 150)[1][:, 3])
             times.append(time.process_time())

@@ -2,10 +2,10 @@
 
     python benchmarks/networks.py mdma|mpgan [--threads 2] [--repeats 7] [--json mdma.json]
 
-Both formulations have the same weights and give the same numbers (tests/test_mdma.py, tests/test_mpgan.py); they run
-in turns in one process, and the medians of their times are compared. Peak memory is that of a process of its own for
-each. Particle numbers are those of real top jets of JetNet where the reference data is at hand, else normal with the
-same mean and standard deviation.
+Both formulations have the same weights and give the same numbers (tests/nets/clouds/test_mdma.py and test_mpgan.py);
+they run in turns in one process, and the medians of their times are compared. Peak memory is that of a process of its
+own for each. Particle numbers are those of real top jets of JetNet where the reference data is at hand, else normal
+with the same mean and standard deviation.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-ROOT = Path(__file__).parents[1]
+from one_batch import players_of
 from padded_mpgan import padded
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
-from partigan.data.transforms import LogStandardise
-from partigan.kinds.jets import JETS
+from partigan.models.model import groups, together
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator
 from partigan.objectives.losses import LeastSquares
 from partigan.objectives.matching import MeanFieldMatching
 from partigan.objectives.terms import Term
 from partigan.randomness import rng_for
-from partigan.sampling import Sampler
-from partigan.training.system import GAN, Tick
+from partigan.systems.gan import GAN
+from partigan.systems.terms import ScheduledTerm
 from unfolded_mdma import unfold
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -119,13 +120,19 @@ def networks(setup: Setup, particles: int, ours: bool) -> tuple[Any, Any]:
 
 def generation(setup: Setup, particles: int, ours: bool) -> Job:
     """Normalised jets from noise; the plain formulation gets groups of the size that suits it."""
-    generator = networks(setup, particles, ours)[0].eval()
+    generator = networks(setup, particles, ours)[0].deployed()
     mask = sample(particles, setup.jets).mask
     assert mask is not None
-    sampler = Sampler(generator, LogStandardise(), JETS, {})
 
+    @torch.inference_mode()
     def packed() -> int:
-        sampler.normalised(setup.jets, None, mask, rng_for("noise", 3))
+        rng, rows = rng_for("noise", 3), list(groups(setup.jets, mask, setup.jets))
+        parts = []
+        for group in rows:
+            trimmed = mask[group][:, : int(mask[group].sum(1).max())]
+            given = None if trimmed.all() else trimmed
+            parts.append(generator(generator.noise(len(group), trimmed, rng), mask=given))
+        together(parts, rows, setup.jets, particles)
         return setup.jets
 
     @torch.inference_mode()
@@ -139,28 +146,19 @@ def generation(setup: Setup, particles: int, ours: bool) -> Job:
 
 def training(setup: Setup, particles: int, ours: bool) -> Job:
     """A training step (one of the critic, one of the generator) as the trainer makes it, losses and Adam included."""
-    size = setup.batch
     system = GAN(
         *networks(setup, particles, ours),
         objective=LeastSquares(),
         generator_optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4),
         critic_optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-4),
-        terms=[term() for term in setup.terms],
+        terms={term.__name__: ScheduledTerm(term()) for term in setup.terms},
     )
-    batches = sample(particles, 32 * size)
-    loader = Loader(batches, size, seed=1)
-    optimizers = [phase.optimizer(system.networks[phase.update[0]].parameters()) for phase in system.phases]
+    jets = sample(particles, 32 * setup.batch)
+    players = players_of(system, Loader(jets, setup.batch, seed=1).batch(0) if ours else jets[: setup.batch])
 
     def run() -> int:
-        for phase, optimizer in zip(system.phases, optimizers, strict=True):
-            for name, network in system.networks.items():
-                network.requires_grad_(name in phase.update)
-            batch = loader.batch(0) if ours else batches[:size]
-            losses = phase.losses(system.networks, batch, Tick(0, rng_for("turn", 4)))
-            sum(losses.values()).backward()  # type: ignore[union-attr]
-            optimizer.step()
-            optimizer.zero_grad()
-        return size
+        players.train_step(0, 1)
+        return setup.batch
 
     return run
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from partigan.config import parse_training
+from partigan import config
 from partigan.data.jets import write_jets
 
 ROOT = Path(__file__).parents[1]
@@ -41,7 +41,7 @@ def clouds(path: Path, jets: int) -> None:
 
 def step(preset: str, data: Path, processes: int, threads: int) -> float:
     """Seconds of a training step."""
-    batch = parse_training(preset)["trainer"]["batch_size"] // processes
+    batch = config.read(preset)["trainer"]["batch_size"] // processes
     with tempfile.TemporaryDirectory() as folder:
         options = {
             "max_minutes": 0.02,

@@ -16,74 +16,77 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from partigan.config import build, parse_training
+from one_batch import players_of
+from partigan import config
 from partigan.data.batch import Batch
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.kinds import find
 from partigan.kinds.pxd import CROP
+from partigan.models.model import Model
 from partigan.randomness import rng_for
-from partigan.sampling import Sampler
-from partigan.training.system import System, Tick
-from partigan.training.train import _fill
+from partigan.systems.options import TrainerOptions
+from partigan.systems.system import System
 
-Case = Callable[[dict[str, Any], int], dict[str, float]]
-
-
-def made(config: dict[str, Any]) -> tuple[System, Any]:
-    """System and transform of a preset, with fixed weights."""
-    _fill(config["system"], {"classes": len(SENSORS)})
-    torch.manual_seed(1)
-    system, transform, _ = build(config)
-    transform.load_state({"height": shape(config)[0]})
-    return system, transform
+Case = Callable[[str, int], dict[str, float]]
 
 
-def shape(config: dict[str, Any]) -> tuple[int, int]:
-    """Columns and rows of a map or crop."""
-    return CROP if config["kind"] == "pxd-crop" else (COLUMNS, ROWS)
+@dataclass(frozen=True)
+class Setup:
+    """A preset, built with fixed weights.
+
+    Attributes:
+        system: networks and phases.
+        model: the generator with transform and kind.
+        options: of the trainer.
+        sample: random charges in ADU, 1 % of the pixels hit.
+    """
+
+    system: System
+    model: Model
+    options: TrainerOptions
+    sample: Batch
 
 
-def training(config: dict[str, Any], batch: int) -> dict[str, float]:
-    """The second of two training steps; the first allocates."""
-    system, transform = made(config)
-    rng = rng_for("charges", 1)
-    charges = torch.randint(7, 256, (batch, 1, *shape(config)), generator=rng)
+def made(preset: str, batch: int) -> Setup:
+    """What a preset describes, for maps or crops."""
+    content = config.read(preset)
+    kind, rng = find(content["kind"]), rng_for("charges", 1)
+    shape = CROP if kind.name == "pxd-crop" else (COLUMNS, ROWS)
+    charges = torch.randint(7, 256, (batch, 1, *shape), generator=rng)
     hit = torch.rand(charges.shape, generator=rng) < 0.01
-    condition, _ = find(config["kind"]).conditions.draw({}, batch, rng)
-    sample = transform.forward(Batch((charges * hit).half(), condition=condition))
-    optimizers = [phase.optimizer(system.networks[phase.update[0]].parameters()) for phase in system.phases]
-
-    def step(number: int) -> None:
-        for phase, optimizer in zip(system.phases, optimizers, strict=True):
-            for name, network in system.networks.items():
-                network.requires_grad_(name in phase.update)
-            for turn in range(phase.steps):
-                tick = Tick(number, rng_for("turn", number, turn))
-                losses = phase.losses(dict(system.networks.items()), sample, tick)
-                torch.stack(list(losses.values())).sum().backward()
-                optimizer.step()
-                optimizer.zero_grad()
-
-    step(0)
-    return timed(lambda: step(1))
+    condition, _ = kind.conditions.draw({}, batch, rng)
+    sample = Batch((charges * hit).half(), condition=condition)
+    resolved = config.resolve(content, kind.conditions.arguments(sample))
+    torch.manual_seed(1)
+    system, transform, options = config.build(resolved)
+    transform.fit(sample)
+    return Setup(system, Model(system.networks["generator"], transform, kind, {}), options, sample)
 
 
-def generation(config: dict[str, Any], batch: int) -> dict[str, float]:
+def training(preset: str, batch: int) -> dict[str, float]:
+    """The second of two training steps; the first allocates."""
+    setup = made(preset, batch)
+    transform = setup.model.transform
+    players = players_of(setup.system, transform.forward(setup.sample), setup.options, transform.inverse)
+    players.train_step(0, 2)
+    return timed(lambda: players.train_step(1, 2))
+
+
+def generation(preset: str, batch: int) -> dict[str, float]:
     """An event in ADU, and the generator's operations for an image."""
-    system, transform = made(config)
-    generator: Any = system.networks["generator"].eval()
-    kind = find(config["kind"])
-    condition, _ = kind.conditions.draw({}, 1, rng_for("condition", 1))
+    model = made(preset, batch).model
+    generator: Any = model.deployed()
+    condition, _ = model.kind.conditions.draw({}, 1, rng_for("condition", 1))
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         generator(generator.noise(1, None, rng_for("noise", 1)), condition)
-    sampler = Sampler(generator, transform, kind, {})
-    return {**timed(lambda: sampler.sample(len(SENSORS), 1)), "gflop": counter.get_total_flops() / 1e9}
+    return {**timed(lambda: model.sample(len(SENSORS), 1)), "gflop": counter.get_total_flops() / 1e9}
 
 
 def timed(job: Callable[[], object]) -> dict[str, float]:
@@ -97,10 +100,10 @@ def timed(job: Callable[[], object]) -> dict[str, float]:
 CASES: dict[str, Case] = {"training": training, "generation": generation}
 
 
-def run(case: str, config: dict[str, Any], batch: int, threads: int) -> dict[str, float]:
+def run(case: str, preset: str, batch: int, threads: int) -> dict[str, float]:
     """One case, in whatever process this is."""
     torch.set_num_threads(threads)
-    return CASES[case](config, batch)
+    return CASES[case](preset, batch)
 
 
 def main() -> None:
@@ -115,11 +118,10 @@ def main() -> None:
     print(f"{options.threads} threads, float32\n")
     print("| preset | | seconds | CPU seconds | peak memory, GiB | GFLOP an image |\n|---|---|---|---|---|---|")
     for preset in options.presets:
-        config = parse_training(preset)
-        batch = options.batch or config["trainer"]["batch_size"]
+        batch = options.batch or config.read(preset)["trainer"]["batch_size"]
         for case, label in (("training", f"step, batch of {batch}"), ("generation", "40 images")):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found[f"{preset} {case}"] = one = pool.apply(run, (case, config, batch, options.threads))
+                found[f"{preset} {case}"] = one = pool.apply(run, (case, preset, batch, options.threads))
             work = f"{one['gflop']:.2f}" if "gflop" in one else ""
             cost = f"{one['seconds']:.2f} | {one['cpu']:.2f} | {one['peak_gib']:.2f}"
             print(f"| `{preset}` | {label} | {cost} | {work} |", flush=True)

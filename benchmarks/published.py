@@ -15,9 +15,8 @@ import tempfile
 from pathlib import Path
 
 from partigan import load
-from partigan.importing import import_weights
+from partigan.models.importing.mpgan import import_weights
 from partigan.models.jetnet import published
-from partigan.run import Run
 
 # Table 2 of arXiv:2106.11535, gluons
 PAPER = {
@@ -46,7 +45,7 @@ def main() -> None:
         if folder.name not in found:
             with tempfile.TemporaryDirectory() as place:
                 run = import_weights(folder / "G_best_epoch.pt", folder / "args.txt", Path(place) / "run")
-                flavour = Run(run.path).manifest["imported"]["jets"]
+                flavour = run.manifest["imported"]["jets"]
                 jets = load(run.path).sample(options.jets, options.seed)
             value, error = published(flavour, tuple(jets.x.shape[1:])).distance(jets, options.jets, options.seed)
             found[folder.name] = {"fpnd": value, "error": error, "jets": options.jets, "seed": options.seed}

@@ -26,6 +26,7 @@ from partigan import load
 from partigan.data.hitmap_files import read_hitmaps
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD, Hitmaps
 from partigan.data.pxd import COLUMNS, LAYER_OF, ROWS, SENSORS
+from partigan.models.model import groups
 from partigan.observables.hitmaps import CLASSES, SEGMENTS, clusters, spectrum
 
 DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128)  # pixels: edges of what pairs are counted in
@@ -113,14 +114,18 @@ def spread(occupancy: Floats, layer: int) -> float:
 def seconds_a_map(run: str) -> tuple[float, float]:
     """CPU time of a map in the network alone, and with everything from the seed to ADU, on one thread."""
     torch.set_num_threads(1)
-    sampler = load(run)
-    sampler.sample(4, 0)
+    model, rng = load(run), torch.Generator().manual_seed(1)
+    model.sample(4, 0)
     began = time.process_time()
-    sampler.sample(len(SENSORS), 1)
+    model.sample(len(SENSORS), 1)
     whole = (time.process_time() - began) / len(SENSORS)
-    condition, _ = sampler.kind.conditions.draw(sampler.conditions, len(SENSORS), torch.Generator().manual_seed(1))
+    condition, _ = model.kind.conditions.draw(model.conditions, len(SENSORS), rng)
+    assert condition is not None
+    generator: Any = model.deployed()
     began = time.process_time()
-    sampler.normalised(len(SENSORS), condition, None, torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        for rows in groups(len(SENSORS), None, model.kind.conditions.group):
+            generator(generator.noise(len(rows), None, rng), condition[rows])
     return (time.process_time() - began) / len(SENSORS), whole
 
 

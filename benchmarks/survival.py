@@ -3,7 +3,7 @@
     python benchmarks/survival.py [--kills 10]
 
 Each job first runs undisturbed; the disturbed twin is killed at moments drawn uniformly over the time that the first
-one took (8 s at most), goes on with --resume, and has to end with the same file (simulation, generation) or the same
+one took (8 s at most), is resumed with --resume, and has to end with the same file (simulation, generation) or the same
 weights, averages and optimiser state (training).
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from partigan.training.checkpoint import Checkpoints
+from partigan.models.checkpoint import Checkpoints
 
 PARTIGAN = (sys.executable, "-c", "from partigan.cli import main; main()")
 SHORT = ("--trainer.checkpoint_seconds", "0.2", "--trainer.validations", "4", "--threads", "1")

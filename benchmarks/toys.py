@@ -5,7 +5,7 @@
 
 The grid is trained with all steps of the presets, the other toys, which have fewer modes, with a fifth of them. Each
 training has one thread; ``--workers`` of them run at a time. Resumable: finished trainings are kept in the
-folder, and a killed one goes on where it was. Prints a markdown table of medians and writes ``toys.json`` with every
+folder, and a killed one is resumed. Prints a markdown table of medians and writes ``toys.json`` with every
 run. CPU seconds are those of this invocation. ``--quick`` trains a tenth of the steps on the ring with one seed.
 
 Samples: 2,500 generated rows. A mode is covered as `partigan.simulate.toys.covered_modes` defines it. W2 compares 1,000
@@ -24,9 +24,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from partigan import load, train
+from partigan import config, load, train
 from partigan.commands.demo import ROWS, SHOWN, score, toy_presets
-from partigan.config import parse_training
 from partigan.files import write_json
 from partigan.simulate.toys import TOYS, simulate_toy, w2
 
@@ -46,7 +45,7 @@ def run(toy: str, preset: str, seed: int, out: Path, fraction: float) -> dict[st
     result = out / f"{toy}-{preset}-{seed}.json"
     if result.exists():
         return dict(json.loads(result.read_text()))
-    steps = int(parse_training(preset)["trainer"]["max_steps"] * fraction)
+    steps = int(config.read(preset)["trainer"]["max_steps"] * fraction)
     overrides = {"trainer.max_steps": steps, "trainer.accelerator": "cpu"}
     began = time.process_time()
     trained = train(preset, out / f"{toy}.h5", folder, seed, threads=1, resume=True, overrides=overrides)

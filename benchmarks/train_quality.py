@@ -25,6 +25,7 @@ import itertools
 import time
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ import torch
 from matplotlib.figure import Figure
 
 import partigan
-from partigan.config import build, parse_training
+from partigan import config
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.files import read_json, write_json
@@ -43,11 +44,12 @@ from partigan.metrics.clouds import Clouds
 from partigan.metrics.frechet import fpd
 from partigan.metrics.kpd import kpd
 from partigan.metrics.wasserstein import w1, wasserstein_1d
+from partigan.models.model import Model
 from partigan.nets.clouds.turning import DECISIVE, turned
 from partigan.run import Run
-from partigan.sampling import Sampler
-from partigan.training.train import prepare
-from partigan.training.trainer import Players
+from partigan.systems.system import DATA
+from partigan.training.players import Feed, Players
+from partigan.training.session import Session
 
 ROOT = Path(__file__).parents[1]
 GENERATED = 42_000  # jets of a final evaluation
@@ -65,7 +67,6 @@ UNITS = {
     "auc_particles": ("AUC, particles", 1.0),
 }
 CURVES = ("w1m", "w1p", "w1p_weighted", "w1efp", "conditional", "fpd")
-Curve = list[dict[str, float]]
 
 
 def conditional_mass(real: Values, fake: Values) -> float:
@@ -120,21 +121,27 @@ def _sorted(sample: Values) -> Any:
     return np.take_along_axis(sample["particles"], order[..., None], axis=1).reshape(len(order), -1)
 
 
+def players(preset: str, real: Batch) -> Players:
+    """The players of a preset, ready to train on jets."""
+    with TemporaryDirectory() as folder:
+        session = Session(Run(Path(folder) / "unused"), config.read(preset))
+    session.prepare({DATA: real}, JETS.conditions.arguments(real), {})
+    options = session.trainer.options
+    loader = Loader(session.transform.held(real), options.batch_size, session.seed, transform=session.transform)
+    feed = Feed({DATA: loader}, session.seed, session.transform.inverse)
+    return Players(session.trainer.fabric, session.system, feed, options.gradient_clip)
+
+
 def step_costs(presets: dict[str, str], data: Path, rounds: int = 3, seconds: float = 4.0) -> dict[str, float]:
     """CPU seconds of a training step of each preset on one thread, the least of several rounds in turns."""
     real = JETS.format.read(data, "train")
-    ready = {}
-    for name, preset in presets.items():
-        config = parse_training(preset)
-        arguments = JETS.conditions.arguments(real)
-        system, _, trainer, sample = prepare(Run("unused"), config, {}, real, arguments, False, 1)
-        ready[name] = Players(trainer.fabric, system), Loader(sample, trainer.batch_size, 1), trainer.gradient_clip
+    ready = {name: players(preset, real) for name, preset in presets.items()}
     least = dict.fromkeys(presets, np.inf)
     for turn in range(rounds + 1):
-        for name, (players, loader, clip) in ready.items():
+        for name, those in ready.items():
             began, steps = time.process_time(), 0
             while time.process_time() - began < seconds:
-                players.train_step(steps, 10_000, loader, 1, clip)
+                those.train_step(steps, 10_000)
                 steps += 1
             if turn:  # the first is to warm up
                 least[name] = min(least[name], (time.process_time() - began) / steps)
@@ -170,10 +177,10 @@ def measured(run: Run, seed: int, per_step: float, data: Path) -> dict[str, Any]
 
 def untrained(run: Run, data: Path) -> dict[str, Any]:
     """Every metric of the test split for a generator with fresh weights in the place of the run's own."""
-    system, transform, _ = build(run.config())
+    system, transform, _ = config.build(run.config)
     transform.load_state(run.transform["state"])
-    sampler = Sampler(system.networks["generator"].eval(), transform, JETS, run.transform["conditions"])
-    return quality(observed(JETS.format.read(data, "test")), observed(sampler.sample(GENERATED, 1)), True)
+    model = Model(system.networks["generator"], transform, JETS, run.transform["conditions"])
+    return quality(observed(JETS.format.read(data, "test")), observed(model.sample(GENERATED, 1)), final=True)
 
 
 def in_sample(data: Path) -> dict[str, Any]:

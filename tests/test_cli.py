@@ -42,7 +42,7 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     for name in partigan.presets.names():
         assert name in printed
-    assert "85,235" in printed
+    assert max(map(len, printed.splitlines())) <= 80
     with pytest.raises(SystemExit) as stop:
         main(["--version"])
     assert stop.value.code == 0
@@ -80,7 +80,7 @@ def test_what_cannot_be_evaluated(
             ["train", "--config", "mdma", "--data", "a", "--out", "b", "--trainer.max_minute", "3"],
             "trainer.max_minutes",
         ),
-        (["train", "--data", "a", "--out", "b"], "say what to train"),
+        (["train", "--data", "a", "--out", "b"], "missing: --config; --help"),
         (["generate", "missing", "--n", "3", "--out", "x.h5"], "missing is not a run directory"),
         (["generate", "missing", "--n", "many", "--out", "x.h5"], "many"),
         (["evaluate", "--real", "a.h5", "--out", "r"], "say what to evaluate"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -29,6 +30,9 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         again = "" if "evaluate" in arguments[:1] else "; what is finished is kept: resume with --resume"
         _fail(f"interrupted{again}", 130)
+    except BrokenPipeError:  # who read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except PartiganError as error:
         if debug:
             raise
@@ -91,12 +95,18 @@ def _readable(error: ArgumentError, parser: ArgumentParser) -> PartiganError:
     text = " ".join(str(error).split())
     unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)", text, re.IGNORECASE)
     if unknown is None:
-        return PartiganError(text)
+        missing = re.search(r"arguments are required: (.*)", text)
+        options = ", ".join(f"--{name.rpartition('.')[2]}" for name in missing[1].split(", ")) if missing else ""
+        return PartiganError(f"missing: {options}; --help shows all options" if missing else text)
+    from partigan import presets
+
+    if not unknown[1]:
+        hint = f"write --config {unknown[2]}" if unknown[2] in presets.names() else "options begin with --"
+        return PartiganError(f"{unknown[2]!r} stands alone; {hint}")
     known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
     near = difflib.get_close_matches(unknown[2], known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-    stands = "unknown option" if unknown[1] else "what is"
-    return PartiganError(f"{stands} {unknown[2]!r}? {hint}" if not unknown[1] else f"{stands} {unknown[2]!r}; {hint}")
+    return PartiganError(f"unknown option {unknown[2]!r}; {hint}")
 
 
 def _parser(description: str) -> ArgumentParser:
@@ -220,7 +230,9 @@ def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.evaluate import evaluate
     from partigan.evaluation.suite import DEFAULT, SUITE
 
-    _options(parser, evaluate, "metrics")
+    _options(parser, evaluate, "metrics", "real", "fake")
+    parser.add_argument("--real", type=Path, required=True, help="file of real samples")
+    parser.add_argument("--fake", type=Path, help="file of generated samples; without one, --run makes some")
     known = f"all, protocol, names of the protocol's metrics, {', '.join(SUITE)}"
     parser.add_argument("--metrics", nargs="+", default=list(DEFAULT), metavar="NAME", help=known)
     return lambda options: evaluate(**vars(options))

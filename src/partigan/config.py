@@ -35,6 +35,7 @@ from partigan.systems.system import Loss, System
 
 COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
 SECTIONS = ("about", "kind", "transform", "system", "trainer")
+_WORDS = ("about", "kind")  # sections without classes
 ROLES = (nn.Module, Objective, Term, Augmentation, Loss, Schedule)  # transforms and systems are modules, too
 _CLASS = re.compile(r"\w+(\.\w+)*\.[A-Z]\w*")
 _WORD = re.compile(r"[\w/+-]*")  # what a text in a configuration may be that is no class path
@@ -75,7 +76,7 @@ def expanded(value: Any) -> Any:
         return {"class_path": _full(value["class_path"]), "init_args": expanded(value.get("init_args") or {})}
     if len(value) == 1 and isinstance(name := next(iter(value)), str) and _CLASS.fullmatch(name):
         return {"class_path": _full(name), "init_args": expanded(value[name] or {})}
-    return {key: entry if key == "about" else expanded(entry) for key, entry in value.items()}
+    return {key: entry if key in _WORDS else expanded(entry) for key, entry in value.items()}
 
 
 def _full(path: Any) -> str:
@@ -120,7 +121,7 @@ def changed(config: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
             except yaml.YAMLError as error:
                 raise PartiganError(f"--{path}: {value!r} cannot be read: {error}") from error
         names = path.split(".")
-        change: Any = expanded(value)
+        change: Any = value if names[0] in _WORDS else expanded(value)
         for name in reversed(names):
             change = {name: change}
         _check_names(config, names, path)
@@ -302,14 +303,22 @@ def refuse_foreign(value: Any) -> None:
 
 
 def readable(error: Exception) -> PartiganError:
-    """One line of a parser's error; an unknown option is shown with the nearest known one."""
+    """One line of a parser's error: the option, and what is wrong with it."""
     text = " ".join(str(error).split())
-    unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE)
-    if unknown is None:
-        return PartiganError(text.rsplit("': ", 1)[-1] if "Problem with given class_path" in text else text)
-    name = unknown.group(2) or unknown.group(3)
-    if name in presets.names() and not unknown.group(1):
-        return PartiganError(f"{name!r} stands alone; write --config {name}")
-    paths = re.findall(r"class_path '([\w.]+)'", text)
-    known = list(inspect.signature(class_named(paths[-1])).parameters) if paths else []
-    return unknown_option(name, known or [*SECTIONS])
+    if unknown := re.search(r"unrecognized arguments?: -*([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE):
+        paths = re.findall(r"class_path '([\w.]+)'", text[: unknown.start()])
+        known = list(inspect.signature(class_named(paths[-1])).parameters) if paths else []
+        return unknown_option(unknown[1] or unknown[2], known or [*SECTIONS])
+    reasons = (
+        (r"Import path (?:partigan\.)?(\S+) does not correspond to a subclass of (\w+)", "{0} is not a class of {1}"),
+        (r"Expected a <class '(\w+)'>\. Got value: (.*?)(?= - |$)", "{1!r} is not of type {0}"),
+        (r"Expected a <class '(float|int|bool|str)'> .{0,80}?Given value: (\S+)", "{1!r} is not of type {0}"),
+        (r"Expected a <class 'dict'>", "give names with their values, as a mapping"),
+        (r"Expected a <class 'list'>", "give a list"),
+        (r"Key \"(\w+)\" is required", "{0} is missing"),
+    )
+    for pattern, said in reasons:
+        if found := re.search(pattern, text):
+            keys = re.findall(r'Parser key "([^"]+)"', text[: found.start()])
+            return PartiganError(f"{'.'.join(keys) or 'the configuration'}: {said.format(*found.groups())}")
+    return PartiganError(text[:400])

@@ -68,6 +68,15 @@ class Run:
         with atomic(self.config_file) as temporary:
             temporary.write_text(config, encoding="utf-8")
 
+    def require(self) -> None:
+        """Raise a `PartiganError` where there is no run."""
+        if not self.exists:
+            known = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
+            raise PartiganError(
+                f"{self.path} is not a run directory (no config.yaml); train one, check the path, or name one that "
+                f"comes with partigan: {known}"
+            )
+
     @property
     def config(self) -> dict[str, Any]:
         """The resolved configuration.
@@ -75,12 +84,7 @@ class Run:
         Raises:
             PartiganError: there is none, or it was written by a partigan whose runs this one does not read.
         """
-        if not self.exists:
-            known = ", ".join(sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()))
-            raise PartiganError(
-                f"{self.path} is not a run directory (no config.yaml); train one, check the path, or name one that "
-                f"comes with partigan: {known}"
-            )
+        self.require()
         if (layout := self.manifest.get("layout", 1)) != LAYOUT:
             by = self.manifest.get("versions", {}).get("partigan", "unknown")
             raise PartiganError(

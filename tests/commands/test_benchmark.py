@@ -18,7 +18,7 @@ def test_rows_failures_and_going_on(
     monkeypatch.setattr(JetEvaluation, "figures", lambda *_: {})  # most of the time of a report
     data, other = jet_file(700), jet_file(300, seed=1, name="other.h5")
     tiny = tmp_path / "tiny.yaml"
-    tiny.write_text("base: mdma-short\nsystem: {init_args: {generator: {init_args: {blocks: 1}}}}\n")
+    tiny.write_text("base: mdma-short\nsystem: {generator: {blocks: 1}}\n")
     finished = train("mdma", other, tmp_path / "r", threads=1, overrides=SHORT).path
     command = ["benchmark", "jets", "--classes", "t", "--data", f"t={data}", "--out", str(tmp_path / "b")]
     command += ["--presets", str(tiny), "nonsense", "--runs", f"t:mine={finished}", "--minutes", "0.02"]

@@ -28,7 +28,7 @@ from partigan.kinds.tables import TableEvaluation
     ("change", "message"),
     [
         ({"particles": 20}, r"shape \[20, 3\], .* of \[30, 3\]"),
-        ({"kind": "pxd"}, "holds pxd, not jets; give --kind pxd"),
+        ({"kind": "pxd"}, "holds pxd, .* jets; give files of one kind"),
         ({"features": ["phi_rel", "eta_rel", "pt_rel", "mask"]}, "reorder the last axis"),
         ({"units": ["MeV", "", "GeV", ""]}, "has jet pt in MeV, .* in GeV; convert one of them"),
         ({"few": 8}, "no metric could be taken: 8 jets are too few to compare.*; the fake sample has 8 rows"),

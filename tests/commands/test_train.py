@@ -71,7 +71,7 @@ def _small(preset: str) -> dict[str, Any]:
 
 
 def _large(preset: str) -> bool:
-    """Presets that would take long here; they are rehearsed in test_pxd.py."""
+    """Presets that would take long here; they are rehearsed in test_presets.py."""
     return read(preset)["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
 
 
@@ -86,7 +86,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     }
     data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)
-    short |= {"trainer.max_steps": 6, "trainer.batch_size": 16}
+    short |= {"trainer.max_steps": 6, "trainer.max_minutes": None, "trainer.batch_size": 16}
     if kind.name.startswith("pxd"):
         short |= {"trainer.batch_size": 4}
     runs = [train(preset, data, tmp_path / name, threads=1, overrides=short) for name in "ab"]
@@ -108,7 +108,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     assert torch.equal(load(tmp_path / "b").sample(40, 5).x, sample.x)
 
 
-def test_other_seeds_give_otherweights(jet_file: JetFile, tmp_path: Path) -> None:
+def test_other_seeds_give_other_weights(jet_file: JetFile, tmp_path: Path) -> None:
     data = jet_file()
     runs = [train("mdma", data, tmp_path / str(seed), seed, 1, overrides=SHORT) for seed in (1, 2)]
     assert not equal_tensors(weights(runs[0].path), weights(runs[1].path))
@@ -126,7 +126,7 @@ train("mdma", sys.argv[1], sys.argv[2], threads=1, resume=True, overrides=json.l
 """
 
 
-def test_killed_at_random_moments_it_ends_with_the_sameweights(jet_file: JetFile, tmp_path: Path) -> None:
+def test_killed_at_random_moments_it_ends_with_the_same_weights(jet_file: JetFile, tmp_path: Path) -> None:
     data = jet_file()
     options = {**SHORT, "trainer.max_steps": 150, "trainer.checkpoint_seconds": 0.02}
     whole = train("mdma", data, tmp_path / "whole", threads=1, overrides=options)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from partigan.sampling import Sampler
 
 from metric_cases import Floats, rows, wide
 from partigan.data.batch import Batch
@@ -18,6 +17,7 @@ from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chos
 from partigan.evaluation.verdicts import Judged
 from partigan.kinds.tables import TABLES, TableEvaluation
 from partigan.metrics.finding import Finding
+from partigan.models.model import Model
 from partigan.nets.tables import TableGenerator
 
 QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
@@ -71,14 +71,14 @@ def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
     with torch.no_grad():
         made = generator(torch.randn(80, 2))
     scale.fit(Batch(made))
-    sampler = Sampler(generator, scale, TABLES, {})
+    model = Model(generator, scale, TABLES, {})
     inside = scale.inverse(Batch(made))
     far = Batch(inside.x + 3 * scale.std * torch.tensor([1.0, -1.0, 1.0]))
     nothing = np.zeros((80, 0))
     found = run_suite(
         ["reconstruction"],
-        Samples({}, nothing, nothing, rebuild=rebuilder(sampler, far)),
-        Samples({}, nothing, nothing, rebuild=rebuilder(sampler, inside)),
+        Samples({}, nothing, nothing, rebuild=rebuilder(model, far)),
+        Samples({}, nothing, nothing, rebuild=rebuilder(model, inside)),
         1,
     )
     entry = found.taken["reconstruction"]
@@ -89,7 +89,7 @@ def test_reconstruction_finds_what_the_generator_cannot_make() -> None:
     )
     mask = torch.ones(80, 1, dtype=torch.bool)
     with pytest.raises(PartiganError, match="particles have no order"):
-        rebuilder(sampler, Batch(inside.x[:, None], mask))(np.random.default_rng(1))
+        rebuilder(model, Batch(inside.x[:, None], mask))(np.random.default_rng(1))
 
 
 def test_the_failure_of_a_metric_is_its_own() -> None:

@@ -13,10 +13,10 @@ import torch
 from matplotlib import pyplot as plt
 
 from helpers import toy_hitmaps, toy_jets
-from partigan import protocols
 from partigan.data.batch import Batch
 from partigan.data.jets import write_jets
 from partigan.data.samples import write_samples
+from partigan.evaluation import protocols
 from partigan.kinds import KINDS, find, kind_of
 from partigan.metrics.finding import Finding
 

@@ -8,9 +8,9 @@ import h5py
 import pytest
 
 from helpers import toy_hitmaps, toy_jets
-from partigan import protocols
 from partigan.data.jets import write_jets
 from partigan.errors import PartiganError
+from partigan.evaluation import protocols
 from partigan.kinds import find, kind_of
 from partigan.kinds.jets import JETS
 from partigan.kinds.tables import TABLES

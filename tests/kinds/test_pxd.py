@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from partigan import protocols
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps, crops
 from partigan.errors import PartiganError
+from partigan.evaluation import protocols
 from partigan.kinds import find
 from partigan.kinds.kind import Values
 from partigan.observables.hitmaps import clusters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -30,3 +31,13 @@ def test_nearest_samples_stand_above_each_other() -> None:
     axes = neighbours(found, Batch(samples[2]), Batch(samples[0])).axes
     assert axes[0].get_title().startswith("generated, ratio")
     assert axes[len(axes) // 2].get_title() == "training"
+
+
+def test_single_hits_of_large_maps_are_seen_in_pictures() -> None:
+    x = torch.zeros(2, 1, 250, 768)
+    x[1, 0, 249, 767] = 50.0
+    figure = mosaic(Batch(x), ["", ""])
+    shown = [axis.get_images()[0] for axis in figure.axes if axis.get_images()]
+    assert [image.get_array().max() for image in shown] == [0, 50]
+    assert max(shown[0].get_array().shape) <= 400
+    assert shown[0].norm(np.array([10.0]))[0] > 0.4  # of 50

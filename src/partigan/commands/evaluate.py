@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
 
+from partigan.data.sources import Given, source
 from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.evaluation.differences import largest_difference
 from partigan.evaluation.figures import draw_figures
 from partigan.evaluation.inputs import Inputs, Request, read_inputs
+from partigan.evaluation.own import own_metrics
 from partigan.evaluation.rows import Row
 from partigan.evaluation.samples import Samples, both_samples, with_distance, with_reference
-from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, protocol_metrics, run_suite
+from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, Metric, chosen, protocol_metrics, run_suite
 from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing
-from partigan.kinds import find
 from partigan.models.classifier import Reference, load_reference
 from partigan.progress import console
 from partigan.training.log import read_log
@@ -51,14 +51,14 @@ class Evaluation:
 
 
 def evaluate(
-    real: Path,
+    real: Given,
     out: Path,
-    fake: Path | None = None,
+    fake: Given | None = None,
     run: Path | None = None,
     split: str | None = None,
     protocol: str | None = None,
     metrics: Sequence[str] = DEFAULT,
-    kind: str = "jets",
+    kind: str | None = None,
     fpnd: str | None = None,
     classifier: Path | None = None,
     label: str | None = None,
@@ -70,19 +70,20 @@ def evaluate(
     """Compare generated with real samples.
 
     Args:
-        real: file of real samples.
+        real: real samples: a file, or arrays as for `partigan.train`.
         out: directory to make: ``metrics.json``, ``verdict.json``, ``histograms.json`` of the observables,
             ``report.html`` and the figures as PNG.
-        fake: file of generated samples; without one, ten times as many as real ones are drawn from ``run``.
+        fake: generated samples, in the same way; without them, ten times as many as real ones are drawn from ``run``.
         run: run directory, or the name of one that comes with partigan, for its training curves and provenance, and
             for samples where there is no ``fake``.
         split: split of the real file to compare with: train, valid, test or all. The other splits, or two halves of
             all, give the in-sample values. None = all where the generator was trained on another file, else test.
         protocol: whose conventions to follow: for jets ``mdma`` or ``mpgan``, or a YAML file like those of
             ``partigan/evaluation/protocols``; None = the kind's first.
-        metrics: what to take: ``protocol``, ``all``, or names of its metrics and of those in
-            ``partigan.evaluation.suite.SUITE``; by default the protocol's and whatever takes about a second.
-        kind: kind of data in the files.
+        metrics: what to take: ``protocol``, ``all``, names of its metrics and of those in
+            ``partigan.evaluation.suite.SUITE``, or import paths of one's own; by default the protocol's and whatever
+            takes about a second.
+        kind: kind of data; None = as the generated file, the run or the real file says.
         fpnd: class of the published network and statistics that FPND is taken with: g, q or t of JetNet.
         classifier: run directory of ``partigan fit-classifier``, with which FPND is taken instead, and FID, KID,
             inception score and coverage of classes besides.
@@ -90,7 +91,7 @@ def evaluate(
             all where ``classifier`` was trained on one file with several classes.
         seed: of everything that is drawn at random.
         threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
-        trust: follow class paths outside partigan and torch in ``run`` and ``classifier``.
+        trust: follow class paths outside partigan in ``run`` and ``classifier``.
         overwrite: replace an existing directory.
 
     Returns:
@@ -103,15 +104,17 @@ def evaluate(
     refuse_existing(out, overwrite)
     request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     set_threads(threads)
-    sort = find(request.kind, request.trust)
+    sort = request.sort()
     name = str(request.protocol or protocols.names(sort.name)[0])
     terms = protocols.protocol(sort.name, name, sort.evaluation.names)
-    chosen(request.metrics, terms["metrics"])  # a wrong name is found before anything is read
+    own = own_metrics(request.metrics, trust)
+    chosen(request.metrics, terms["metrics"], own)  # a wrong name is found before anything is read
     with atomic_folder(out, NUMBERS) as folder:
         inputs = read_inputs(request)
         reference = _reference(request, inputs)
-        wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"])
-        compared, found = _measured(inputs, reference, wanted, terms, seed)
+        wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"], own)
+        first = protocol_metrics(inputs.kind.evaluation, terms, inputs.smallest, seed) | own
+        compared, found = _measured(inputs, reference, wanted, first, seed)
         judged = _judged(inputs, compared, found)
         origin = reference.name if reference is not None and "fpnd" in judged.taken else ""
         summary = Summary(request, inputs, judged, name, terms["paper"], origin)
@@ -127,7 +130,7 @@ def evaluate(
 
 
 def _measured(
-    inputs: Inputs, reference: Reference | None, wanted: Collection[str], protocol: dict[str, Any], seed: int
+    inputs: Inputs, reference: Reference | None, wanted: Collection[str], first: Mapping[str, Metric], seed: int
 ) -> tuple[Samples, Found]:
     """What is compared, and what the metrics find.
 
@@ -140,8 +143,7 @@ def _measured(
         compared, beside = with_reference(compared, beside, inputs, reference)
     if reference is not None and not reference.many:
         compared, beside = with_distance(compared, beside, inputs, reference, seed)
-    own = protocol_metrics(inputs.kind.evaluation, protocol, inputs.smallest, seed)
-    found = run_suite(wanted, compared, beside, seed, own)
+    found = run_suite(wanted, compared, beside, seed, first)
     if not found.taken:
         raise PartiganError(f"no metric could be taken: {'; '.join(dict.fromkeys(found.skipped.values()))}")
     return compared, found
@@ -168,7 +170,7 @@ def _reference(request: Request, inputs: Inputs) -> Reference | None:
         return published
     if request.classifier is None:
         return None
-    label = request.label or inputs.kind.evaluation.label(request.real)
+    label = request.label or source(request.real, inputs.kind).label
     reference = load_reference(request.classifier, label, request.trust)
     reference.check(truth)
     return reference

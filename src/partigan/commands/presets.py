@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
-
-from rich.console import Console
-from rich.table import Table
-
 from partigan import presets
+from partigan.evaluation.terminal import cut, lines_of, say, width
 
 
 def list_presets() -> None:
-    """Print the presets with paper and kind of data; docs/literature.md has their parameters and status."""
-    console = Console()
-    table = Table(box=None, pad_edge=False)
-    for heading in ("preset", "paper", "kind", "system"):
-        table.add_column(heading, overflow="fold", no_wrap=heading != "system")
-    room = max(console.width - 62, 18)
-    for name in presets.names():
-        about = presets.about(name)
-        title = textwrap.shorten(about["title"], room, placeholder=" ...")
-        table.add_row(name, about["paper"].split(",")[0], about["kind"], title)
-    console.print(table)
+    """Print the presets by kind of data, with paper and title; docs/literature.md has parameters and status."""
+    about = {name: presets.about(name) for name in presets.names()}
+    for kind in dict.fromkeys(entry["kind"] for entry in about.values()):
+        mine = {name: entry for name, entry in about.items() if entry["kind"] == kind}
+        papers = {name: entry["paper"].split(",")[0].removeprefix("arXiv:") for name, entry in mine.items()}
+        room = width() - max(map(len, mine)) - max(map(len, papers.values())) - 4
+        rows = [(name, papers[name], cut(entry["title"], room)) for name, entry in mine.items()]
+        say(*lines_of((f"{kind}:", "paper", "system"), rows, [""] * len(rows), width()))

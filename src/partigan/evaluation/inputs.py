@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from partigan.data.batch import Batch
+from partigan.data.sources import Given, Source, source
 from partigan.errors import PartiganError
-from partigan.files import sha256
-from partigan.kinds import find
+from partigan.kinds import find, kind_of
 from partigan.kinds.kind import Kind, Values
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
@@ -31,13 +31,13 @@ class Request:
         PartiganError: arguments that contradict each other.
     """
 
-    real: Path
-    fake: Path | None = None
+    real: Given
+    fake: Given | None = None
     run: Path | None = None
     split: str | None = None
     protocol: str | None = None
     metrics: Sequence[str] = ("protocol",)
-    kind: str = "jets"
+    kind: str | None = None
     fpnd: str | None = None
     classifier: Path | None = None
     label: str | None = None
@@ -60,6 +60,28 @@ class Request:
         if self.run is not None:
             object.__setattr__(self, "run", known_run(self.run))
 
+    def sort(self) -> Kind:
+        """The kind of data: as asked for, or that of the generated file, of the run, or of the real file.
+
+        Raises:
+            PartiganError: files of different kinds, or arrays, which do not say what they are.
+        """
+        if self.kind is not None:
+            return find(self.kind, self.trust)
+        if isinstance(self.fake, str | Path):
+            kind = kind_of(self.fake, self.trust)
+            if isinstance(self.real, str | Path):
+                other = kind_of(self.real, self.trust).name
+                if other not in (kind.name, *kind.format.also):
+                    raise PartiganError(f"{self.fake} holds {kind.name}, {self.real} {other}; give files of one kind")
+            return kind
+        if self.run is not None:
+            (run := Run(self.run)).require()
+            return find(str(run.transform["kind"]), self.trust)
+        if isinstance(self.real, str | Path):
+            return kind_of(self.real, self.trust)
+        raise PartiganError("say what the arrays are, such as kind='tables', 'images' or 'jets'")
+
     @property
     def needs_generator(self) -> bool:
         """Whether there are samples to generate or to reconstruct."""
@@ -70,8 +92,13 @@ class Request:
         words = ["partigan", "evaluate", "--metrics", *self.metrics, *["--trust"] * self.trust]
         for field in fields(self):
             if field.name not in ("trust", "metrics") and (value := getattr(self, field.name)) is not None:
-                words += [f"--{field.name}", str(value)]
+                words += [f"--{field.name}", named(value)]
         return shlex.join([*words, "--out", str(out)])
+
+
+def named(value: Any) -> str:
+    """An argument in words: what is in memory has no name."""
+    return str(value) if isinstance(value, str | Path | int) else "ARRAYS"
 
 
 @dataclass(frozen=True)
@@ -138,23 +165,31 @@ def read_inputs(request: Request) -> Inputs:
     Raises:
         PartiganError: bad files, or samples that cannot be compared.
     """
-    kind = find(request.kind, request.trust)
-    said = _provenance(kind, request)
+    kind = request.sort()
+    real_source = source(request.real, kind)
+    fake_source = None if request.fake is None else source(request.fake, kind)
+    said = _provenance(kind, real_source, fake_source)
     trained = _training_data(request, said[1])
-    digest = sha256(request.real) if trained is not None else None
+    digest = real_source.digest if trained is not None else None
     split, why = _split(request.split, trained, digest)
-    truth = kind.format.read(request.real, split)
+    truth = real_source.read(split)
     model = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
-    batch = _generated(kind, request, model, len(truth))
+    described = real_source.describe()
+    if fake_source is not None:
+        _same_features(real_source.name, described, fake_source.name, fake_source.describe())
+        batch = fake_source.read("all", finite=False)
+    else:
+        assert model is not None
+        batch = _generated(kind, model, real_source.name, described, (10 * len(truth), request.seed))
     if truth.x.shape[1:] != batch.x.shape[1:]:
         raise PartiganError(
-            f"{request.fake or request.run} has samples of shape {list(batch.x.shape[1:])}, {request.real} of "
+            f"{fake_source.name if fake_source else request.run} has samples of shape {list(batch.x.shape[1:])}, "
+            f"{real_source.name} of "
             f"{list(truth.x.shape[1:])}; only samples of one shape can be compared"
         )
-    described = kind.format.describe(request.real)
     real = _side(kind, truth, described)
     generated = _finite(kind, batch, described)
-    parts = {other: kind.format.read(request.real, other) for other in SPLITS if other != split and split != "all"}
+    parts = {other: real_source.read(other) for other in SPLITS if other != split and split != "all"}
     training = parts.get("train")
     own = training is not None and trained in (None, digest)
     return Inputs(
@@ -174,17 +209,18 @@ def read_inputs(request: Request) -> Inputs:
     )
 
 
-def _provenance(kind: Kind, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What both files say of themselves, which must be a real and a generated one of this kind."""
-    real, fake = request.real, request.fake
-    said = {path: kind.format.attributes(path) for path in (real, fake) if path is not None}
-    if "generated_by" in said[real]:
-        raise PartiganError(f"{real} was generated by partigan; give a file of real samples to --real, this to --fake")
-    for path, attributes in said.items():
-        fine = (kind.name, *(kind.format.also if path == real else ()))
-        if (name := str(attributes.get("kind", kind.name))) not in fine:
-            raise PartiganError(f"{path} holds {name}, not {kind.name}; give --kind {name} and files of one kind")
-    return said[real], {} if fake is None else said[fake]
+def _provenance(kind: Kind, real: Source, fake: Source | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What both sources say of themselves, which must be a real and a generated one of this kind."""
+    said = real.attributes(), {} if fake is None else fake.attributes()
+    if "generated_by" in said[0]:
+        raise PartiganError(
+            f"{real.name} was generated by partigan; give a file of real samples to --real, this to --fake"
+        )
+    for each, attributes, also in ((real, said[0], kind.format.also), (fake, said[1], ())):
+        name = str(attributes.get("kind", kind.name))
+        if each is not None and name not in (kind.name, *also):
+            raise PartiganError(f"{each.name} holds {name}, not {kind.name}; give --kind {name} and files of one kind")
+    return said
 
 
 def _training_data(request: Request, said: dict[str, Any]) -> str | None:
@@ -206,36 +242,28 @@ def _split(asked: str | None, trained: str | None, real: str | None) -> tuple[st
     return "all", "the generator was trained on another file"
 
 
-def _generated(kind: Kind, request: Request, model: Model | None, real: int) -> Batch:
-    """The generated samples: of the file, or ten times as many as real ones of the run."""
-    if request.fake is not None:
-        _same_features(request.real, _features(kind, request.real), request.fake, _features(kind, request.fake))
-        return kind.format.read(request.fake, "all", finite=False)
-    assert model is not None
+def _generated(kind: Kind, model: Model, real: str, described: dict[str, Any], draw: tuple[int, int]) -> Batch:
+    """Samples of a run; ``draw`` is their number and the seed."""
     if model.kind.name != kind.name:
-        raise PartiganError(
-            f"{request.run} generates {model.kind.name}, not {kind.name}; give --kind {model.kind.name}"
-        )
+        raise PartiganError(f"{model.name} generates {model.kind.name}, not {kind.name}; give --kind {model.kind.name}")
     if names := model.conditions.get("features"):
         units = model.conditions.get("units", [""] * len(names))
-        _same_features(request.real, _features(kind, request.real), request.run, dict(zip(names, units, strict=True)))
-    return model.sample(10 * real, request.seed)
+        _same_features(real, described, model.name, {"features": dict(zip(names, units, strict=True))})
+    return model.sample(*draw)
 
 
-def _features(kind: Kind, path: Path) -> dict[str, str]:
-    """Features of a file with their units."""
-    return dict(kind.format.describe(path).get("features", {}))
-
-
-def _same_features(real: Path, a: dict[str, str], fake: Path | None, b: dict[str, str]) -> None:
-    """Refuse two samples whose features, a and b, have different names or units; a unit that is not given is any."""
-    if list(a) != list(b):
+def _same_features(real: str, a: dict[str, Any], fake: str, b: dict[str, Any]) -> None:
+    """Refuse two samples whose features have different names or units; what has no name or unit fits any."""
+    ours, theirs = (dict(described.get("features", {})) for described in (a, b))
+    plain = [str(number) for number in range(len(ours))]
+    if len(ours) != len(theirs) or (list(ours) != list(theirs) and plain not in (list(ours), list(theirs))):
         raise PartiganError(
-            f"{fake} has the features {', '.join(b)} and {real} {', '.join(a)}; compare samples of the same features"
+            f"{fake} has the features {', '.join(theirs)} and {real} {', '.join(ours)}; "
+            "compare samples of the same features"
         )
-    for name in a:
-        if a[name] and b[name] and a[name] != b[name]:
-            raise PartiganError(f"{fake} has {name} in {b[name]}, {real} in {a[name]}; convert one of them")
+    for name in ours:
+        if ours[name] and theirs.get(name) and ours[name] != theirs[name]:
+            raise PartiganError(f"{fake} has {name} in {theirs[name]}, {real} in {ours[name]}; convert one of them")
 
 
 def _side(kind: Kind, sample: Batch, described: dict[str, Any]) -> Side:

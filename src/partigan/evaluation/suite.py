@@ -278,17 +278,18 @@ DEFAULT = ("protocol", *(name for name, metric in SUITE.items() if metric.cheap)
 OF_CLASSIFIER = tuple(name for name, metric in SUITE.items() if metric.of == "classifier")
 
 
-def chosen(names: Iterable[str], protocol: Iterable[str]) -> list[str]:
+def chosen(names: Iterable[str], protocol: Iterable[str], own: Iterable[str] = ()) -> list[str]:
     """Names of metrics with ``all`` and ``protocol`` written out.
 
     Args:
         names: as given by the user.
         protocol: the metrics of the protocol.
+        own: metrics of the user's own.
 
     Raises:
         PartiganError: there is no such metric.
     """
-    known = tuple(dict.fromkeys((*protocol, *SUITE)))
+    known = tuple(dict.fromkeys((*protocol, *SUITE, *own)))
     groups: dict[str, Iterable[str]] = {"all": known, "protocol": protocol}
     found: dict[str, None] = {}
     for name in names:

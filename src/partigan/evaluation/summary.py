@@ -12,7 +12,7 @@ from rich.text import Text
 
 from partigan import __version__
 from partigan.evaluation.figures import Pictures
-from partigan.evaluation.inputs import Inputs, Request
+from partigan.evaluation.inputs import Inputs, Request, named
 from partigan.evaluation.samples import Samples
 from partigan.evaluation.terminal import cut, lines_of, say, width
 from partigan.evaluation.verdicts import CLASSES, COLOURS, HEADER, MEANING, SIGNS, Judged
@@ -64,7 +64,10 @@ class Summary:
 
     def write_page(self, out: Path, drawn: Pictures) -> Path:
         """Write ``report.html``."""
-        name = Path(self.request.fake or str(self.request.run)).name
+        fake = self.request.fake
+        name = (
+            Path(fake).name if isinstance(fake, str | Path) else "arrays" if fake is not None else str(self.request.run)
+        )
         parts = [*self._verdict(), *self._metrics(), *self._left_out(drawn)]
         for section, images in drawn.sections.items():
             parts += [heading(section), pictures(images)]
@@ -124,13 +127,13 @@ class Summary:
         request, inputs = self.request, self.inputs
         found: dict[str, dict[str, Any]] = {
             "Real sample": {
-                "file": request.real,
+                "file": named(request.real),
                 "split": f"{inputs.split} ({inputs.why})",
                 "samples": len(inputs.real.batch),
                 **inputs.said[0],
             },
             "Generated sample": {
-                "file": request.fake or request.run,
+                "file": named(request.run if request.fake is None else request.fake),
                 "samples": len(inputs.generated.batch),
                 "left out, with NaN or infinite values": inputs.failures,
                 **inputs.said[1],

@@ -51,7 +51,7 @@ def test_stretched_jets_have_the_widths_and_errors_shrink_on_the_way_back() -> N
     assert float(ratio.log().mean()) < 0.05
 
 
-def test_nothing_generated_leaves_the_range_of_the_training_jet_batch() -> None:
+def test_nothing_generated_leaves_the_range_of_the_training_jets() -> None:
     sample = jet_batch(500)
     stretch = fitted(sample)
     wild = stretch.inverse(
