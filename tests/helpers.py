@@ -20,6 +20,7 @@ from partigan.metrics.clouds import Clouds
 from partigan.models.checkpoint import load_tensors
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.tables import TableCritic, TableGenerator
 from partigan.objectives.losses import Objective, Wasserstein
 from partigan.objectives.terms import Term, Turn
 from partigan.systems.system import Loss, Networks, Samples, Tick
@@ -134,6 +135,32 @@ class ToyCritic(Critic):
             return CriticOutput(self.score(features), features, logits)
         proxy = functional.normalize(self.classes(condition), dim=1)
         return CriticOutput(self.score(features), features, logits, functional.normalize(features, dim=1), proxy)
+
+
+class FlatGenerator(Generator):
+    """Images from a network of tables."""
+
+    def __init__(self, channels: int = 1, height: int = 8, width: int = 8, classes: int = 0) -> None:
+        super().__init__()
+        self.shape, self.classes = (channels, height, width), classes
+        self.body = TableGenerator(math.prod(self.shape), classes, width=32, depth=1)
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        return self.body.noise(size, mask, rng)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        return self.body(noise, condition).tanh().view(-1, *self.shape)
+
+
+class FlatCritic(Critic):
+    """Scores of flattened images."""
+
+    def __init__(self, channels: int = 1, height: int = 8, width: int = 8, classes: int = 0) -> None:
+        super().__init__()
+        self.body = TableCritic(channels * height * width, classes, width=32, depth=1)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
+        return self.body(x.flatten(1), condition)
 
 
 def toy_turn(critic: Critic, real: Batch, objective: Objective | None = None, **networks: nn.Module) -> Turn:

@@ -35,7 +35,7 @@ def test_presets_fit_their_data(tmp_path: Path, name: str) -> None:
     made = resolved["system"]["init_args"]
     networks = {role: made[role]["init_args"] for role in roles}
     assert all(network["classes"] == 40 for network in networks.values())
-    for scheduled in (made["terms"] or {}).values():
+    for scheduled in filter(None, (made["terms"] or {}).values()):
         assert scheduled["term"]["init_args"].get("classes", 40) == 40
     if name.startswith("pe-gan"):
         assert networks["generator"]["prior"] == networks["critic"]["prior"] == arguments["prior"]
@@ -85,3 +85,8 @@ def test_what_a_preset_is_about_comes_from_its_base_too() -> None:
     assert about["kind"] == "pxd-crop"
     assert about["paper"] == "PE-GAN"
     assert about["title"].startswith("PE-GAN, crops")
+
+
+def test_terms_that_a_base_removes_do_not_come_back() -> None:
+    """Of pe-gan, whose terms pxd-biggan-deep-projection removes, and pxd-biggan, which has none."""
+    assert [*read("pxd-wgan-gp")["system"]["init_args"]["terms"]] == ["penalty"]

@@ -15,6 +15,7 @@ import difflib
 import inspect
 import re
 from collections.abc import Mapping
+from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -52,13 +53,13 @@ def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = 
         PartiganError: there is no such preset or file, it is not YAML, or an option is unknown.
     """
     chain: tuple[str, ...] = (config,) if isinstance(config, str) else ()
-    content = presets.read(config) if isinstance(config, str) else dict(config)
-    while (base := content.pop("base", None)) is not None:
+    parts = [presets.read(config) if isinstance(config, str) else dict(config)]
+    while (base := parts[-1].pop("base", None)) is not None:
         if base in chain:
             raise PartiganError(f"{chain[0]} is its own base, by way of {' and '.join(chain)}")
         chain = (*chain, base)
-        content = merged(expanded(presets.read(base)), expanded(content))
-    content = expanded(content)
+        parts.append(presets.read(base))
+    content: dict[str, Any] = reduce(merged, map(expanded, reversed(parts)))  # a base before what changes it
     if isinstance(system := content.get("system"), Mapping) and "class_path" not in system:
         content["system"] = {"class_path": COMMON, "init_args": system}
     return changed(content, overrides or {})

@@ -13,15 +13,18 @@ import pytest
 import torch
 
 import partigan
-from helpers import SHARED, JetFile
+from helpers import SHARED, JetFile, toy_hits
 from metric_cases import rows
 from partigan.cli import main
 from partigan.data.batch import Batch
+from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.samples import write_samples
 from partigan.errors import PartiganError
 from partigan.files import sha256
+from partigan.kinds import find
 from partigan.kinds.jets import JetEvaluation
 from partigan.kinds.tables import TableEvaluation
+from partigan.simulate.digits import simulate_digits
 
 
 @pytest.mark.parametrize(
@@ -204,3 +207,62 @@ def test_which_samples_are_compared_with(
     assert found.verdicts["swd"] == "agrees"  # there are in-sample values whatever the split
     with pytest.raises(PartiganError, match="no split 'tests'"):
         partigan.evaluate(real, tmp_path / "other", fake, split="tests", kind="tables")
+
+
+SHORT: dict[str, Any] = {"trainer.max_steps": 6, "trainer.validations": 2, "trainer.accelerator": "cpu"}
+
+
+def test_a_toy_from_simulation_to_report(tmp_path: Path) -> None:
+    data, run, fake = (str(tmp_path / name) for name in ("grid.h5", "run", "fake.h5"))
+    main(["simulate", "toy", "--name", "grid", "--n", "2000", "--out", data])
+    short = [f"--{key}={value}" for key, value in SHORT.items()]
+    main(["train", "--config", "toys-cramer", "--data", data, "--out", run, *short])
+    main(["generate", run, "--n", "1500", "--out", fake])
+    report = str(tmp_path / "report")
+    common = ["--protocol", "tables", "--kind", "tables", "--split", "train", "--out", report]
+    main(["evaluate", "--real", data, "--fake", fake, "--run", run, *common])
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert {"w1", "swd", "w1.x", "ks.y", "classifier", "correlations"} <= metrics.keys()
+    assert "frechet" not in metrics  # 600 other rows are too few
+    assert metrics["w1"]["value"] > 3 * metrics["w1"]["in_sample"]
+    assert "Feature x" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
+    """With networks that are not part of partigan."""
+    data, run = simulate_digits(tmp_path / "digits.h5"), tmp_path / "run"
+    config = {
+        "base": "toys-lsgan",
+        "kind": "images",
+        "transform": "data.transforms.images.Rescale",
+        "system": {"generator": "helpers.FlatGenerator", "critic": "helpers.FlatCritic"},
+    }
+    options = {**SHORT, "trainer.snapshots": 7, "trainer.batch_size": 64}
+    partigan.train(config, data, run, threads=1, overrides=options, trust=True)
+    sample = partigan.load(run, trust=True).sample(50, 1)
+    assert sample.x.shape == (50, 1, 8, 8)
+    assert sample.condition is not None
+    assert {*sample.condition.tolist()} <= {*range(10)}
+    assert [len(find("images").format.read(path, "all")) for path in (run / "samples").iterdir()] == [7, 7]
+    fake = partigan.generate(run, 500, tmp_path / "fake.h5", trust=True)
+    found = partigan.evaluate(data, tmp_path / "report", fake, kind="images", protocol="images").metrics
+    protocol = ("frechet", "swd", "intensity", "occupancy")
+    assert {*protocol, "w1.mean", "ks.row", "classifier"} <= found.keys()
+    assert (tmp_path / "report" / "mean-intensity-of-each-class.png").exists()
+    for name in protocol:  # six steps make no digits
+        entry = found[name]
+        assert entry["value"] - entry["in_sample"] > 5 * entry["in_sample_error"], name
+
+
+def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
+    """Real crops come from a file of whole maps; generated ones must be crops."""
+    write_hitmaps(tmp_path / "real.h5", [toy_hits(8, busy=tuple(range(8)))], {"kind": "pxd"})
+    kind = find("pxd-crop")
+    crops_of_all = kind.format.read(tmp_path / "real.h5", "all")
+    kind.format.write(tmp_path / "fake.h5", [crops_of_all], {"kind": "pxd-crop"}, {})
+    options: dict[str, Any] = {"kind": "pxd-crop", "protocol": "pe-gan", "metrics": ["w1"]}
+    found = partigan.evaluate(tmp_path / "real.h5", tmp_path / "report", fake=tmp_path / "fake.h5", **options)
+    assert "w1.occupancy" in found.metrics
+    write_hitmaps(tmp_path / "whole.h5", [toy_hits(1, busy=(0,))], {"kind": "pxd"})
+    with pytest.raises(PartiganError, match="holds pxd, not pxd-crop"):
+        partigan.evaluate(tmp_path / "real.h5", tmp_path / "other", fake=tmp_path / "whole.h5", **options)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -18,6 +19,7 @@ import yaml
 from helpers import SHORT, JetFile, Told, equal_tensors, toy_hitmaps, weights
 from partigan import PartiganError, load, presets, train
 from partigan.config import read
+from partigan.data.batch import Batch
 from partigan.kinds import find
 from partigan.models.checkpoint import Checkpoints, load_tensors
 from partigan.run import Run
@@ -357,3 +359,25 @@ def test_two_processes_train_one_run(jet_file: JetFile, tmp_path: Path) -> None:
     assert Run(tmp_path / "r").manifest["finished"]["step"] == 12
     alone = train("mdma", jet_file(), tmp_path / "alone", threads=1, overrides=SHORT)
     assert not equal_tensors(weights(tmp_path / "r"), weights(alone.path))
+
+
+def test_sweights_subtract_a_background_in_the_same_trainer(tmp_path: Path) -> None:
+    """Signal at 2 under background at -2, which events of negative weight take away."""
+    rng = np.random.default_rng(0)
+    mean = np.repeat([2.0, -2.0], [4000, 6000])
+    weight = np.concatenate((np.ones(4000), np.where(np.arange(6000) % 2, 1.0, -1.0)))
+    rows = mean[:, None] + 0.5 * rng.standard_normal((10_000, 1))
+    order = rng.permutation(10_000)
+    x, weight = (torch.tensor(column[order]).float() for column in (rows, weight))
+    options = {
+        "trainer.max_steps": 200,
+        "trainer.validations": 2,
+        "trainer.accelerator": "cpu",
+        "trainer.ema_half_life": 0.05,
+        "system.generator.width": 32,
+        "system.critic.width": 32,
+    }
+    train("toys-cramer", Batch(x, weight=weight), tmp_path / "r", threads=1, overrides=options)
+    sample = load(tmp_path / "r").sample(4000, 1).x
+    assert sample.mean().item() == pytest.approx(2, abs=0.5)
+    assert (sample < 0).float().mean() < 0.1  # unweighted it would be 0.6
