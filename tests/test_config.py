@@ -28,8 +28,16 @@ from partigan.config import build, changed, expanded, merged, own_class, read, r
         ("mdma", {"trainer.batch_size": "many"}, "trainer.batch_size: 'many' is not of type int"),
         ("mdma", {"system.generator.latent": "x"}, "system.generator.latent: 'x' is not of type int"),
         ("mdma", {"system.terms": [{"objectives.penalties.R1": {}}]}, "system.terms: give names with their values"),
-        ("mdma", {"system.objective": "nets.tables.TableCritic"}, "system.objective: nets.* is not a class of Objective"),
-        ("mdma", {"system.terms.a.term": "objectives.losses.Hinge"}, "system.terms.term: .*Hinge is not a class of Term"),
+        (
+            "mdma",
+            {"system.objective": "nets.tables.TableCritic"},
+            "system.objective: nets.* is not a class of Objective",
+        ),
+        (
+            "mdma",
+            {"system.terms.a.term": "objectives.losses.Hinge"},
+            "system.terms.term: .*Hinge is not a class of Term",
+        ),
         ("mdma", {"system.phases.a.updates": "critic"}, "system.phases.updates: 'critic' is not of type list"),
         ({"kindd": "jets"}, {}, "unknown option 'kindd'; did you mean 'kind'"),
         ({"kind": "jets"}, {}, "say what to train"),
@@ -165,3 +173,11 @@ def test_nobodys_code_is_run_without_trust(option: str, value: Any) -> None:
         resolve(content)
     with pytest.raises(PartiganError, match="--trust"):
         build({**content, "trainer": {"max_steps": 1}})
+
+
+def test_a_null_in_the_middle_takes_out_what_its_base_has(tmp_path: Path) -> None:
+    for name, base, terms in (("a", "mdma", {"own": 1}), ("b", "a", None), ("c", "b", {"last": 2})):
+        where = base if base == "mdma" else str(tmp_path / f"{base}.yaml")
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"base": where, "system": {"terms": terms}}))
+    assert read(str(tmp_path / "c.yaml"))["system"]["init_args"]["terms"] == {"last": 2}
+    assert {*read("pxd-wgan-gp")["system"]["init_args"]["terms"]} == {"penalty"}

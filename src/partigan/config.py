@@ -15,7 +15,6 @@ import difflib
 import inspect
 import re
 from collections.abc import Mapping
-from functools import reduce
 from importlib import import_module
 from typing import Any
 
@@ -53,13 +52,15 @@ def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = 
         PartiganError: there is no such preset or file, it is not YAML, or an option is unknown.
     """
     chain: tuple[str, ...] = (config,) if isinstance(config, str) else ()
-    parts = [presets.read(config) if isinstance(config, str) else dict(config)]
-    while (base := parts[-1].pop("base", None)) is not None:
+    layers = [presets.read(config) if isinstance(config, str) else dict(config)]
+    while (base := layers[-1].pop("base", None)) is not None:
         if base in chain:
             raise PartiganError(f"{chain[0]} is its own base, by way of {' and '.join(chain)}")
         chain = (*chain, base)
-        parts.append(presets.read(base))
-    content: dict[str, Any] = reduce(merged, map(expanded, reversed(parts)))  # a base before what changes it
+        layers.append(presets.read(base))
+    content: dict[str, Any] = {}
+    for layer in reversed(layers):  # from the base up: a null takes out what those before it have
+        content = merged(content, expanded(layer))
     if isinstance(system := content.get("system"), Mapping) and "class_path" not in system:
         content["system"] = {"class_path": COMMON, "init_args": system}
     return changed(content, overrides or {})

@@ -82,7 +82,9 @@ def test_the_term_is_a_distance_of_distributions_with_the_assignment(assign: boo
     with pytest.raises(PartiganError, match="physical"):
         term.generator(turn(real, real))
     order = torch.randperm(12, generator=torch.Generator().manual_seed(1))
-    same = term.generator(replace(turn(real, real[order]), physical=transform.inverse)).item()  # all jets are there, in another order
+    same = term.generator(
+        replace(turn(real, real[order]), physical=transform.inverse)
+    ).item()  # all jets are there, in another order
     exact = energy_movers_distance(Clouds(x[order], mask[order]), Clouds(x, mask)).mean()
     assert same == pytest.approx(0.0 if assign else exact, abs=0.01)
     collapsed = turn(real, real[torch.zeros(12, dtype=torch.long)])

@@ -19,7 +19,7 @@ from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.evaluation.verdicts import number
 from partigan.files import atomic, read_json, sha256, write_json
-from partigan.kinds import find
+from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.models.model import Model, load
 from partigan.progress import console
@@ -39,7 +39,7 @@ def benchmark(
     presets: Sequence[str],
     out: Path,
     runs: Mapping[str, Mapping[str, Path]] | None = None,
-    kind: str = "jets",
+    kind: str | None = None,
     minutes: float = 20.0,
     published: Sequence[str] = (),
     seed: int = 1,
@@ -57,7 +57,7 @@ def benchmark(
         presets: systems to train, by preset or YAML file.
         out: directory to make or to continue.
         runs: for each class finished runs by name, which are evaluated as they are.
-        kind: kind of data in the files.
+        kind: kind of data; None = as the files say.
         minutes: training time of each system and class.
         published: classes for which the published classifier and statistics of the real samples are used, too (FPND).
         seed: of training, generation and evaluation.
@@ -73,7 +73,7 @@ def benchmark(
     if strange := sorted({*(runs or {}), *published} - set(data)):
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
     set_threads(threads)
-    plan = Plan(find(kind), Path(out), minutes, tuple(published), seed)
+    plan = Plan(chosen(kind, next(iter(data.values()), None)), Path(out), minutes, tuple(published), seed)
     jobs = [Job(label, Path(data[label]), preset, None) for label in data for preset in presets]
     jobs += [
         Job(label, Path(data[label]), name, Path(path))

@@ -13,7 +13,7 @@ from partigan import config as configuration
 from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, source
 from partigan.errors import PartiganError
-from partigan.kinds import find, kind_of
+from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.metrics.frechet import Moments
 from partigan.models.classifier import ALL, SAMPLES, seen, write_moments
@@ -101,13 +101,11 @@ def _chosen(
     data: Mapping[str, Given], config: str | dict[str, Any] | None, kind: str | None, overrides: Any, trust: bool
 ) -> tuple[Kind, dict[str, Any]]:
     """The kind of data, and the configuration of the classifier."""
+    first = next(iter(data.values()))
     if config is not None:
         content = configuration.read(config, overrides)
-        return find(kind or str(content.get("kind", "jets")), trust), content
-    first = next(iter(data.values()))
-    if kind is None and not isinstance(first, str | Path):
-        raise PartiganError("say what the arrays are: kind='tables', 'images' or 'jets'")
-    sort = find(kind, trust) if kind else kind_of(first, trust)
+        return chosen(kind or content.get("kind"), first, trust), content
+    sort = chosen(kind, first, trust)
     if sort.evaluation.classifier is None:
         raise PartiganError(f"{sort.name} has no classifier of its own; give one with --config")
     return sort, configuration.read(sort.evaluation.classifier, overrides)

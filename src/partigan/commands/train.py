@@ -13,7 +13,7 @@ from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, sources
 from partigan.errors import PartiganError
 from partigan.files import fresh_name
-from partigan.kinds import find
+from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.models.model import Model
 from partigan.progress import console
@@ -64,7 +64,9 @@ def train(
     """
     set_threads(threads)
     content = configuration.read(config, overrides)
-    kind = find(str(content.get("kind", "jets")), trust)
+    first = next(iter(data.values())) if isinstance(data, Mapping) and "x" not in data else data
+    kind = chosen(content.get("kind"), first, trust)
+    content["kind"] = kind.name
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
     given = sources(data, kind, DATA)

@@ -14,7 +14,7 @@ import torch
 from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, source
 from partigan.errors import PartiganError
-from partigan.kinds import find, kind_of
+from partigan.kinds import chosen, find, kind_of
 from partigan.kinds.kind import Kind, Values
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
@@ -78,9 +78,7 @@ class Request:
         if self.run is not None:
             (run := Run(self.run)).require()
             return find(str(run.transform["kind"]), self.trust)
-        if isinstance(self.real, str | Path):
-            return kind_of(self.real, self.trust)
-        raise PartiganError("say what the arrays are, such as kind='tables', 'images' or 'jets'")
+        return chosen(None, self.real, self.trust)
 
     @property
     def needs_generator(self) -> bool:

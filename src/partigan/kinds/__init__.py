@@ -87,3 +87,21 @@ def kind_of(path: str | Path, trust: bool = False) -> Kind:
         if (kind := find(name)).format.recognises(path):
             return kind
     raise PartiganError(f"{path} has the layout of no kind of data that partigan knows; give --kind")
+
+
+def chosen(name: str | None, given: Any, trust: bool = False) -> Kind:
+    """A kind of data by name; where none is given, that of a file.
+
+    Args:
+        name: of the kind; None = as the file says.
+        given: what the samples come from; see `partigan.data.sources.source`.
+        trust: import modules outside partigan.
+
+    Raises:
+        PartiganError: no name, and arrays, which do not say what they are.
+    """
+    if name is not None:
+        return find(name, trust)
+    if not isinstance(given, str | Path):
+        raise PartiganError("say what the arrays are: kind tables, images or jets")
+    return kind_of(given, trust)

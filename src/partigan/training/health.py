@@ -90,9 +90,7 @@ def collapse_signs(log: list[dict[str, Any]]) -> list[str]:
             continue
         if abs(losses[-1]) > 100 * np.median(np.abs(losses[:-1])):
             signs.append(f"the {player}'s loss rose to {losses[-1]:.3g}")
-        elif (
-            any(f"{player}/score/fake" in line for line in log) and losses.min() >= 0 and losses[-1] < 0.01 * losses[0]
-        ):
+        elif _is_critic(player, log) and losses.min() >= 0 and losses[-1] < 0.01 * losses[0]:
             signs.append(f"the {player}'s loss fell to {losses[-1]:.3g}: it tells all generated samples from real ones")
     return signs
 
