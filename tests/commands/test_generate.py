@@ -9,19 +9,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
-from partigan.sampling import Sampler
 
 from helpers import JetFile
-from partigan import generate, generation, load, train
+from partigan import generate, load, train
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.jets import read_jets
 from partigan.data.pxd import LAYER_OF
 from partigan.data.samples import read_samples
 from partigan.errors import PartiganError
-from partigan.kinds.jets import JETS, JetConditions
-from partigan.nets.clouds.mdma import MDMAGenerator
-from partigan.randomness import rng_for
+from partigan.kinds.jets import JetConditions
+from partigan.models.model import Model
 from partigan.run import SHIPPED, Run
 from partigan.simulate.digits import simulate_digits
 
@@ -51,19 +48,20 @@ def test_generated_files_are_jetnet_files(run: Run, tmp_path: Path) -> None:
 
 
 def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(JetConditions, "block", 100)
     monkeypatch.setattr(JetConditions, "chunk", 100)
     whole = generate(run.path, 350, tmp_path / "whole.h5", seed=4, threads=1)
     drawn: list[int] = []
-    real = Sampler.sample
+    real = Model.sample
 
-    def killed(self: Sampler, size: int, *seed: int) -> object:
+    def killed(self: Model, size: int, seed: int, first: int) -> object:
         if len(drawn) == 2:
             raise KeyboardInterrupt
         drawn.append(size)
-        return real(self, size, *seed)
+        return real(self, size, seed, first)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sampler, "sample", killed)
+        patch.setattr(Model, "sample", killed)
         with pytest.raises(KeyboardInterrupt):
             generate(run.path, 350, tmp_path / "b.h5", seed=4, threads=1)
     assert generate(run.path, 350, tmp_path / "b.h5", seed=4, threads=1, resume=True).read_bytes() == whole.read_bytes()
@@ -76,7 +74,7 @@ def test_two_generators_are_never_mixed_and_a_merged_file_is_finished(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(generation.Parts, "finish", lambda self: None)  # killed after the merge
+        patch.setattr("partigan.commands.generate.Parts.finish", lambda self: None)  # killed after the merge
         whole = generate(run.path, 50, tmp_path / "a.h5", threads=1)
     assert (tmp_path / "a.h5.parts").exists()
     content = whole.read_bytes()
@@ -89,45 +87,22 @@ def test_two_generators_are_never_mixed_and_a_merged_file_is_finished(
         generate(run.path, 50, tmp_path / "b.h5", threads=1, resume=True)
 
 
-def test_multiplicities_of_another_file(run: Run, jet_file: JetFile, tmp_path: Path) -> None:
+def test_conditions_of_another_file(run: Run, jet_file: JetFile, tmp_path: Path) -> None:
     other = jet_file(50, name="other.h5")
     with h5py.File(other, "r+") as file:
         clouds = file["particle_features"][:]
         clouds[:, 4:] = 0
         file["particle_features"][:] = clouds
-    table = read_jets(generate(run.path, 100, tmp_path / "few.h5", multiplicity=other, threads=1))
+    table = read_jets(generate(run.path, 100, tmp_path / "few.h5", conditions=other, threads=1))
     assert set(table.jets[:, 3]) == {4.0}
-    with pytest.raises(PartiganError, match=r"holds up to 150 particles, the run .* was trained on 30"):
-        generate(run.path, 10, tmp_path / "x.h5", multiplicity=jet_file(50, 150, name="150.h5"))
-
-
-def test_groups_change_nothing() -> None:
-    torch.manual_seed(0)
-    generator = MDMAGenerator(blocks=1).eval()
-    sampler = Sampler(generator, None, JETS, {})  # type: ignore[arg-type]
-    mask = torch.arange(30) < torch.randint(1, 31, (2000, 1), generator=rng_for("mask", 1))
-    x = sampler.normalised(2000, None, mask, rng_for("noise", 2))
-    assert x.shape == (2000, 30, 3)
-    assert (x[~mask] == 0).all()
-    assert (x[mask].abs().sum(-1) > 0).all()
-    assert len(x[:, 0].unique(dim=0)) == 2000
+    with pytest.raises(PartiganError, match=r"has particles = 150, the run .* was trained with 30"):
+        generate(run.path, 10, tmp_path / "x.h5", conditions=jet_file(50, 150, name="150.h5"))
 
 
 @pytest.mark.parametrize("n", [0, -3])
 def test_at_least_one_jet(run: Run, tmp_path: Path, n: int) -> None:
     with pytest.raises(PartiganError, match="at least one sample"):
         generate(run.path, n, tmp_path / "x.h5")
-
-
-def test_what_is_no_run_is_refused(run: Run, tmp_path: Path) -> None:
-    with pytest.raises(PartiganError, match="is not a run directory"):
-        load(tmp_path)
-    run.weights.write_bytes(b"damaged")
-    with pytest.raises(PartiganError, match="cannot be read as safetensors"):
-        load(run.path)
-    run.weights.unlink()
-    with pytest.raises(PartiganError, match="has no generator yet"):
-        load(run.path)
 
 
 FULL_DISK = """

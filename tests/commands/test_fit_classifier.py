@@ -1,29 +1,26 @@
 from __future__ import annotations
 
 import json
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from partigan.training.classification import fit_classifier, judge, load_reference
 
-from helpers import JetFile
-from partigan import evaluate
+from helpers import SHARED, JetFile
+from partigan import evaluate, fit_classifier
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets, write_jets
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
 from partigan.evaluation.samples import Samples
-from partigan.evaluation.suite import Found, run_suite
-from partigan.kinds import find
+from partigan.evaluation.suite import run_suite
 from partigan.kinds.images import ImageEvaluation
-from partigan.models.jetnet import normalise, published
+from partigan.models.classifier import load_reference
 from partigan.simulate.digits import simulate_digits
 
-ORACLE = Path(__file__).parents[2] / "shared/reference/metrics_oracle.npz"
+ORACLE = SHARED / "reference/metrics_oracle.npz"
 TINY = [f"--system.classifier.{option}" for option in ("widths=[8, 8]", "neighbours=4", "hidden=16")]
 SHORT = ["--trainer.max_steps", "80", "--trainer.validations", "4", "--trainer.batch_size", "64", "--threads", "1"]
 
@@ -45,7 +42,7 @@ def test_a_classifier_learns_and_is_a_reference(
     main(["fit-classifier", "--data", *data, "--out", str(out), "--seed", "3", *TINY, *SHORT])
     log = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert log[-1]["auc"] > 0.75
-    assert {"loss", "accuracy", "classifier/cross-entropy"} <= set().union(*log)
+    assert {"loss", "accuracy", "classifier/objective"} <= set().union(*log)
     before = (out / "classifier.safetensors").read_bytes()
     main(["fit-classifier", "--data", *data, "--out", str(out), "--seed", "3", *TINY, *SHORT, "--resume"])
     assert (out / "classifier.safetensors").read_bytes() == before
@@ -71,13 +68,13 @@ def test_digits_are_scored_by_a_classifier_of_one_file(tmp_path: Path, monkeypat
     monkeypatch.setattr(ImageEvaluation, "figures", lambda *_: {})
     data, out = tmp_path / "digits.h5", tmp_path / "classifier"
     simulate_digits(data)
-    main(["fit-classifier", "--kind=images", "--data", str(data), "--out", str(out), *SHORT, "--trainer.max_steps=300"])
+    main(["fit-classifier", "--data", str(data), "--out", str(out), *SHORT, "--trainer.max_steps=300"])
     assert json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["accuracy"] > 0.8
     other = read_samples(data, "valid", "images", 4)
     for name, chosen in (("null", other), ("defect", other[(other.condition != 3) & (other.condition != 7)])):
         write_samples(tmp_path / f"{name}.h5", "images", [chosen], {})
     found = {
-        name: evaluate(data, tmp_path / name, tmp_path / f"{name}.h5", kind="images", classifier=out, metrics=["swd"])
+        name: evaluate(data, tmp_path / name, tmp_path / f"{name}.h5", classifier=out, metrics=["swd"])
         for name in ("null", "defect")
     }
     names = ("fid", "kid", "inception-score", "class-modes")
@@ -91,39 +88,7 @@ def test_digits_are_scored_by_a_classifier_of_one_file(tmp_path: Path, monkeypat
     assert "'partigan fit-classifier', then --classifier RUN" in alone.skipped["fid"]
     write_samples(tmp_path / "plain.h5", "images", [Batch(other.x)], {})
     with pytest.raises(PartiganError, match="does not say of which class its samples are"):
-        fit_classifier(tmp_path / "plain.h5", tmp_path / "c", kind="images")
-
-
-def noise(size: int, seed: int, kind: str, defect: bool) -> Batch:
-    """Samples of normal numbers; the defect is a correlation of neighbouring ones."""
-    draw = torch.Generator().manual_seed(seed)
-    x = torch.randn(size, *{"tables": (4,), "images": (1, 8, 8), "jets": (6, 3)}[kind], generator=draw)
-    x = 0.8 * x + 0.6 * x.roll(1, -1) if defect else x
-    if kind != "jets":
-        return Batch(x)
-    x[..., 2].exp_()
-    return Batch(x, torch.ones(size, 6, dtype=torch.bool))
-
-
-@pytest.mark.parametrize("kind", ["tables", "images", "jets"])
-def test_a_network_tells_raw_samples(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    sort, nothing = find(kind), np.zeros((600, 0))
-    config = sort.evaluation.judge
-    short = {**config["trainer"], "max_steps": 100, "validations": 5, "batch_size": 64}
-    monkeypatch.setattr(type(sort.evaluation), "judge", {**config, "trainer": short})
-    real, other, wrong = (noise(600, seed, kind, seed == 3) for seed in (1, 2, 3))
-
-    def found(fake: Batch, rows: int = 600) -> Found:
-        few = nothing[:rows]
-        return run_suite(["network"], Samples({}, few, few, judge=judge(sort, real[:rows], fake, 3)), None, 1)
-
-    null, defect = (found(fake).taken["network"].finding for fake in (other, wrong))
-    assert null.p_value > 0.01
-    assert defect.p_value < 1e-4
-    if kind == "tables":
-        assert found(wrong).taken["network"].finding == defect
-        assert "the samples are too small" in found(other, 50).skipped["network"]
-        assert run_suite(["network"], Samples({}, nothing, nothing), None, 1).skipped["network"].endswith("no network")
+        fit_classifier(tmp_path / "plain.h5", tmp_path / "c")
 
 
 @pytest.mark.parametrize(
@@ -142,39 +107,3 @@ def test_mistakes(
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
-
-
-def test_what_was_not_published_and_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    for flavour, particles in (("w", 30), ("t", 150)):
-        with pytest.raises(PartiganError, match=f"{particles} particles of class '{flavour}', only for 30 of g, q, t"):
-            published(flavour, (particles, 3))
-
-    def missing(name: str) -> None:
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(metadata, "distribution", missing)
-    with pytest.raises(PartiganError, match="pip install --no-deps jetnet"):
-        published("g", (30, 3))
-
-
-def test_padding_is_zero_before_the_scale() -> None:
-    x, mask = torch.tensor([[[1.62119853, 0.26036245, 0.89347172], [9.0, 9.0, 9.0]]]), torch.tensor([[True, False]])
-    expected = torch.tensor([[[1, 0.5, 0.5], [0, 0, -0.5]]])
-    prepared = normalise(Batch(x, mask))
-    torch.testing.assert_close(prepared.x, expected)
-    assert prepared.mask is None
-
-
-def test_the_published_network_tells_top_jets() -> None:
-    """Pythia's top jets are far from JetNet's, and still nearest to JetNet's top jets."""
-    try:
-        references = {flavour: published(flavour, (30, 3)) for flavour in "gt"}
-    except PartiganError:
-        pytest.skip("the jetnet distribution is not installed")
-    if not ORACLE.exists():
-        pytest.skip(f"{ORACLE} is not here")
-    particles = np.load(ORACLE)["a"][:200]
-    jets = Batch(torch.from_numpy(particles[..., :3]), torch.from_numpy(particles[..., 3] > 0.5))
-    found = {flavour: reference.distance(jets, 200, 1) for flavour, reference in references.items()}
-    assert found["t"].value == pytest.approx(44, abs=10)
-    assert found["g"].value > 200
