@@ -3,8 +3,9 @@
     python benchmarks/versions.py --old PATH_TO_SRC_OF_0.1.0 [--threads 1] [--repeats 7] [--data top.h5]
         [--json results/versions.json]
 
-Each version has a process of its own, whose PYTHONPATH says which partigan it imports. They take turns of a few
-seconds; the first turn of each is to warm up. Both train on the same file, without validations, and generate 16,384
+Each version has a process of its own, whose PYTHONPATH says which partigan it imports. Every repeat starts both anew,
+because where a process happens to lie in memory is worth several per cent. They take turns of a few seconds, each first
+in every other repeat; a short turn warms up. Both train on the same file, without validations, and generate 16,384
 jets at a time with the untrained generator of the same seed. Without --data, Pythia simulates the jets where it is
 installed; else they are toys. The ratio is that of two turns that follow each other, new over old. ``--json`` writes
 the table beside the JSON, too.
@@ -34,6 +35,7 @@ import torch
 PRESET, SEED, TOTAL = "mdma-fast", 1, 10_000
 CPU = {"trainer.accelerator": "cpu"}
 GENERATED = 16_384  # two blocks of jets
+WARM = 0.5  # seconds of the turn that warms up
 VERSIONS = ("old", "new")
 
 
@@ -210,20 +212,22 @@ def main() -> None:
     if options.old is None:
         parser.error("give --old, the folder src of the other checkout")
     sources = {"old": options.old.resolve(), "new": Path(__file__).resolve().parents[1] / "src"}
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    with tempfile.TemporaryDirectory() as folder:
         data = options.data or Path(folder) / "jets.h5"
         about = str(data) if options.data else jets_file(data, options.jets)
-        workers = {name: Worker(name, source, data, options.threads) for name, source in sources.items()}
-        for worker in workers.values():
-            stack.callback(worker.close)
         cases = ("training", "generation")
         rates: dict[str, dict[str, list[float]]] = {case: {name: [] for name in VERSIONS} for case in cases}
-        for repeat in range(options.repeats + 1):
-            for case in cases:
-                for name, worker in workers.items():
-                    rate = worker.turn(case, options.seconds)
-                    if repeat:  # the first is to warm up
-                        rates[case][name].append(rate)
+        for repeat in range(options.repeats):
+            with ExitStack() as stack:
+                workers = {name: Worker(name, source, data, options.threads) for name, source in sources.items()}
+                for worker in workers.values():
+                    stack.callback(worker.close)
+                order = VERSIONS if repeat % 2 == 0 else VERSIONS[::-1]
+                for case in cases:
+                    for name in order:
+                        workers[name].turn(case, WARM)
+                    for name in order:
+                        rates[case][name].append(workers[name].turn(case, options.seconds))
     ratios = {case: [b / a for a, b in zip(r["old"], r["new"], strict=True)] for case, r in rates.items()}
     plan = {"threads": options.threads, "repeats": options.repeats, "seconds": options.seconds, "data": about}
     found = {**plan, "torch": torch.__version__, "jets_per_second": rates, "ratios": ratios}

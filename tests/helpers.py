@@ -235,3 +235,10 @@ class Told(MDMAGenerator):
 
     def set_progress(self, done: float) -> None:
         self.seen.append(done)
+
+
+class Shifted(MDMAGenerator):
+    """Standard normal, and the first feature shifted by 0.7."""
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        return noise + torch.tensor([0.7, 0.0, 0.0])

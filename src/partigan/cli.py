@@ -154,43 +154,35 @@ def _plain(module: str, name: str, **positional: str) -> Command:
     return command
 
 
-def _train(parser: ArgumentParser, arguments: list[str]) -> Run:
-    from partigan.commands.train import train
+def _training(name: str, data: str, example: str, required: bool) -> Command:
+    """The command of a function that trains; options of a configuration's sections are taken before the parser.
 
-    _options(parser, train, "config", "data", "overrides")
-    _training_options(parser, "a file of training samples, or NAME=FILE for each sample of a system with several", True)
-    overrides = _overrides(arguments)
+    Args:
+        name: of the function, and of its module.
+        data: help of ``--data``.
+        example: of several files.
+        required: whether a configuration must be given.
+    """
 
-    def run(options: Namespace) -> None:
-        given = _files(options, "--data", "simulation=s.h5 data=d.h5")
-        train(**{**_own(options), "data": given, "overrides": overrides})
+    def command(parser: ArgumentParser, arguments: list[str]) -> Run:
+        from partigan.systems.options import TrainerOptions
 
-    return run
+        function = getattr(import_module(f"partigan.commands.{name}"), name)
+        _options(parser, function, "config", "data", "overrides")
+        parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help=data)
+        text = "preset ('partigan list' shows all) or YAML file; any of its options can be given, too, such as "
+        text += "--system.generator.latent 32 or --system.objective objectives.losses.Hinge"
+        parser.add_argument("--config", type=str, required=required, help=text)
+        parser.add_class_arguments(TrainerOptions, "trainer")
+        overrides = _overrides(arguments)
 
+        def run(options: Namespace) -> None:
+            given = _files(options.data, example)
+            function(**{**_own(options), "data": given, "overrides": overrides})
 
-def _fit_classifier(parser: ArgumentParser, arguments: list[str]) -> Run:
-    from partigan.commands.fit_classifier import fit_classifier
+        return run
 
-    _options(parser, fit_classifier, "data", "config", "overrides")
-    _training_options(parser, "files of real samples, CLASS=FILE for each class, or one FILE with classes", False)
-    overrides = _overrides(arguments)
-
-    def run(options: Namespace) -> None:
-        given = _files(options, "--data", "g=g.h5 q=q.h5")
-        fit_classifier(**{**_own(options), "data": given, "overrides": overrides})
-
-    return run
-
-
-def _training_options(parser: ArgumentParser, data: str, required: bool) -> None:
-    """Configuration and data; options of its sections are taken before the parser sees them."""
-    from partigan.systems.options import TrainerOptions
-
-    parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help=data)
-    text = "preset ('partigan list' shows all) or YAML file; any of its options can be given, too, such as "
-    text += "--system.generator.latent 32 or --system.objective objectives.losses.Hinge"
-    parser.add_argument("--config", type=str, required=required, help=text)
-    parser.add_class_arguments(TrainerOptions, "trainer")
+    return command
 
 
 def _own(options: Namespace) -> dict[str, Any]:
@@ -198,11 +190,10 @@ def _own(options: Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(options).items() if name != "trainer"}
 
 
-SECTIONS = ("about", "kind", "transform", "system", "trainer")
-
-
 def _overrides(arguments: list[str]) -> dict[str, str]:
     """Options of the sections of a configuration, ``--system.objective X`` or ``--trainer.max_steps=3``, taken out."""
+    from partigan.presets import SECTIONS
+
     found, rest, words = {}, [], iter(arguments)
     for word in words:
         name, equals, value = word.removeprefix("--").partition("=")
@@ -218,12 +209,11 @@ def _overrides(arguments: list[str]) -> dict[str, str]:
     return found
 
 
-def _files(options: Namespace, option: str, example: str) -> Any:
+def _files(entries: list[str], example: str) -> Any:
     """One file, or files by name from texts NAME=FILE."""
-    entries = options.data
     if len(entries) == 1 and ("=" not in entries[0] or Path(entries[0]).exists()):
         return Path(entries[0])
-    return _named(entries, option, example)
+    return _named(entries, "--data", example)
 
 
 def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
@@ -299,10 +289,23 @@ _COMMANDS: _Commands = {
             "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },
     ),
-    "train": ("train a system of the literature, or one of your own", _train),
+    "train": (
+        "train a system of the literature, or one of your own",
+        _training(
+            "train",
+            "a file of training samples, or NAME=FILE for each sample of a system with several",
+            "simulation=s.h5 data=d.h5",
+            required=True,
+        ),
+    ),
     "fit-classifier": (
         "train a classifier of real samples, with which 'evaluate' takes FID, KID, inception score and FPND",
-        _fit_classifier,
+        _training(
+            "fit_classifier",
+            "files of real samples, CLASS=FILE for each class, or one FILE with classes",
+            "g=g.h5 q=q.h5",
+            required=False,
+        ),
     ),
     "generate": (
         "generate samples with a trained run",

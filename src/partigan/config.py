@@ -29,12 +29,12 @@ from partigan.errors import PartiganError
 from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
+from partigan.presets import SECTIONS
 from partigan.systems.options import Rules, TrainerOptions
 from partigan.systems.schedules import Schedule
 from partigan.systems.system import Loss, System
 
 COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
-SECTIONS = ("about", "kind", "transform", "system", "trainer")
 _WORDS = ("about", "kind")  # sections without classes
 ROLES = (nn.Module, Objective, Term, Augmentation, Loss, Schedule)  # transforms and systems are modules, too
 _CLASS = re.compile(r"\w+(\.\w+)*\.[A-Z]\w*")

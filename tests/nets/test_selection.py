@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers import Shifted
 from partigan.errors import PartiganError
 from partigan.metrics.wasserstein import wasserstein_1d
 from partigan.nets.clouds.mdma import MDMAGenerator
@@ -26,13 +27,6 @@ class Known(Critic):
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         return CriticOutput(self.shift**2 / 2 - self.shift * x[:, :1, 0])
-
-
-class Shifted(MDMAGenerator):
-    """Standard normal, and the first feature shifted by 0.7."""
-
-    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return noise + torch.tensor([0.7, 0.0, 0.0])
 
 
 @pytest.mark.parametrize(("shift", "right"), [(0.7, True), (0.0, False), (-0.7, False)])

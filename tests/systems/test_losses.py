@@ -5,20 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from helpers import Shifted
 from partigan.data.batch import Batch
-from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.clouds.observing import ObservableCritic
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.nets.selection import SelectingGenerator
 from partigan.systems.losses import JudgeLoss
 from partigan.systems.system import Tick
-
-
-class Shifted(MDMAGenerator):
-    """Standard normal, and the first feature shifted by 0.7."""
-
-    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        return noise + torch.tensor([0.7, 0.0, 0.0])
 
 
 def learned(generator: SelectingGenerator, data: Batch, steps: int) -> list[float]:

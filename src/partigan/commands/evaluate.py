@@ -104,7 +104,7 @@ def evaluate(
     refuse_existing(out, overwrite)
     request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     set_threads(threads)
-    sort = request.sort()
+    sort = request.sort
     name = str(request.protocol or protocols.names(sort.name)[0])
     terms = protocols.protocol(sort.name, name, sort.evaluation.names)
     own = own_metrics(request.metrics, trust)

@@ -11,7 +11,7 @@ import torch
 
 from partigan import config as configuration
 from partigan.data.batch import Batch
-from partigan.data.sources import Given, Source, source
+from partigan.data.sources import Given, Source, by_name, source
 from partigan.errors import PartiganError
 from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
@@ -64,8 +64,8 @@ def fit_classifier(
         >>> run = fit_classifier("digits.h5", "classifier")  # doctest: +SKIP
     """
     set_threads(threads)
-    one_by_class = isinstance(data, Mapping) and "x" not in data
-    named: Mapping[str, Given] = data if one_by_class else {"": data}
+    named = by_name(data, "")
+    one_by_class = named is data
     if one_by_class and len(named) < 2:
         raise PartiganError(
             "a classifier needs two classes or more: --data g=g.h5 q=q.h5, or one file with labels: --data digits.h5"

@@ -10,7 +10,7 @@ from torch import nn
 
 from partigan import config as configuration
 from partigan.data.batch import Batch
-from partigan.data.sources import Given, Source, sources
+from partigan.data.sources import Given, Source, by_name, source
 from partigan.errors import PartiganError
 from partigan.files import fresh_name
 from partigan.kinds import chosen
@@ -64,13 +64,13 @@ def train(
     """
     set_threads(threads)
     content = configuration.read(config, overrides)
-    first = next(iter(data.values())) if isinstance(data, Mapping) and "x" not in data else data
-    kind = chosen(content.get("kind"), first, trust)
+    named = by_name(data, DATA)
+    kind = chosen(content.get("kind"), next(iter(named.values())), trust)
     content["kind"] = kind.name
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
-    given = sources(data, kind, DATA)
-    files = [source.path for source in given.values() if source.path is not None]
+    given = {name: source(each, kind) for name, each in named.items()}
+    files = [each.path for each in given.values() if each.path is not None]
     session = Session(Run(out), content, seed, resume, overwrite, trust, files)
     training = {name: source.training() for name, source in given.items()}
     target = _target(given)
@@ -103,8 +103,8 @@ def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     if [*given] == [DATA]:
         return {"path": given[DATA].name, "sha256": given[DATA].digest}
     return {
-        "path": {name: source.name for name, source in given.items()},
-        "sha256": {name: source.digest for name, source in given.items()},
+        "path": {name: each.name for name, each in given.items()},
+        "sha256": {name: each.digest for name, each in given.items()},
     }
 
 
@@ -115,8 +115,8 @@ class _Validation:
         self.session, self.kind, self.conditions = session, kind, conditions
         most = kind.evaluation.validated
         self.real = given[_target(given)].read("valid")[:most]
-        source = session.system.source
-        self.start = None if source is None else given[source].read("valid")[:most]
+        start = session.system.source
+        self.start = None if start is None else given[start].read("valid")[:most]
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from partigan.errors import PartiganError
 from partigan.files import assure_room, atomic
 
-SPLITS = {"train": (0.0, 0.70), "valid": (0.70, 0.85), "test": (0.85, 1.0), "all": (0.0, 1.0)}
-_SHARES = {"train": 70, "valid": 15, "test": 15}
+SHARES = {"train": 70, "valid": 15, "test": 15}
+"""The splits in a file's order, and their percentages of its samples where the file does not say other rows."""
 
 ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -143,10 +143,18 @@ def split_rows(samples: int, split: str) -> tuple[int, int]:
         >>> split_rows(200, "valid")
         (140, 170)
     """
-    if split not in SPLITS:
-        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
-    first, last = SPLITS[split]
-    return round(first * samples), round(last * samples)
+    if split == "all":
+        return 0, samples
+    before, after = _percents(split, [*SHARES])
+    return round(before / 100 * samples), round(after / 100 * samples)
+
+
+def _percents(split: str, among: list[str]) -> tuple[int, int]:
+    """Where a split begins and ends among others that follow each other, in percents."""
+    if split not in SHARES:
+        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SHARES)}, all")
+    before = sum(SHARES[name] for name in among[: among.index(split)])
+    return before, before + SHARES[split]
 
 
 def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: Path, what: str) -> tuple[int, int]:
@@ -174,10 +182,8 @@ def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: P
         first, last = split_rows(samples, split)
     elif split in ranges:
         first, last = ranges[split]
-    elif split in _SHARES:
-        first, last = _left(ranges, samples, split, path)
     else:
-        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SPLITS)}")
+        first, last = _left(ranges, samples, split, path)
     if not 0 <= first < last <= samples:
         raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {samples}, which holds no {what}")
     return first, last
@@ -186,7 +192,7 @@ def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: P
 def _stored(attributes: Mapping[str, Any], path: Path, what: str) -> dict[str, tuple[int, int]]:
     """The splits that a file's attributes give, checked."""
     ranges = {}
-    for name in _SHARES:
+    for name in SHARES:
         if (rows := attributes.get(f"split_{name}")) is None:
             continue
         stored = np.asarray(rows)
@@ -201,6 +207,8 @@ def _stored(attributes: Mapping[str, Any], path: Path, what: str) -> dict[str, t
 
 def _left(ranges: Mapping[str, tuple[int, int]], samples: int, split: str, path: Path) -> tuple[int, int]:
     """Rows of a split that has no attribute."""
+    missing = [name for name in SHARES if name not in ranges]
+    before, after = _percents(split, missing)
     ends = sorted((first, last) for first, last in ranges.values() if first < last)
     edges = [0, *itertools.chain(*ends), samples]
     gaps = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
@@ -210,10 +218,8 @@ def _left(ranges: Mapping[str, tuple[int, int]], samples: int, split: str, path:
             f"{split} split; write the attribute split_{split}, too"
         )
     first, last = gaps[0] if gaps else (samples, samples)
-    missing = [name for name in _SHARES if name not in ranges]
-    before = sum(_SHARES[name] for name in missing[: missing.index(split)])
-    per_share = (last - first) / sum(_SHARES[name] for name in missing)
-    return first + round(before * per_share), first + round((before + _SHARES[split]) * per_share)
+    per_share = (last - first) / sum(SHARES[name] for name in missing)
+    return first + round(before * per_share), first + round(after * per_share)
 
 
 def write_chunks(

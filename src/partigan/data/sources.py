@@ -202,17 +202,18 @@ def source(given: Any, kind: _Kind) -> Source:
     return ArraySource(sample, kind.format.assume(sample))
 
 
-def sources(given: Given | Mapping[str, Given], kind: _Kind, alone: str) -> dict[str, Source]:
-    """Sources by name.
+def by_name(given: Given | Mapping[str, Given], alone: str) -> Mapping[str, Given]:
+    """What sources are made of, by name.
 
     Args:
         given: a mapping of names to what `source` takes, or what it takes alone.
-        kind: the kind of data.
-        alone: name of a source that is given alone.
+        alone: name of what is given alone.
+
+    Example:
+        >>> by_name({"x": [1.0]}, "data"), by_name({"q": "q.h5"}, "data")
+        ({'data': {'x': [1.0]}}, {'q': 'q.h5'})
     """
-    if isinstance(given, Mapping) and "x" not in given:
-        return {name: source(each, kind) for name, each in given.items()}
-    return {alone: source(given, kind)}
+    return given if isinstance(given, Mapping) and "x" not in given else {alone: given}
 
 
 def _batch(given: Any) -> Batch:

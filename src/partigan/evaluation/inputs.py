@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import SHARES
 from partigan.data.sources import Given, Source, source
 from partigan.errors import PartiganError
 from partigan.kinds import chosen, find, kind_of
@@ -19,8 +21,6 @@ from partigan.kinds.kind import Kind, Values
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Request:
         check_seed(self.seed)
         if self.fake is None and self.run is None:
             raise PartiganError("say what to evaluate: --fake FILE, --run RUN, or both")
-        if self.split not in (None, "all", *SPLITS):
-            raise PartiganError(f"there is no split {self.split!r}; there are {', '.join(SPLITS)} and all")
+        if self.split not in (None, "all", *SHARES):
+            raise PartiganError(f"there is no split {self.split!r}; there are {', '.join(SHARES)} and all")
         if self.fpnd is not None and self.classifier is not None:
             raise PartiganError("give --fpnd for the published network or --classifier for your own, not both")
         if self.label is not None and self.classifier is None:
@@ -60,6 +60,7 @@ class Request:
         if self.run is not None:
             object.__setattr__(self, "run", known_run(self.run))
 
+    @cached_property
     def sort(self) -> Kind:
         """The kind of data: as asked for, or that of the generated file, of the run, or of the real file.
 
@@ -163,7 +164,7 @@ def read_inputs(request: Request) -> Inputs:
     Raises:
         PartiganError: bad files, or samples that cannot be compared.
     """
-    kind = request.sort()
+    kind = request.sort
     real_source = source(request.real, kind)
     fake_source = None if request.fake is None else source(request.fake, kind)
     said = _provenance(kind, real_source, fake_source)
@@ -187,7 +188,7 @@ def read_inputs(request: Request) -> Inputs:
         )
     real = _side(kind, truth, described)
     generated = _finite(kind, batch, described)
-    parts = {other: real_source.read(other) for other in SPLITS if other != split and split != "all"}
+    parts = {other: real_source.read(other) for other in SHARES if other != split and split != "all"}
     training = parts.get("train")
     own = training is not None and trained in (None, digest)
     return Inputs(

@@ -22,7 +22,6 @@ from partigan.progress import progress_bar
 from partigan.run import Run
 
 SAMPLES = 50_000  # the most that a distance is taken of, as published
-LEAST = 1000  # samples; with fewer than the activations are many, the error is too large
 ALL = "all"  # the name of the classes of a file together
 _MOMENTS = "moments.safetensors"
 _GROUP, _VALUES = 250, 2**22  # samples given to the network at a time, and numbers in them

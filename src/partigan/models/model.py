@@ -121,11 +121,11 @@ class Model:
         size = self.kind.conditions.block
         condition, mask = self.kind.conditions.draw(self.conditions, size, rng_for("sample", seed, number))
         mask = mask if self.transform.masked else None
-        places = list(groups(size, mask, self.kind.conditions.group))
         found, rows = [], []
-        for index, group in enumerate(places):
-            chosen = (group >= low) & (group < high)
-            if chosen.any():
+        for index, group in enumerate(groups(size, mask, self.kind.conditions.group)):
+            inside = (group >= low) & (group < high)
+            if inside.any():
+                chosen = slice(None) if inside.all() else inside  # whole groups need no copies
                 rng = rng_for("noise", seed, number, index)
                 found.append(self._group(group, chosen, condition, mask, rng))
                 rows.append(group[chosen] - low)
@@ -136,7 +136,7 @@ class Model:
 
     @torch.inference_mode()
     def _group(
-        self, group: Tensor, chosen: Tensor, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator
+        self, group: Tensor, chosen: Tensor | slice, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator
     ) -> Tensor:
         """The chosen samples of a group, in the normalised space, trimmed to its largest cloud."""
         network = self._deployed

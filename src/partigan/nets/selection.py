@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, Generator, frozen
+from partigan.nets.contracts import Critic, Generator, WrappedGenerator, frozen
 
 SMALL = 1e-6  # distance that uniform numbers keep from 0 and 1
 
 
-class SelectingGenerator(Generator):
+class SelectingGenerator(WrappedGenerator):
     """A plain generator with a judge; deployed, it draws several candidates a sample and the judge chooses one.
 
     The judge is a critic. It learns to tell training samples from candidates with the logistic loss, so its score is
@@ -45,31 +45,19 @@ class SelectingGenerator(Generator):
         torch.Size([2, 30, 3])
     """
 
-    equivariant: ClassVar[bool] = True
-    masked: ClassVar[bool] = True
-
     def __init__(
         self, generator: Generator, judge: Critic, candidates: int = 8, widths: Sequence[float] = (1.0,)
     ) -> None:
-        super().__init__()
+        super().__init__(generator)
         if candidates < 1:
             raise PartiganError(f"candidates = {candidates}; give at least one")
         if not widths or min(widths) <= 0:
             raise PartiganError(f"widths = {list(widths)}; give at least one, all above 0")
-        self.generator, self.judge, self.candidates, self.widths = generator, judge, candidates, tuple(widths)
+        self.judge, self.candidates, self.widths = judge, candidates, tuple(widths)
 
     def candidate(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Noise of one candidate for each of ``size`` samples, for the judge's training."""
         return _candidate(self.generator, self.widths, size, mask, rng)
-
-    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """The plain generator's."""
-        return self.generator.noise(size, mask, rng)
-
-    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """The plain generator's particles ``(batch, particles, features)``."""
-        particles: Tensor = self.generator(noise, condition, mask)
-        return particles
 
     def deployed(self) -> SelectedGenerator:
         """The form that chooses among candidates."""

@@ -10,6 +10,7 @@ from partigan.errors import PartiganError
 from partigan.files import read_yaml
 
 FOLDER = Path(__file__).parent
+SECTIONS = ("about", "kind", "transform", "system", "trainer")  # of a configuration
 
 
 def names() -> list[str]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from partigan.data.hdf5 import SPLITS, split_rows
+from partigan.data.hdf5 import SHARES, split_rows
 from partigan.files import Parts
 from partigan.progress import progress_bar
 from partigan.workers import spread
@@ -55,4 +55,4 @@ def provenance(job: Mapping[str, Any], samples: int) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         key: value if isinstance(value, (str, int, float)) else json.dumps(value) for key, value in job.items()
     }
-    return attributes | {f"split_{split}": split_rows(samples, split) for split in SPLITS if split != "all"}
+    return attributes | {f"split_{split}": split_rows(samples, split) for split in SHARES}

@@ -109,7 +109,7 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
     All generators of arXiv:2106.11535 are understood, of both generations of the authors' code; the file of
     arguments says which one it is, for which class of jets, and the critic that it was trained with. The run has no
     critic and no history: it is for `generate` and `evaluate`. Numbers of particles are drawn from those of JetNet's
-    training jets (``generate --multiplicity`` takes them from another file).
+    training jets (``generate --conditions`` takes them from another file).
 
     Args:
         weights: the authors' ``G_best_epoch.pt``, a state dict; read without unpickling objects.

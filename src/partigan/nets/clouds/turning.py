@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from partigan.nets.contracts import Generator
+from partigan.nets.contracts import Generator, WrappedGenerator
 from partigan.observables.jets import rotated
 
 DECISIVE = 3  # normal numbers a particle that decide the jet's orientation
@@ -25,7 +25,7 @@ def turned(x: Tensor, decisive: Tensor) -> Tensor:
     return torch.cat((rotated(mirrored, torch.atan2(phi, eta)), x[..., 2:]), dim=-1)
 
 
-class TurningGenerator(Generator):
+class TurningGenerator(WrappedGenerator):
     """A plain generator of jets in a common orientation; deployed, it rotates and mirrors them at random.
 
     It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives. In the
@@ -40,22 +40,6 @@ class TurningGenerator(Generator):
         >>> generator(generator.noise(2, None, torch.Generator())).shape
         torch.Size([2, 30, 3])
     """
-
-    equivariant: ClassVar[bool] = True
-    masked: ClassVar[bool] = True
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = generator
-
-    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """The plain generator's."""
-        return self.generator.noise(size, mask, rng)
-
-    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """The plain generator's particles ``(batch, particles, features)``."""
-        particles: Tensor = self.generator(noise, condition, mask)
-        return particles
 
     def deployed(self) -> TurnedGenerator:
         """The form that rotates and mirrors."""
