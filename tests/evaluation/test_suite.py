@@ -12,8 +12,9 @@ from metric_cases import Floats, rows, wide
 from partigan.data.batch import Batch
 from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
+from partigan.evaluation.metric import Answer, Metric
 from partigan.evaluation.samples import Samples, rebuilder
-from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, Answer, Metric, chosen, protocol_metrics, run_suite
+from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, chosen, protocol_metrics, run_suite
 from partigan.evaluation.verdicts import Judged
 from partigan.kinds.tables import TABLES, TableEvaluation
 from partigan.metrics.finding import Finding

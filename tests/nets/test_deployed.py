@@ -26,9 +26,11 @@ from partigan.nets.clouds.treegan import TreeGANGenerator
 from partigan.nets.clouds.turning import TurnedGenerator, TurningGenerator
 from partigan.nets.contracts import Generator, Product
 from partigan.nets.images.biggan import BigGANDeepGenerator, BigGANGenerator
+from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANGenerator
 from partigan.nets.images.hitmap import HitmapGenerator
 from partigan.nets.images.pegan import PEGANGenerator
+from partigan.nets.images.pix2pix import UNet
 from partigan.nets.images.progressive import ProgressiveGenerator
 from partigan.nets.images.residual import ResidualGenerator, ResidualStack
 from partigan.nets.images.sagan import SAGANGenerator
@@ -59,6 +61,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "pe-gan": partial(PEGANGenerator, attention=1, **SMALL),
     "hitmap": partial(HitmapGenerator, height=16, width=24, rate=60.0),
     "hitmap, whole": partial(HitmapGenerator, height=16, width=24, conditions=4, whole=(32, 48)),
+    "pix2pix": partial(UNet, dropout=0.0, **SMALL),
+    "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
     "table translator": TableTranslator,
 }
@@ -83,7 +87,7 @@ def _call(network: Product) -> tuple[Tensor, Tensor]:
     if isinstance(network, Generator):
         x = network.noise(4, None, rng).double()
     else:
-        x = torch.randn(4, 2, generator=rng, dtype=torch.float64)
+        x = torch.randn(4, *((3, 8, 8) if "images" in type(network).__module__ else (2,)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
     return x, network(x, condition)

@@ -13,10 +13,11 @@ from partigan.evaluation import protocols
 from partigan.evaluation.differences import largest_difference
 from partigan.evaluation.figures import draw_figures
 from partigan.evaluation.inputs import Inputs, Request, read_inputs
+from partigan.evaluation.metric import Metric
 from partigan.evaluation.own import own_metrics
 from partigan.evaluation.rows import Row
 from partigan.evaluation.samples import Samples, both_samples, with_distance, with_reference
-from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, Metric, chosen, protocol_metrics, run_suite
+from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, protocol_metrics, run_suite
 from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing

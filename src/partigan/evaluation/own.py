@@ -7,8 +7,8 @@ from pkgutil import resolve_name
 from typing import Any
 
 from partigan.errors import PartiganError
+from partigan.evaluation.metric import Answer, Metric, Rng
 from partigan.evaluation.samples import Samples
-from partigan.evaluation.suite import Answer, Metric, Rng
 from partigan.metrics.finding import Finding
 
 

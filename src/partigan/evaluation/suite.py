@@ -5,27 +5,27 @@ What the metrics are and what they miss is written at each of them in `partigan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from partigan.errors import PartiganError
+from partigan.evaluation import domain
+from partigan.evaluation.metric import Answer, Metric, Rng
 from partigan.evaluation.rows import Row, normal_p, rows_of
-from partigan.evaluation.samples import Pair, Samples
+from partigan.evaluation.samples import Samples
 from partigan.kinds.kind import Evaluation
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
 from partigan.metrics.classifier import Classification, classify
 from partigan.metrics.critic import held_out_critic
 from partigan.metrics.finding import Finding
-from partigan.metrics.frechet import fpd
-from partigan.metrics.inception import inception_score, kid
 from partigan.metrics.likelihood import kernel_density_likelihood
 from partigan.metrics.manifold import density_coverage, prd, precision_recall
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.memorisation import birthday, memorisation
-from partigan.metrics.modes import class_modes, cluster_modes
+from partigan.metrics.modes import cluster_modes
 from partigan.metrics.two_sample import (
     chi2,
     correlation_difference,
@@ -35,35 +35,7 @@ from partigan.metrics.two_sample import (
 )
 from partigan.metrics.wasserstein import w1
 
-Rng = np.random.Generator
-
 _FOLDS = 2  # of a network, whose training takes long
-
-
-class Answer(NamedTuple):
-    """What a metric finds: findings by name, and its whole result for figures."""
-
-    findings: dict[str, Finding]
-    result: Any = None
-
-
-class Metric(NamedTuple):
-    """A metric of the suite.
-
-    Attributes:
-        call: the metric.
-        cheap: whether it runs unless others are asked for: a second or less for 20,000 rows.
-        single: whether it has a finding for each observable.
-        in_sample: whether other real samples can take the place of the generated one.
-        of: what it is taken of: the kind's observables, the samples themselves, or what a classifier of the domain
-            sees in them.
-    """
-
-    call: Callable[[Samples, Rng], Answer]
-    cheap: bool = True
-    single: bool = False
-    in_sample: bool = True
-    of: Literal["observables", "samples", "classifier"] = "observables"
 
 
 def _with_unit(text: str, unit: str) -> str:
@@ -211,44 +183,6 @@ def _reconstruction(samples: Samples, rng: Rng) -> Answer:
     return Answer({"": Finding("Reconstruction: median distance", *samples.rebuild(rng))})
 
 
-def _fpnd(samples: Samples, _: Rng) -> Answer:
-    if samples.distance is None:
-        raise PartiganError("it needs a classifier with real samples of one class: give --fpnd or --classifier")
-    return Answer({"": Finding("FPND", *samples.distance())})
-
-
-def _seen(samples: Samples) -> Pair:
-    if samples.seen is None:
-        raise PartiganError("it needs a classifier of the domain: 'partigan fit-classifier', then --classifier RUN")
-    return samples.seen
-
-
-def _fid(samples: Samples, rng: Rng) -> Answer:
-    real, fake, _ = _seen(samples)
-    return Answer({"": Finding("FID", *fpd(real.activations, fake.activations, rng=rng, normalise=False))})
-
-
-def _kid(samples: Samples, rng: Rng) -> Answer:
-    real, fake, _ = _seen(samples)
-    return Answer({"": Finding("KID", *kid(real.activations, fake.activations, rng=rng))})
-
-
-def _inception_score(samples: Samples, _: Rng) -> Answer:
-    seen = _seen(samples)
-    if not seen.many:
-        raise PartiganError("the samples are of one class, among which there is nothing to score")
-    classes = seen.fake.probabilities.shape[1]
-    return Answer({"": Finding(f"Inception score (at most {classes})", *inception_score(seen.fake.probabilities))})
-
-
-def _class_modes(samples: Samples, _: Rng) -> Answer:
-    real, fake, _many = _seen(samples)
-    found = class_modes(*(sample.probabilities.argmax(1) for sample in (real, fake)))
-    note = f"missing: {', '.join(map(str, found.missing)) or 'none'}"
-    label = f"Classes that differ, of {real.probabilities.shape[1]}"
-    return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)
-
-
 SUITE: dict[str, Metric] = {
     "classifier": Metric(_classifier),
     "critic": Metric(_critic),
@@ -262,11 +196,7 @@ SUITE: dict[str, Metric] = {
     "likelihood": Metric(_likelihood, cheap=False),
     "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
     "reconstruction": Metric(_reconstruction, cheap=False, of="samples"),
-    "fpnd": Metric(_fpnd, cheap=False, of="classifier"),
-    "fid": Metric(_fid, cheap=False, of="classifier"),
-    "kid": Metric(_kid, cheap=False, of="classifier"),
-    "inception-score": Metric(_inception_score, cheap=False, of="classifier"),
-    "class-modes": Metric(_class_modes, cheap=False, of="classifier"),
+    **domain.METRICS,
     "w1": Metric(_w1, single=True),
     "ks": Metric(_ks, single=True),
     "chi2": Metric(_chi2, single=True),
@@ -275,7 +205,7 @@ SUITE: dict[str, Metric] = {
     "events": Metric(_events, single=True),
 }
 DEFAULT = ("protocol", *(name for name, metric in SUITE.items() if metric.cheap))
-OF_CLASSIFIER = tuple(name for name, metric in SUITE.items() if metric.of == "classifier")
+OF_CLASSIFIER = tuple(domain.METRICS)
 
 
 def chosen(names: Iterable[str], protocol: Iterable[str], own: Iterable[str] = ()) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 COMPONENTS = 16  # principal components whose Fréchet distance is taken
 OCCUPIED = 0.1  # of the largest real value: above it a pixel counts as hit
 FRECHET_IMAGES = 200
+LEARNED = 1000  # images whose principal components are taken where they have more pixels
 
 _LABELS = {
     "frechet": ("Fréchet distance of principal components", 1.0),
@@ -41,6 +42,8 @@ _SCALARS = {
     "spread": ("standard deviation of the pixels", ""),
     "largest": ("largest pixel", ""),
     "bright": ("share of pixels above half of the largest", ""),
+    "occupied": ("share of pixels that are not 0", ""),
+    "hit": ("mean of the pixels that are not 0", ""),
     "row": ("row of the centre", "pixels"),
     "column": ("column of the centre", "pixels"),
 }
@@ -77,7 +80,7 @@ class ImageObservables(Observables):
     """Intensities, and the place of the centre."""
 
     def scalars(self, description: dict[str, Any]) -> dict[str, tuple[str, str]]:
-        """Mean, spread, largest and bright pixels, and row and column of the centre."""
+        """Mean, spread, largest, bright and occupied pixels, and row and column of the centre."""
         return _SCALARS
 
     def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
@@ -94,6 +97,8 @@ class ImageObservables(Observables):
             "spread": x.flatten(1).std(1, correction=0).numpy(),
             "largest": largest.numpy(),
             "bright": (x > largest[:, None, None, None] / 2).double().mean((1, 2, 3)).numpy(),
+            "occupied": (x != 0).double().mean((1, 2, 3)).numpy(),
+            "hit": (x.sum((1, 2, 3)) / (x != 0).sum((1, 2, 3)).clamp_min(1)).numpy(),
             "row": row.numpy(),
             "column": column.numpy(),
         }
@@ -169,11 +174,20 @@ class ImageEvaluation(Evaluation):
 
 
 def _components(real: NDArray[Any], fake: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Both samples ``(images, pixels)`` along the first principal components of the real one, which have width 1."""
+    """Both samples ``(images, pixels)`` along the first principal components of the real one, which have width 1.
+
+    Those of images with many pixels are taken of the products of a part of them, a small matrix with the same ones.
+    """
     centre = real.mean(0)
-    values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(real, rowvar=False)))
+    few = (real - centre)[:LEARNED]
+    large = real.shape[1] > len(few)
+    values, vectors = np.linalg.eigh(
+        few @ few.T / (len(few) - 1) if large else np.atleast_2d(np.cov(real, rowvar=False))
+    )
     kept = slice(-min(COMPONENTS, int((values > 1e-9 * values[-1]).sum())), None)
     along = vectors[:, kept] / np.sqrt(values[kept])
+    if large:
+        along = few.T @ along / np.sqrt((len(few) - 1) * values[kept])
     return (real - centre) @ along, (fake - centre) @ along
 
 

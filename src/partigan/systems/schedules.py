@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+from partigan.errors import PartiganError
+
 
 class Schedule(ABC):
     """Called with the done fraction of the run (0 to 1), gives the factor of the learning rate."""
@@ -45,16 +47,27 @@ class WarmupCosine(Schedule):
 
 
 class Linear(Schedule):
-    """A straight line.
+    """A straight line, perhaps after a constant part.
 
     Args:
         first: factor at the start of the run.
         final: factor at its end.
+        start: fraction of the run after which the factor changes; 0.5 = in the second half, as in CycleGAN
+            (arXiv:1703.10593, appendix 7.1).
+
+    Raises:
+        PartiganError: the line starts before the run or at its end.
+
+    Example:
+        >>> [Linear(start=0.5)(done) for done in (0.0, 0.5, 0.75, 1.0)]
+        [1.0, 1.0, 0.5, 0.0]
     """
 
-    def __init__(self, first: float = 1.0, final: float = 0.0) -> None:
-        self.first, self.final = first, final
+    def __init__(self, first: float = 1.0, final: float = 0.0, start: float = 0.0) -> None:
+        if not 0 <= start < 1:
+            raise PartiganError(f"start = {start} of a linear schedule; it must be at least 0 and below 1")
+        self.first, self.final, self.start = first, final, start
 
     def __call__(self, done: float) -> float:
-        """From ``first`` to ``final``."""
-        return self.first + (self.final - self.first) * done
+        """``first``, then from ``first`` to ``final``."""
+        return self.first + (self.final - self.first) * max(done - self.start, 0.0) / (1 - self.start)

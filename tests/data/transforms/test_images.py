@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from partigan.data.batch import Batch
-from partigan.data.transforms.images import Rescale
+from partigan.data.transforms.images import Asinh, Rescale
 from partigan.errors import PartiganError
 from partigan.kinds import find
 from partigan.simulate.digits import simulate_digits
@@ -21,6 +21,24 @@ def test_images_fill_the_range_and_go_back_exactly(tmp_path: Path) -> None:
     assert torch.equal(scale.inverse(inside).x, digits.x)
     with pytest.raises(PartiganError, match=r"values from 0 to 1, outside 0\.0 to 0\.5; give --transform"):
         Rescale(0.0, 0.5).fit(digits)
+
+
+def test_charges_of_many_orders_of_magnitude() -> None:
+    """Linear below the median of what is not 0, logarithmic above; nothing is cut but what is below the threshold."""
+    images = Batch(torch.tensor([0.0, 0.0, 0.01, 1.0, 1e6]).view(5, 1, 1, 1))
+    scale = Asinh(threshold=0.01)
+    scale.fit(images)
+    assert scale.unit == 1.0
+    inside = scale.forward(images)
+    torch.testing.assert_close(inside.x.flatten()[[0, 4]], torch.tensor([-1.0, 1.0]))
+    torch.testing.assert_close(scale.inverse(inside).x, images.x, rtol=5e-6, atol=2e-7)
+    more = scale.forward(Batch(torch.tensor([-3.0, 5e6, 0.009]).view(3, 1, 1, 1)))
+    torch.testing.assert_close(scale.inverse(more).x.flatten(), torch.tensor([-3.0, 5e6, 0.0]), rtol=5e-6, atol=0)
+    for options in ({"scale": 0.0}, {"threshold": -1.0}):
+        with pytest.raises(PartiganError, match="give a scale above 0, no threshold below 0"):
+            Asinh(**options)
+    with pytest.raises(PartiganError, match="does not vary"):
+        Asinh().fit(Batch(torch.ones(2, 1, 4, 4)))
 
 
 def test_ranges_that_cannot_be_are_refused() -> None:

@@ -16,7 +16,7 @@ from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.transforms import Transform
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
-from partigan.data.transforms.images import Rescale
+from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
 from partigan.data.transforms.stretching import JetStretch, aligned
 from partigan.data.transforms.tables import Standardise
@@ -104,6 +104,13 @@ CASES = {
     "JetStretch": Case(lambda: JetStretch(9), jets, (2e-4, 2e-5), aligned, impossible=STRETCH),
     "JetStretch as it was": Case(lambda: JetStretch(9, align=False), jets, (2e-4, 2e-5)),
     "Rescale": Case(lambda: Rescale(None, None), images, (0, 2e-6), impossible=(("high", -9.0, "is not above 'low'"),)),
+    "Asinh": Case(
+        lambda: Asinh(0.5),
+        images,
+        (2e-6, 1e-6),
+        impossible=(("high", -9.0, "is not above 'low'"), ("unit", 0.0, "is not above 0")),
+    ),
+    "Asinh with a threshold": Case(lambda: Asinh(threshold=7.0), hitmaps, (2e-6, 1e-6), smooth=False),
     "LogIntensity": Case(
         LogIntensity,
         hitmaps,
@@ -194,6 +201,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     JetNetScale: {"maxima": [2.0] * 3},
     JetStretch: {"range": [1.0, -1.0, 1.0]},
     Rescale: {"high": 99.0},
+    Asinh: {"high": 99.0},
     LogIntensity: {"height": 64},
     EqualisedCharge: {"edges": RISING},
 }

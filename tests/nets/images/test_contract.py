@@ -14,16 +14,18 @@ from torch.nn.utils.parametrize import is_parametrized
 
 from helpers import shaken, values
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, Generator
+from partigan.nets.contracts import Critic, Generator, Product
 from partigan.nets.images.biggan import (
     BigGANCritic,
     BigGANDeepCritic,
     BigGANDeepGenerator,
     BigGANGenerator,
 )
+from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANCritic, DCGANGenerator
 from partigan.nets.images.hitmap import HitmapCritic, HitmapGenerator
 from partigan.nets.images.pegan import PEGANCritic, PEGANGenerator
+from partigan.nets.images.pix2pix import PatchCritic, UNet
 from partigan.nets.images.progressive import ProgressiveCritic, ProgressiveGenerator
 from partigan.nets.images.residual import ResidualCritic, ResidualGenerator
 from partigan.nets.images.sagan import SAGANCritic, SAGANGenerator
@@ -75,6 +77,11 @@ CASES = {
         PEGANGenerator, {"latent": 5, "shared": 4, "filters": 4, "attention": 1, **PRIOR}, PXD, 11_630_242, 11.6e6
     ),
     "pe-gan critic": Case(PEGANCritic, {"filters": 4, "dimension": 8, **PRIOR}, PXD, 3_308_737),
+    # figures of the authors' code, whose CycleGAN has biases before its norms in place of gains and biases in them
+    "pix2pix translator": Case(UNet, {"filters": 3, "dropout": 0.0}, {}, 54_414_531, 54.414e6),
+    "pix2pix critic": Case(PatchCritic, {"filters": 3}, {"images": 2}, 2_768_705, 2.769e6),
+    "cyclegan translator": Case(ResNetTranslator, {"filters": 3, "blocks": 2}, {}, 11_383_427, 11.378e6),
+    "cyclegan critic": Case(PatchCritic, {"filters": 3, "layers": 1}, {}, 2_765_633, 2.765e6),
     # ours
     "hitmap generator": Case(
         HitmapGenerator,
@@ -130,10 +137,17 @@ def test_parameters_are_counted_and_as_published(name: str, monkeypatch: pytest.
 @every
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_shapes(name: str, size: tuple[int, int, int]) -> None:
+    if name == "cyclegan critic" and min(size[1:]) < 6:  # its patches are larger
+        with pytest.raises(PartiganError, match="layers = 1 leave nothing of images of 3 x 96"):
+            _made(name, size)
+        return
     network = _made(name, size, "unconditional" if size[0] == 3 else "classes")
     output = network(_input(network, size), None if size[0] == 3 else _condition("classes"))
-    if isinstance(network, Generator):
+    if isinstance(network, Product):
         assert output.shape == (4, *size)
+    elif isinstance(network, PatchCritic):
+        assert output.score.shape[0] == 4
+        assert output.features.shape == (4, network.score.in_channels)
     else:
         assert isinstance(network, Critic)
         assert output.score.shape == (4, 1)

@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
+
+ROUNDING = 1e-3  # relative, by which a value at a threshold may come out below it
 
 
 class Rescale(Transform):
@@ -71,5 +74,72 @@ class Rescale(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
+        if values["high"] <= values["low"]:
+            yield "high", "is not above 'low'"
+
+
+class Asinh(Transform):
+    """Values of many orders of magnitude, such as charges: asinh(x / scale), then their range to [-1, 1].
+
+    It is linear well below the scale and logarithmic above it, takes any sign, and its inverse cuts nothing that is
+    outside the range of the training sample. Zero-suppressed images have no values between 0 and a threshold: with
+    ``threshold`` the inverse makes none.
+
+    Args:
+        scale: physical value; None = the median size of the values of the training sample that are not 0.
+        threshold: least size of a value; what comes out smaller becomes 0.
+
+    Raises:
+        PartiganError: a scale that is not above 0, or a threshold below 0.
+
+    Example:
+        >>> images = Batch(torch.tensor([[[[0.0, 1.0], [100.0, 1000.0]]]]))
+        >>> transform = Asinh(scale=1.0)
+        >>> transform.fit(images)
+        >>> transform.forward(images).x.flatten().round(decimals=2).tolist()
+        [-1.0, -0.7699999809265137, 0.38999998569488525, 1.0]
+        >>> torch.allclose(transform.inverse(transform.forward(images)).x, images.x)
+        True
+    """
+
+    constants: ClassVar[tuple[str, ...]] = ("unit", "low", "high")
+
+    def __init__(self, scale: float | None = None, threshold: float = 0.0) -> None:
+        super().__init__()
+        if (scale is not None and scale <= 0) or threshold < 0:
+            raise PartiganError(
+                f"Asinh has scale = {scale}, threshold = {threshold}; give a scale above 0, no threshold below 0"
+            )
+        self.scale, self.threshold = scale, threshold
+        self.unit, self.low, self.high = 1.0, 0.0, 1.0
+
+    def fit(self, sample: Batch) -> None:
+        """Take the scale, where it is not given, and the range.
+
+        Raises:
+            PartiganError: all values are the same.
+        """
+        x = sample.x.double()
+        if x.min() == x.max():
+            raise PartiganError("the training sample does not vary; it cannot be normalised")
+        self.unit = x[x != 0].abs().median().item() if self.scale is None else self.scale
+        self.low, self.high = (torch.asinh(end / self.unit).item() for end in (x.min(), x.max()))
+
+    def forward(self, sample: Batch) -> Batch:
+        """Values from -1 to 1 within the range of the training sample."""
+        y = torch.asinh(sample.x / self.unit)
+        return replace(sample, x=(y - self.low) * (2 / (self.high - self.low)) - 1)
+
+    def inverse(self, sample: Batch) -> Batch:
+        """Physical values."""
+        y = (sample.x + 1) * ((self.high - self.low) / 2) + self.low
+        x = torch.sinh(y) * self.unit
+        least = (1 - ROUNDING) * self.threshold
+        return replace(sample, x=torch.where(x.abs() < least, 0.0, x) if least else x)
+
+    def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
+        """Constants that no sample can have."""
+        if values["unit"] <= 0:
+            yield "unit", "is not above 0"
         if values["high"] <= values["low"]:
             yield "high", "is not above 'low'"

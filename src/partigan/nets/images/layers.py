@@ -140,6 +140,12 @@ class Condition(nn.Module):
             raise PartiganError(f"the network has classes from 0 to {self.size - 1}: {error}") from error
 
 
+def with_maps(x: Tensor, vector: Tensor) -> Tensor:
+    """Images with a vector ``(batch, size)`` joined to their channels, as constant maps."""
+    maps = vector[..., None, None].expand(-1, -1, *x.shape[2:])
+    return torch.cat((x, maps), dim=1)
+
+
 class ImageGenerator(Generator):
     """A generator whose noise is one normal row an image.
 

@@ -17,6 +17,38 @@ ELONGATED = 4  # largest ratio of the sides of a base
 REACH = 32  # pixels within which other sizes are suggested
 
 
+def divisors(height: int, width: int, least: int = 1) -> Factor:
+    """The smallest of 2 and 3 by which each side divides with at least ``least`` pixels left, 1 where neither does."""
+    down, right = (next((p for p in PRIMES if side % p == 0 and side // p >= least), 1) for side in (height, width))
+    return down, right
+
+
+def all_the_way(height: int, width: int, stages: int | None = None) -> list[Factor]:
+    """Factors of height and width from an image to the smallest map that dividing by 2 and 3 leads to.
+
+    Args:
+        height: of the image, pixels.
+        width: of the image, pixels.
+        stages: how many of the factors to take; None = all.
+
+    Raises:
+        PartiganError: neither side divides, or there are fewer factors.
+
+    Example:
+        >>> all_the_way(4, 6)
+        [(2, 2), (2, 3)]
+    """
+    found, size = list[Factor](), (height, width)
+    while max(factor := divisors(*size)) > 1:
+        found.append(factor)
+        size = (size[0] // factor[0], size[1] // factor[1])
+    if not found:
+        raise PartiganError(f"images of {height} x {width} pixels divide by neither 2 nor 3; pad or crop them")
+    if stages is not None and not 1 <= stages <= len(found):
+        raise PartiganError(f"stages = {stages}; images of {height} x {width} pixels allow 1 to {len(found)}")
+    return found[:stages]
+
+
 @dataclass(frozen=True)
 class Sizes:
     """The smallest map and the factors of every stage.
