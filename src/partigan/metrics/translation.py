@@ -62,13 +62,13 @@ def translation_error(source: ArrayLike, made: ArrayLike, truth: ArrayLike) -> T
         shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
         raise PartiganError(f"pairs need samples of one shape, at least {LEAST}; there are {shapes}")
     for name, array in arrays.items():
-        refuse_infinite(np.isfinite(array.reshape(len(array), -1)).all(1), name)
+        refuse_infinite(np.asarray(np.isfinite(array.reshape(len(array), -1)).all(1)), name)
     start, goal = arrays["source"], arrays["truth"]
     others = tuple(axis for axis in range(start.ndim) if axis != 1)
     moved = start + (goal - start).mean(others, keepdims=True)
-    errors = [_of_each(array, goal) for array in (arrays["translated"], start, moved)]
-    best = min(errors[1:], key=np.mean)
-    return TranslationError(*map(_mean, errors), _p_value(errors[0] - best))
+    error, identity, shift = (_of_each(array, goal) for array in (arrays["translated"], start, moved))
+    best = min((identity, shift), key=np.mean)
+    return TranslationError(_mean(error), _mean(identity), _mean(shift), _p_value(error - best))
 
 
 def cycle_error(sample: ArrayLike, back: ArrayLike) -> Measurement:

@@ -122,6 +122,28 @@ class Translator(Product):
         return frozen(self)
 
 
+class NoisyTranslator(Translator):
+    """A translator that makes another sample of the same input each time; called with noise, it repeats itself.
+
+    References:
+        P. Isola et al., pix2pix, arXiv:1611.07004, section 3.2.1 (dropout as the only noise).
+    """
+
+    @abstractmethod
+    def noise(self, rng: torch.Generator) -> Tensor:
+        """Draw the noise of one sample."""
+
+    @abstractmethod
+    def forward(
+        self,
+        x: Tensor,
+        condition: Tensor | None = None,
+        mask: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Tensor:
+        """Changed samples; ``noise`` ``(batch, ...)`` is that of each, None = drawn from torch's global generator."""
+
+
 class CriticOutput(NamedTuple):
     """What a critic gives for a batch; None for what it does not have.
 

@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -65,15 +66,19 @@ class ResNetTranslator(Translator):
             factors.append(divisors(*sizes[-1], least=2))
             sizes.append((sizes[-1][0] // factors[-1][0], sizes[-1][1] // factors[-1][1]))
         widths = [filters * 2**stage for stage in range(STAGES + 1)]
-        stages = [*zip(widths, widths[1:], factors, strict=False)]
+        stages = [*zip(widths[:-1], widths[1:], factors, strict=True)]
         self.first = nn.Sequential(_padded(channels, filters, 7, sizes[0], norm), normalisation(norm, filters))
         if self.condition.size:
             self.modulation = _make(nn.Linear(self.condition.size, 2 * filters, bias=False))
         self.body = nn.Sequential(
             nn.ReLU(),
-            *(part for stage in stages for part in _normalised(norm, _smaller(*stage, norm))),
+            *(part for wide, deep, factor in stages for part in _normalised(norm, _smaller(wide, deep, factor, norm))),
             *(_Block(norm, widths[-1], sizes[-1]) for _ in range(blocks)),
-            *(part for stage in reversed(stages) for part in _normalised(norm, _larger(*stage, norm))),
+            *(
+                part
+                for wide, deep, factor in reversed(stages)
+                for part in _normalised(norm, _larger(deep, wide, factor, norm))
+            ),
             _padded(filters, channels, 7, sizes[0], "none"),  # with a bias
             nn.Tanh(),
         )
@@ -110,7 +115,7 @@ def _normalised(norm: Norm, layer: nn.Conv2d | nn.ConvTranspose2d) -> list[nn.Mo
 
 def _padded(inputs: int, outputs: int, kernel: int, size: Factor, norm: Norm) -> nn.Conv2d:
     """A convolution that keeps the size; a map is reflected at its edge, or the edge is repeated where it is small."""
-    mode = "reflect" if min(size) > kernel // 2 else "replicate"
+    mode: Literal["reflect", "replicate"] = "reflect" if min(size) > kernel // 2 else "replicate"
     layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, padding_mode=mode, bias=norm == "none")
     _make(layer)
     return layer
@@ -123,7 +128,7 @@ def _smaller(inputs: int, outputs: int, factor: Factor, norm: Norm) -> nn.Conv2d
     return layer
 
 
-def _larger(outputs: int, inputs: int, factor: Factor, norm: Norm) -> nn.ConvTranspose2d:
+def _larger(inputs: int, outputs: int, factor: Factor, norm: Norm) -> nn.ConvTranspose2d:
     """Its reverse."""
     further = (int(factor[0] == 2), int(factor[1] == 2))
     layer = nn.ConvTranspose2d(inputs, outputs, 3, factor, _edges(factor), further, bias=norm == "none")
