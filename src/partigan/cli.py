@@ -15,7 +15,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from partigan import __version__
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, printable
 
 Run = Callable[[Namespace], object]
 Command = Callable[[ArgumentParser, list[str]], Run]
@@ -50,7 +50,7 @@ def _underscored(argument: str) -> str:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"partigan: {message}", file=sys.stderr)
+    print(f"partigan: {printable(message)}", file=sys.stderr)
     sys.exit(status)
 
 

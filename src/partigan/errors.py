@@ -1,4 +1,4 @@
-"""The one exception class of the package."""
+"""The one exception class of the package, and how texts of others are shown in one line."""
 
 from __future__ import annotations
 
@@ -7,5 +7,18 @@ class PartiganError(Exception):
     """Something that the user can mend: the message says what was wrong, where, and what to do.
 
     The command line prints it as one line and exits with status 2 (``--debug`` adds the traceback);
-    in Python it is raised as it is.
+    in Python it is raised as it is. Whatever names of files or texts of libraries are in it, it is one line.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
+
+
+def printable(text: str) -> str:
+    r"""Text as one line that a terminal only shows: control characters and the like become escapes.
+
+    Example:
+        >>> print(printable("a\nb\x1b[2J"))
+        a\nb\x1b[2J
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

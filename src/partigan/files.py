@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from partigan.errors import PartiganError
+from partigan.reading import readable, size_of
 
 
 @contextmanager
@@ -105,7 +106,8 @@ def _reason(error: OSError) -> str:
 
 def sha256(path: str | Path) -> str:
     """Hexadecimal digest of a file."""
-    with Path(path).open("rb") as file:
+    size_of(path)
+    with readable(path, "a file"), Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

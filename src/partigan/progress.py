@@ -15,9 +15,18 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from partigan.errors import printable
 
 console = Console(stderr=True)
 """Progress and tables go to standard error, so that standard output stays for results."""
+
+
+def tell(*lines: str) -> None:
+    """Print lines on standard error as they are: nothing in them is markup, or moves the cursor."""
+    for line in lines:
+        console.print(Text(printable(line)), soft_wrap=True)
 
 
 @contextmanager
@@ -38,7 +47,7 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
         A function to call with the number of items just finished.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -46,7 +55,7 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(printable(description), total=total)
         yield lambda done: progress.update(task, advance=done)
 
 
@@ -62,7 +71,7 @@ class TrainingDisplay:
 
     def __init__(self, total: int, start: int, title: str, shown: bool) -> None:
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
@@ -72,7 +81,7 @@ class TrainingDisplay:
         self._progress = Progress(*columns, console=console, disable=not shown, speed_estimate_period=60)
         self._total, self._start, self._began, self._header = total, start, time.monotonic(), False
         self._losses: dict[str, float] = {}
-        self._task = self._progress.add_task(title, total=total, completed=start, speed="")
+        self._task = self._progress.add_task(printable(title), total=total, completed=start, speed="")
 
     def __enter__(self) -> TrainingDisplay:
         self._progress.start()
@@ -114,7 +123,7 @@ class TrainingDisplay:
         self._print("".join(f"{value:>{widths[name]}}" for name, value in columns.items()) + f" {note}".rstrip())
 
     def _print(self, line: str) -> None:
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(printable(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def _shortened(name: str, most: int = 10) -> str:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,10 +57,13 @@ def test_root_files_of_floating_charges_and_frames(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"sensorID": [9]}, r"entry 1: PXDDigits\.m_sensorID = 9 is no sensor"),
-        ({"uCellID": [250]}, r"entry 1: PXDDigits\.m_uCellID = 250, not between 0 and 249"),
-        ({"vCellID": [768]}, r"entry 1: PXDDigits\.m_vCellID = 768, not between 0 and 767"),
-        ({"charge": [256]}, r"entry 1: PXDDigits\.m_charge = 256, not between 0 and 255"),
-        ({"charge": [-1.0]}, r"entry 1: PXDDigits\.m_charge = -1\.0, not between"),
+        ({"uCellID": [250]}, r"entry 1: PXDDigits\.m_uCellID = 250, not a whole number from 0 to 249"),
+        ({"vCellID": [768]}, r"entry 1: PXDDigits\.m_vCellID = 768, not a whole number from 0 to 767"),
+        ({"charge": [256]}, r"entry 1: PXDDigits\.m_charge = 256, not a whole number from 0 to 255"),
+        ({"charge": [-1.0]}, r"entry 1: PXDDigits\.m_charge = -1\.0, not a whole number"),
+        ({"uCellID": [1.5]}, r"entry 1: PXDDigits\.m_uCellID = 1\.5, not a whole number"),
+        ({"vCellID": [float("nan")]}, r"entry 1: PXDDigits\.m_vCellID = nan, not a whole number"),
+        ({"sensorID": [2.0**40]}, r"entry 1: PXDDigits\.m_sensorID = 1099511627776\.0, not a whole number"),
         ({"charge": []}, r"tree has no branch PXDDigits\.m_charge"),
     ],
 )
@@ -92,6 +98,20 @@ def _damage(path: Path, what: str) -> None:
             file["counts"][0, 0] += 1
         elif what == "missing":
             del file["charge"]
+        elif what == "huge counts":
+            del file["counts"]
+            file["counts"] = np.full((3, 40), 2**64 - 1, np.uint64)
+        elif what == "many events":
+            del file["counts"]
+            file.create_dataset("counts", (10**12, 40), "i4", chunks=(1000, 40))[:3] = 0
+        elif what == "fractions":
+            values = file["u"][:] + 0.5
+            del file["u"]
+            file["u"] = values
+        elif what == "wraps":
+            values = file["u"][:] + np.uint64(2**32)
+            del file["u"]
+            file["u"] = values
         elif what == "sensors":
             file.attrs["sensors"] = sorted(NAMES)
 
@@ -99,12 +119,16 @@ def _damage(path: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "message"),
     [
-        ("u", "entry 2: u = 250, not between 0 and 249"),
-        ("v", "entry 2: v = 768, not between 0 and 767"),
+        ("u", "entry 2: u = 250, not a whole number from 0 to 249"),
+        ("v", "entry 2: v = 768, not a whole number from 0 to 767"),
         ("charge", "hits of charge 0, or not sorted"),
         ("order", "hits of charge 0, or not sorted"),
         ("counts", r"u is uint8\[\d+\], counts is of \d+ hits"),
         ("missing", "no dataset 'charge'"),
+        ("huge counts", "counts row 0 has 18446744073709551615 hits of a sensor"),
+        ("many events", r"counts is int32\[1000000000000, 40\], but rows of it are missing"),
+        ("fractions", r"u is float64\[\d+\], counts is of \d+ hits"),
+        ("wraps", r"entry 0: u = 4294967\d+, not a whole number"),
         ("sensors", r"its sensors are 1\.1\.1, 1\.1\.2, 1\.2\.1, \.\.\.; needed is the order"),
     ],
 )
@@ -113,6 +137,12 @@ def test_bad_hdf5_files_are_refused(tmp_path: Path, what: str, message: str) -> 
     _damage(tmp_path / "a.h5", what)
     with pytest.raises(PartiganError, match=rf"a\.h5: {message}"):
         read_hitmaps(tmp_path / "a.h5")
+
+
+def _header_alone(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and ends."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
 
 
 def _spoil(folder: Path, what: str) -> None:
@@ -126,6 +156,19 @@ def _spoil(folder: Path, what: str) -> None:
         image.rename(image.with_stem("first"))
     elif what == "size":
         Image.fromarray(np.zeros((768, 250), np.uint8)).save(image)
+    elif what == "JPEG":
+        Image.fromarray(np.zeros((250, 768), np.uint8)).save(image, format="JPEG")
+    elif what == "bomb":
+        image.write_bytes(_header_alone(100_000, 100_000))
+    elif what == "flipped":
+        content = bytearray(image.read_bytes())
+        content[-30] ^= 1
+        image.write_bytes(content)
+    elif what == "twice":
+        (folder / "1.1.1/00.png").write_bytes(image.read_bytes())
+    elif what == "pipe":
+        image.unlink()
+        os.mkfifo(image)
     elif what == "truncated":
         image.write_bytes(image.read_bytes()[:60])
 
@@ -137,7 +180,12 @@ def _spoil(folder: Path, what: str) -> None:
         ("missing", r"event 0 has no image of sensor 1\.1\.1"),
         ("name", r"1\.1\.1/first\.png: its name is not the number"),
         ("size", r"1\.1\.1/0\.png: L image of 768 x 250 pixels"),
-        ("truncated", r"1\.1\.1/0\.png: truncated"),
+        ("JPEG", r"1\.1\.1/0\.png cannot be read as PNG"),
+        ("bomb", r"1\.1\.1/0\.png"),
+        ("flipped", r"1\.1\.1/0\.png cannot be read as PNG"),
+        ("twice", r"1\.1\.1/00?\.png and .*1\.1\.1/00?\.png are the same event"),
+        ("pipe", r"1\.1\.1/0\.png is a pipe, not a file"),
+        ("truncated", r"1\.1\.1/0\.png cannot be read as PNG"),
     ],
 )
 def test_bad_folders_of_images_are_refused(tmp_path: Path, what: str, message: str) -> None:

@@ -60,6 +60,12 @@ def _break(clouds: np.ndarray, what: str) -> None:
         clouds[3, 0, 3] = 0
     elif what == "no particles":
         clouds[3] = 0
+    elif what == "pt":
+        clouds[3, 0, 2] = 1e30
+    elif what == "phi":
+        clouds[3, 0, 1] = 50
+    elif what == "eta":
+        clouds[3, 1, 0] = -90
 
 
 @pytest.mark.parametrize(
@@ -71,6 +77,9 @@ def _break(clouds: np.ndarray, what: str) -> None:
         ("real without pt", "row 3: a real particle"),
         ("padded with values", "row 3: a padded particle"),
         ("no particles", "row 3: a jet of no particles"),
+        ("pt", "row 3: pt_rel beyond 10000"),
+        ("phi", "row 3: phi_rel beyond 20"),
+        ("eta", "row 3: eta_rel beyond 20"),
     ],
 )
 def test_bad_rows_are_refused_with_file_dataset_and_row(tmp_path: Path, what: str, message: str) -> None:

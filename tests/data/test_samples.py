@@ -44,9 +44,24 @@ def test_files_give_back_what_was_written(tmp_path: Path, name: str, shape: tupl
         ({"rows": np.full((9, 2), np.nan)}, r"rows row 0: NaN or infinite values \(6 such rows\)"),
         ({"rows": np.zeros((9, 2, 2))}, r"rows is float64\[9, 2, 2\]; rows with 2 dimensions"),
         ({"other": np.zeros((9, 2))}, r"no dataset 'rows' \(it has other\)"),
-        ({"rows": np.zeros((9, 2)), "labels": np.zeros(9)}, "labels must be integers of 1 dimensions"),
-        ({"rows": np.zeros((9, 2)), "labels": np.full(9, -1)}, "labels row 0 is below 0"),
-        ({"rows": np.zeros((9, 2)), "weights": np.zeros(8)}, "weights must be numbers of 1 dimensions, one row for"),
+        (
+            {"rows": np.zeros((9, 2)), "labels": np.zeros(9)},
+            r"labels is float64\[9\]; it must be integers of 1 dimensions, one row for each of 9 samples",
+        ),
+        (
+            {"rows": np.zeros((9, 2)), "labels": np.full(9, -1)},
+            "labels row 0 is -1; count classes from 0, below 65,536",
+        ),
+        (
+            {"rows": np.zeros((9, 2)), "labels": np.full(9, 2**64 - 1, np.uint64)},
+            "labels row 0 is 18446744073709551615",
+        ),
+        ({"rows": np.zeros((9, 2)), "labels": np.full(9, 2**40)}, "labels row 0 is 1099511627776"),
+        ({"rows": np.full((9, 2), 1e300)}, "rows row 0: NaN or infinite values"),
+        (
+            {"rows": np.zeros((9, 2)), "weights": np.zeros(8)},
+            r"weights is float64\[8\]; it must be numbers of 1 dimensions, one row for each of 9 samples",
+        ),
         (
             {"rows": np.zeros((9, 2)), "labels": np.zeros(9, int), "conditions": np.zeros((9, 1))},
             "there are labels and conditions",

@@ -97,7 +97,7 @@ JETS = toy_jets(20)[0]
         ("tables", {"x": np.ones((3, 1)), "z": np.ones(3)}, "there is 'z'"),
         ("tables", {"x": np.ones((3, 1)), "weight": np.ones(2)}, r"weight has the shape \[2\], x \[3, 1\]"),
         ("tables", {"x": np.ones((3, 1)), "weight": [1, np.inf, 1]}, "weights row 1: NaN or infinite"),
-        ("tables", {"x": np.ones((3, 1)), "labels": [0, 1, -1]}, "labels row 2 is below 0"),
+        ("tables", {"x": np.ones((3, 1)), "labels": [0, 1, -1]}, "labels row 2 is -1"),
         ("tables", {"x": np.ones((3, 1)), "labels": [0.5, 1, 1]}, "labels must be whole numbers"),
         ("tables", {"x": np.ones((3, 1)), "labels": [0, 1, 1], "conditions": np.ones((3, 1))}, "labels and conditions"),
         ("tables", {"x": np.ones((3, 1)), "conditions": np.ones(3)}, "conditions has the shape .* 2 dimensions"),

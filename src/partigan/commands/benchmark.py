@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from rich.text import Text
 
 from partigan.commands.evaluate import evaluate
 from partigan.commands.generate import generate
 from partigan.commands.train import train
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, printable
 from partigan.evaluation import protocols
 from partigan.evaluation.verdicts import number
 from partigan.files import atomic, read_json, sha256, write_json
 from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.models.model import Model, load
-from partigan.progress import console
+from partigan.progress import console, tell
 from partigan.report.comparison import quality_against_time
 from partigan.report.style import png
 from partigan.run import Run
@@ -177,13 +178,13 @@ def _row(plan: Plan, job: Job) -> dict[str, Any]:
     row: dict[str, Any] = read_json(result) if result.exists() else {"error": "not done"}
     if not row.get("error"):
         return row
-    console.rule(f"{job.label}: {job.name}")
+    console.rule(Text(printable(f"{job.label}: {job.name}")))
     row = {"class": job.label, "name": job.name}
     try:
         row |= _measured(plan, job, job.run or _trained(plan, job))
     except Exception as error:  # whatever it is, the other systems go on
         row["error"] = " ".join(str(error).split()) or type(error).__name__
-        console.print(f"failed: {row['error']}", markup=False)
+        tell(f"failed: {row['error']}")
     write_json(result, row)
     return row
 

@@ -14,7 +14,7 @@ from partigan.commands.train import train
 from partigan.data.samples import read_samples
 from partigan.files import atomic, refuse_existing, remove_folder, write_json
 from partigan.metrics.sliced import sliced_w1
-from partigan.progress import console
+from partigan.progress import tell
 from partigan.report.style import FAKE, REAL, png, style
 from partigan.run import Run
 from partigan.simulate.toys import TOYS, Toy, ToyName, covered_modes, simulate_toy
@@ -76,7 +76,7 @@ def demo_toys(
     figure = out / "toys.png"
     with atomic(figure) as temporary, style():
         temporary.write_bytes(png(_figure(TOYS[toy], first, found)))
-    console.print(f"the figure is {figure}", soft_wrap=True, markup=False)
+    tell(f"the figure is {figure}")
     return figure
 
 

@@ -22,7 +22,7 @@ from partigan.evaluation.summary import NUMBERS, Summary
 from partigan.evaluation.verdicts import Judged
 from partigan.files import atomic_folder, refuse_existing
 from partigan.models.classifier import Reference, load_reference
-from partigan.progress import console
+from partigan.progress import tell
 from partigan.training.log import read_log
 from partigan.training.session import set_threads
 
@@ -138,7 +138,7 @@ def _measured(
     Raises:
         PartiganError: no metric could be taken.
     """
-    console.print(f"evaluating {inputs.text}\n{inputs.split}: {inputs.why}", markup=False)
+    tell(f"evaluating {inputs.text}", f"{inputs.split}: {inputs.why}")
     compared, beside = both_samples(inputs, wanted, seed)
     if reference is not None and not {*OF_CLASSIFIER}.isdisjoint({*wanted} - {"fpnd"}):
         compared, beside = with_reference(compared, beside, inputs, reference)

@@ -17,7 +17,7 @@ from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.metrics.frechet import Moments
 from partigan.models.classifier import ALL, SAMPLES, seen, write_moments
-from partigan.progress import console
+from partigan.progress import tell
 from partigan.run import Run
 from partigan.training.classifier import fit
 from partigan.training.session import Session, set_threads
@@ -71,7 +71,7 @@ def fit_classifier(
             "a classifier needs two classes or more: --data g=g.h5 q=q.h5, or one file with labels: --data digits.h5"
         )
     sort, content = _chosen(named, config, kind, overrides, trust)
-    sources = {label: source(given, sort) for label, given in named.items()}
+    sources = {label: source(given, sort, trust) for label, given in named.items()}
     files = [each.path for each in sources.values() if each.path is not None]
     session = Session(Run(out, "classifier"), content, seed, resume, overwrite, trust, files)
     samples = {label: each.training() for label, each in sources.items()}
@@ -93,7 +93,7 @@ def fit_classifier(
         prepare = session.transform.forward
         found = {label: Moments.of(seen(network, prepare, part[:SAMPLES]).activations) for label, part in parts.items()}
         write_moments(session.run, found)
-        console.print(f"the classifier is in {session.run.weights}", soft_wrap=True, markup=False)
+        tell(f"the classifier is in {session.run.weights}")
     return session.run
 
 

@@ -64,7 +64,7 @@ def generate(
     if truncation is not None:
         model = model.with_truncation(truncation)
     if conditions is not None:
-        model = _with_conditions(model, Path(conditions))
+        model = _with_conditions(model, Path(conditions), trust)
     attributes = {
         "kind": model.kind.name,
         "generated_by": str(model.manifest["versions"]["partigan"]),
@@ -97,9 +97,9 @@ def generate(
     return Path(out)
 
 
-def _with_conditions(model: Model, path: Path) -> Model:
+def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
     """A model that draws its conditions from those of another file."""
-    other = source(path, model.kind)
+    other = source(path, model.kind, trust)
     state: dict[str, Any] = model.kind.conditions.state(other.training(), other.describe())
     for key in model.kind.conditions.fixed:
         if state.get(key) != model.conditions.get(key):

@@ -16,7 +16,7 @@ from partigan.files import fresh_name
 from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.models.model import Model
-from partigan.progress import console
+from partigan.progress import tell
 from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.systems.system import DATA
@@ -69,7 +69,7 @@ def train(
     content["kind"] = kind.name
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
-    given = {name: source(each, kind) for name, each in named.items()}
+    given = {name: source(each, kind, trust) for name, each in named.items()}
     files = [each.path for each in given.values() if each.path is not None]
     session = Session(Run(out), content, seed, resume, overwrite, trust, files)
     training = {name: source.training() for name, source in given.items()}
@@ -87,7 +87,7 @@ def train(
         validate.try_out(selection)
     session.train(conditions, validate, selection)
     if session.trainer.fabric.is_global_zero:
-        console.print(f"the best {session.system.product} is in {session.run.weights}", soft_wrap=True, markup=False)
+        tell(f"the best {session.system.product} is in {session.run.weights}")
     return session.run
 
 

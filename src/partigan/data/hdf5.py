@@ -1,11 +1,12 @@
-"""What the HDF5 files of all kinds of data share: opening, reading, splits, and writing chunk by chunk."""
+"""What the HDF5 files of all kinds of data share: the boundary around h5py, and writing chunk by chunk."""
 
 from __future__ import annotations
 
-import errno
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,49 +17,24 @@ from numpy.typing import NDArray
 
 from partigan.errors import PartiganError
 from partigan.files import assure_room, atomic
-
-SHARES = {"train": 70, "valid": 15, "test": 15}
-"""The splits in a file's order, and their percentages of its samples where the file does not say other rows."""
+from partigan.reading import assure_memory, readable, size_of
 
 ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FILTERS = {32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32015: "zstd", 32026: "blosc2"}
-
-
-@contextmanager
-def readable(path: Path) -> Iterator[None]:
-    """Say what is true where a file cannot be read.
-
-    Raises:
-        PartiganError: no permission, locked by another process, truncated or damaged.
-    """
-    try:
-        yield
-    except OSError as error:
-        text = str(error)
-        if isinstance(error, PermissionError):
-            reason = "you have no permission to read it; ask its owner, or copy it"
-        elif error.errno in (errno.EAGAIN, errno.EACCES) or "unable to lock" in text:
-            reason = (
-                "another process writes to it and has locked it; wait until it is done, or set "
-                "HDF5_USE_FILE_LOCKING=FALSE where the file system knows no locks"
-            )
-        elif "truncated" in text:
-            reason = f"truncated ({text}); make or fetch it again"
-        else:
-            reason = f"truncated or damaged ({text}); make or fetch it again"
-        raise PartiganError(f"{path}: {reason}") from error
+_LINKS = 8  # soft links that lead from one to the next, at most
 
 
 def is_hdf5(path: Path) -> bool:
     """Whether a path is an HDF5 file, whatever state it is in."""
     if not path.is_file():
         return False
-    with readable(path), path.open("rb") as file:
+    with readable(path, "HDF5"), path.open("rb") as file:
         return file.read(len(_SIGNATURE)) == _SIGNATURE or bool(h5py.is_hdf5(path))
 
 
-def open_hdf5(path: Path, layout: str) -> h5py.File:
+@contextmanager
+def open_hdf5(path: Path, layout: str) -> Iterator[Opened]:
     """Open a file to read.
 
     Args:
@@ -68,12 +44,16 @@ def open_hdf5(path: Path, layout: str) -> h5py.File:
     Raises:
         PartiganError: it is missing, not HDF5, or cannot be read (see `readable`).
     """
-    if not path.exists():
-        raise PartiganError(f"{path} does not exist")
+    size = size_of(path)
     if not is_hdf5(path):
         raise PartiganError(f"{path} is not an HDF5 file; {layout}")
-    with readable(path):
-        return h5py.File(path, "r")
+    with readable(path, "HDF5"):
+        file = h5py.File(path, "r")
+    try:
+        yield Opened(file, path, layout, size)
+    finally:
+        with suppress(Exception):  # of a damaged file; nothing was written
+            file.close()
 
 
 def holds(path: Path, *names: str) -> bool:
@@ -81,145 +61,234 @@ def holds(path: Path, *names: str) -> bool:
     if not is_hdf5(path):
         return False
     with open_hdf5(path, "") as file:
-        return all(name in file for name in names)
+        return all(name in file.names for name in names)
 
 
-def read_rows(found: h5py.Dataset, path: Path, first: int, last: int, dtype: Any = None) -> NDArray[Any]:
-    """Rows of a dataset.
+class Opened:
+    """An HDF5 file that is open to read; whatever h5py says of it is one line that is true.
 
-    Args:
-        found: the dataset.
-        path: of its file, for messages.
-        first: first row.
-        last: one past the last row.
-        dtype: of the result; None = as stored.
+    Nothing outside the file is read: links to other files and data in other files are refused by name. Virtual datasets
+    are the exception, see `Stored`.
+
+    Attributes:
+        path: the file.
+        layout: what it should hold, for messages.
+        names: of datasets and groups at its root.
+        attributes: of the file.
+    """
+
+    def __init__(self, file: h5py.File, path: Path, layout: str, size: int) -> None:
+        self._file, self.path, self.layout, self.size = file, path, layout, size
+        with readable(path, "HDF5"):
+            self.names: list[str] = list(file)
+        self.attributes = attributes_of(file, path, size)
+
+    def dataset(self, name: str) -> Stored:
+        """A dataset at the root.
+
+        Raises:
+            PartiganError: there is none, or not all of its rows are in this file.
+        """
+        if name not in self.names:
+            raise PartiganError(
+                f"{self.path}: no dataset {name!r} (it has {_few(self.names) or 'none'}); {self.layout}"
+            )
+        with readable(self.path, "HDF5"):
+            found = self._followed(self._file, name, name, _LINKS)
+        if not isinstance(found, h5py.Dataset):
+            raise PartiganError(f"{self.path}: {name} is a group, not a dataset; {self.layout}")
+        return Stored(found, name, self)
+
+    def _followed(self, group: Any, way: str, name: str, left: int) -> Any:
+        """The object at the end of a way through groups and soft links, none of which leaves the file."""
+        for part in filter(None, way.split("/")):
+            link = group.get(part, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                raise PartiganError(
+                    f"{self.path}: {name} is a link to another file, {link.filename}; copy its data into this one"
+                )
+            if isinstance(link, h5py.SoftLink):
+                if left == 0:
+                    raise PartiganError(f"{self.path}: {name} is a link that leads nowhere; make or fetch it again")
+                start = self._file if link.path.startswith("/") else group
+                group = self._followed(start, link.path, name, left - 1)
+            else:
+                group = group[part]
+        return group
+
+
+class Stored:
+    """A dataset of an open file, of which every row is there.
+
+    HDF5 makes up rows that were never written, and reads data that lie in other files. Both are refused here. A virtual
+    dataset is read where `trusted` allows it and all of its sources are there.
+
+    Attributes:
+        name: of the dataset.
+        shape: of the dataset.
+        dtype: of its values, as stored.
+        attributes: of the dataset.
 
     Raises:
-        PartiganError: the file cannot be read (see `readable`), or the plugin of a compression filter is missing.
+        PartiganError: rows are missing or lie elsewhere, or a filter is not installed.
     """
-    stored = found.id.get_create_plist()
-    for number in range(stored.get_nfilters()):
-        code, _, _, said = stored.get_filter(number)
-        if h5py.h5z.filter_avail(code):
-            continue
-        with suppress(ImportError):  # importing it registers its filters
-            import_module("hdf5plugin")
-        if not h5py.h5z.filter_avail(code):
-            name = _FILTERS.get(code) or said.decode() or f"number {code}"
+
+    def __init__(self, found: h5py.Dataset, name: str, file: Opened) -> None:
+        self._found, self.name, self.path = found, name, file.path
+        self.where = f"{file.path}: {name}"
+        with readable(self.where, "HDF5"):
+            self.shape: tuple[int, ...] = found.shape or ()
+            self.dtype: np.dtype[Any] = found.dtype
+            external = found.external
+            virtual = found.is_virtual
+        self.attributes = attributes_of(found, self.where, file.size)
+        if external:
             raise PartiganError(
-                f"{path}: {found.name.strip('/')} is compressed with the filter {name}, which is not installed; "
-                "run: pip install hdf5plugin"
+                f"{self.where} lies in another file, {external[0][0]}; copy its data into this one, as h5repack does"
             )
-    with readable(path):
-        return np.asarray(found[first:last], dtype=dtype)
+        if virtual:
+            self._refuse_virtual()
+            return
+        with readable(self.where, "HDF5"):
+            self._refuse_filters()
+            blocks = self._blocks()
+            there = found.id.get_num_chunks() if found.chunks else found.id.get_storage_size()
+        if there < (blocks if found.chunks else found.nbytes):
+            raise PartiganError(
+                f"{self.where} is {self.text}, but rows of it are missing in the file; make or fetch it again"
+            )
+
+    def __len__(self) -> int:
+        return self.shape[0] if self.shape else 0
+
+    @property
+    def text(self) -> str:
+        """Type and shape, for messages."""
+        return f"{self.dtype}{list(self.shape)}"
+
+    @property
+    def features(self) -> dict[str, str]:
+        """Names of the last axis, with their units; numbers for names and empty units where it says none."""
+        names = strings(self.attributes.get("features", np.arange(self.shape[-1])))
+        units = strings(self.attributes.get("units", np.full(len(names), "")))
+        return dict(zip(names, units, strict=False))
+
+    def rows(self, first: int, last: int, dtype: Any = None) -> NDArray[Any]:
+        """Rows of the dataset.
+
+        Args:
+            first: first row.
+            last: one past the last row.
+            dtype: of the result; None = as stored.
+
+        Raises:
+            PartiganError: they do not fit into memory, or cannot be read (with the first rows that cannot).
+        """
+        row = math.prod(self.shape[1:])
+        width = self.dtype.itemsize + (0 if dtype is None else np.dtype(dtype).itemsize)
+        block = math.prod(self._found.chunks or (0,)) * self.dtype.itemsize
+        assure_memory(max((last - first) * row * width, block), f"reading rows {first} to {last} of {self.where}")
+        try:
+            with np.errstate(over="ignore"):  # what single precision lacks becomes infinite, which the caller refuses
+                return np.asarray(self._found[first:last], dtype=dtype)
+        except Exception as error:
+            with readable(f"{self.where}{self._bad(first, last)}", "HDF5"):
+                raise error
+            raise
+
+    def _bad(self, first: int, last: int) -> str:
+        """The first rows that cannot be read, in words."""
+        step = self._found.chunks[0] if self._found.chunks else last - first
+        for start in range(first - first % step, last, step):
+            try:
+                self._found[start : start + step]
+            except Exception:
+                return f" rows {start} to {min(start + step, len(self)) - 1}"
+        return ""
+
+    def _blocks(self) -> int:
+        """Number of the blocks that the dataset is stored in, if it is."""
+        return math.prod(-(-size // block) for size, block in zip(self.shape, self._found.chunks or (), strict=False))
+
+    def _refuse_filters(self) -> None:
+        """Raise where the plugin of a compression filter is missing."""
+        stored = self._found.id.get_create_plist()
+        for number in range(stored.get_nfilters()):
+            code, _, _, said = stored.get_filter(number)
+            if h5py.h5z.filter_avail(code):
+                continue
+            with suppress(ImportError):  # importing it registers its filters
+                import_module("hdf5plugin")
+            if not h5py.h5z.filter_avail(code):
+                name = _FILTERS.get(code) or said.decode() or f"number {code}"
+                raise PartiganError(
+                    f"{self.where} is compressed with the filter {name}, which is not installed; "
+                    "run: pip install hdf5plugin"
+                )
+
+    def _refuse_virtual(self) -> None:
+        """Raise for a virtual dataset that is not trusted, or whose sources are not there."""
+        with readable(self.where, "HDF5"):
+            sources = self._found.virtual_sources()
+            rows = sum(each.vspace.get_select_npoints() for each in sources)
+        names = list(dict.fromkeys(each.file_name for each in sources))
+        if not _TRUSTED.get():
+            raise PartiganError(
+                f"{self.where} is virtual, its data lie in {_few(names) or 'no file'}; copy them into one file, or "
+                "give --trust to read them there"
+            )
+        for each in sources:
+            places = (self.path.parent / each.file_name, Path(each.file_name))
+            path = self.path if each.file_name == "." else next((p for p in places if p.exists()), places[0])
+            with open_hdf5(path, f"it is a source of {self.where}") as file:
+                shape = file.dataset(each.dset_name.strip("/")).shape
+                if math.prod(shape) < each.vspace.get_select_npoints():
+                    raise PartiganError(f"{self.where}: {each.dset_name} in {path} has fewer rows than it should have")
+        if rows < math.prod(self.shape):
+            raise PartiganError(f"{self.where} is virtual, and no file is given for some of its rows; make it again")
 
 
-def dataset(file: h5py.File, path: Path, name: str, layout: str) -> h5py.Dataset:
-    """A dataset of a file by name; raises a `PartiganError` where there is none."""
-    if name not in file:
-        raise PartiganError(f"{path}: no dataset {name!r} (it has {', '.join(file) or 'none'}); {layout}")
-    found = file[name]
-    if not isinstance(found, h5py.Dataset):
-        raise PartiganError(f"{path}: {name} is a group, not a dataset; {layout}")
-    return found
+_TRUSTED: ContextVar[bool] = ContextVar("trusted", default=False)
+
+
+@contextmanager
+def trusted(trust: bool) -> Iterator[None]:
+    """Read virtual datasets inside the block, where ``trust`` is given."""
+    token = _TRUSTED.set(trust)
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(token)
+
+
+def attributes_of(found: Any, where: str | Path, size: int) -> dict[str, Any]:
+    """The attributes of a file or dataset, checked before they are read.
+
+    Args:
+        found: the file or dataset.
+        where: what it is, for messages.
+        size: bytes of the file, which no attribute can exceed.
+    """
+    with readable(f"{where}: its attributes", "HDF5"):
+        for name in found.attrs:
+            if found.attrs.get_id(name).get_storage_size() > size:
+                raise PartiganError(f"{where}: the attribute {name} is larger than the file; make or fetch it again")
+        return dict(found.attrs)
 
 
 def text(value: Any) -> str:
     """A string attribute, however it was stored."""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def features_of(found: h5py.Dataset) -> dict[str, str]:
-    """Names of the last axis of a dataset, with their units; numbers for names and empty units where it says none."""
-    names = [text(name) for name in np.atleast_1d(found.attrs.get("features", np.arange(found.shape[-1])))]
-    units = [text(unit) for unit in np.atleast_1d(found.attrs.get("units", np.full(len(names), "")))]
-    return dict(zip(names, units, strict=False))
+def strings(values: Any) -> list[str]:
+    """An attribute of several strings, or of one."""
+    return [text(value) for value in np.atleast_1d(np.asarray(values, dtype=object)).ravel()]
 
 
-def split_rows(samples: int, split: str) -> tuple[int, int]:
-    """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order.
-
-    Example:
-        >>> split_rows(200, "valid")
-        (140, 170)
-    """
-    if split == "all":
-        return 0, samples
-    before, after = _percents(split, [*SHARES])
-    return round(before / 100 * samples), round(after / 100 * samples)
-
-
-def _percents(split: str, among: list[str]) -> tuple[int, int]:
-    """Where a split begins and ends among others that follow each other, in percents."""
-    if split not in SHARES:
-        raise PartiganError(f"unknown split {split!r}; there are {', '.join(SHARES)}, all")
-    before = sum(SHARES[name] for name in among[: among.index(split)])
-    return before, before + SHARES[split]
-
-
-def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: Path, what: str) -> tuple[int, int]:
-    """First and one-past-last row of a split by a file's attributes ``split_train``, ``split_valid``, ``split_test``.
-
-    Splits without an attribute share what the others leave, in the file's order and in proportion to 70/15/15, so that
-    splits never overlap. A file without any of the attributes is cut as in `split_rows`.
-
-    Args:
-        attributes: of the file.
-        samples: how many it holds.
-        split: train, valid, test or all.
-        path: of the file, for messages.
-        what: plural of a sample, for messages.
-
-    Raises:
-        PartiganError: the attributes are no rows, splits overlap, or the split is empty or not one piece.
-
-    Example:
-        >>> stored_rows({"split_test": [0, 500]}, 3000, "train", Path("a.h5"), "jets")
-        (500, 2559)
-    """
-    ranges = _stored(attributes, path, what)
-    if split == "all" or not ranges:
-        first, last = split_rows(samples, split)
-    elif split in ranges:
-        first, last = ranges[split]
-    else:
-        first, last = _left(ranges, samples, split, path)
-    if not 0 <= first < last <= samples:
-        raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {samples}, which holds no {what}")
-    return first, last
-
-
-def _stored(attributes: Mapping[str, Any], path: Path, what: str) -> dict[str, tuple[int, int]]:
-    """The splits that a file's attributes give, checked."""
-    ranges = {}
-    for name in SHARES:
-        if (rows := attributes.get(f"split_{name}")) is None:
-            continue
-        stored = np.asarray(rows)
-        if stored.shape != (2,) or stored.dtype.kind not in "iu":
-            raise PartiganError(f"{path}: the attribute split_{name} is {stored}, not a first and one-past-last row")
-        ranges[name] = int(stored[0]), int(stored[1])
-    for one, two in itertools.combinations(ranges, 2):
-        if max(ranges[one][0], ranges[two][0]) < min(ranges[one][1], ranges[two][1]):
-            raise PartiganError(f"{path}: the splits {one} {ranges[one]} and {two} {ranges[two]} share {what}")
-    return ranges
-
-
-def _left(ranges: Mapping[str, tuple[int, int]], samples: int, split: str, path: Path) -> tuple[int, int]:
-    """Rows of a split that has no attribute."""
-    missing = [name for name in SHARES if name not in ranges]
-    before, after = _percents(split, missing)
-    ends = sorted((first, last) for first, last in ranges.values() if first < last)
-    edges = [0, *itertools.chain(*ends), samples]
-    gaps = [(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True) if first < last]
-    if len(gaps) > 1:
-        raise PartiganError(
-            f"{path}: its attributes leave rows {' and '.join(f'{a} to {b}' for a, b in gaps)}, which is no single "
-            f"{split} split; write the attribute split_{split}, too"
-        )
-    first, last = gaps[0] if gaps else (samples, samples)
-    per_share = (last - first) / sum(SHARES[name] for name in missing)
-    return first + round(before * per_share), first + round(after * per_share)
+def _few(names: Sequence[str], shown: int = 5) -> str:
+    """The first few of many names."""
+    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")
 
 
 def write_chunks(
@@ -230,7 +299,7 @@ def write_chunks(
     rows: int = 1000,
     **storage: Any,
 ) -> None:
-    """Write datasets chunk by chunk and atomically.
+    """Write datasets chunk by chunk and atomically, with checksums of all that is in the file.
 
     Args:
         path: the file to make.
@@ -243,7 +312,7 @@ def write_chunks(
     Raises:
         PartiganError: the disk is full or the place cannot be written; nothing is left behind.
     """
-    with atomic(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic(path) as temporary, _created(temporary) as file:
         file.attrs.update(attributes)
         for chunk in chunks:
             file.flush()
@@ -256,6 +325,7 @@ def write_chunks(
                         maxshape=(None, *part.shape[1:]),
                         chunks=(rows, *part.shape[1:]),
                         dtype=part.dtype,
+                        fletcher32=True,
                         **storage,
                     )
                     if name in features:
@@ -264,3 +334,12 @@ def write_chunks(
                 before = len(file[name])
                 file[name].resize(before + len(part), axis=0)
                 file[name][before:] = part
+
+
+def _created(path: Path) -> h5py.File:
+    """A new file in the format of HDF5 1.10: with checksums of names, types and shapes, and without the time."""
+    creation, access = (h5py.h5p.create(kind) for kind in (h5py.h5p.FILE_CREATE, h5py.h5p.FILE_ACCESS))
+    creation.set_obj_track_times(False)
+    access.set_libver_bounds(h5py.h5f.LIBVER_V110, h5py.h5f.LIBVER_V110)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    return h5py.File(h5py.h5f.create(os.fsencode(path), h5py.h5f.ACC_TRUNC, creation, access))

@@ -9,6 +9,7 @@ holds the order of the sensors. The other formats are basf2's ROOT files and fol
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partigan.data.hdf5 import dataset, holds, open_hdf5, read_rows, stored_rows, text, write_chunks
+from partigan.data.hdf5 import holds, open_hdf5, strings, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
-from partigan.data.pxd import COLUMNS, NAMES, ROWS, SENSORS, sensor_indices
+from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
+from partigan.data.splits import stored_rows
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import atomic, atomic_folder
+from partigan.reading import readable, size_of
 
 TREE = "tree"
 BRANCHES = {name: f"PXDDigits.m_{name}" for name in ("sensorID", "uCellID", "vCellID", "charge")}
@@ -58,28 +61,33 @@ def read_hitmaps(path: str | Path, split: str = "all") -> Hitmaps:
 
 def _read_hdf5(path: Path, split: str) -> Hitmaps:
     with open_hdf5(path, _LAYOUT) as file:
-        sets = {name: dataset(file, path, name, _LAYOUT) for name in ("counts", "u", "v", "charge")}
-        named = tuple(text(value) for value in np.atleast_1d(file.attrs.get("sensors", NAMES)))
+        counted, *columns = (file.dataset(name) for name in ("counts", "u", "v", "charge"))
+        named = tuple(strings(file.attributes.get("sensors", NAMES)))
         if named != NAMES:
             raise PartiganError(
                 f"{path}: its sensors are {', '.join(named[:3])}, ...; needed is the order {NAMES[0]}, ..."
             )
-        counted = sets["counts"]
         if len(counted.shape) != 2 or counted.shape[1] != len(SENSORS) or len(counted) == 0:
             raise PartiganError(f"{path}: counts has the shape {list(counted.shape)}, not (events, {len(SENSORS)})")
-        counts = read_rows(counted, path, 0, len(counted), np.int64)
+        counts = counted.rows(0, len(counted))
+        if (bad := outside(counts.ravel(), PIXELS + 1)) is not None:
+            raise PartiganError(
+                f"{path}: counts row {bad // len(SENSORS)} has {counts.ravel()[bad]} hits of a sensor, which has "
+                f"{PIXELS} pixels"
+            )
+        counts = counts.astype(np.int64)
         ends = np.concatenate([[0], np.cumsum(counts.sum(1))])
-        first, last = stored_rows(file.attrs, len(counts), split, path, "events")
-        for name in ("u", "v", "charge"):
-            if sets[name].shape != (ends[-1],) or counts.min() < 0 or sets[name].dtype.kind not in "iu":
+        first, last = stored_rows(file.attributes, len(counts), split, path, "events")
+        for column in columns:
+            if column.shape != (ends[-1],) or column.dtype.kind not in "iu":
                 raise PartiganError(
-                    f"{path}: {name} is {sets[name].dtype}{list(sets[name].shape)}, counts is of {ends[-1]} hits; "
+                    f"{column.where} is {column.text}, counts is of {ends[-1]} hits; "
                     "the file is damaged, make or fetch it again"
                 )
-        u, v, charge = (read_rows(sets[name], path, ends[first], ends[last]) for name in ("u", "v", "charge"))
+        u, v, charge = (column.rows(ends[first], ends[last]) for column in columns)
     rows = np.repeat(np.arange(last - first), counts[first:last].sum(1))
-    for name, column, limit in (("u", u, COLUMNS), ("v", v, ROWS), ("charge", charge, MAXIMUM + 1)):
-        _refuse(column, limit, rows, first, path, name)
+    for name, values, limit in (("u", u, COLUMNS), ("v", v, ROWS), ("charge", charge, MAXIMUM + 1)):
+        _refuse(values, limit, rows, first, path, name)
     found = Hitmaps(
         counts[first:last].astype(np.int32), u.astype(np.uint8), v.astype(np.uint16), charge.astype(np.uint8)
     )
@@ -91,9 +99,9 @@ def _read_hdf5(path: Path, split: str) -> Hitmaps:
 
 def _refuse(column: NDArray[Any], limit: int, rows: Ints, first: int, path: Path, name: str) -> None:
     """Raise for the first hit outside 0 to ``limit`` - 1; ``rows`` are the events of the hits, from ``first``."""
-    if (bad := outside(column, limit)) is not None:
+    if (bad := outside(column, limit, whole=not name.endswith("charge"))) is not None:
         raise PartiganError(
-            f"{path}: entry {first + rows[bad]}: {name} = {column[bad]}, not between 0 and {limit - 1}; "
+            f"{path}: entry {first + rows[bad]}: {name} = {column[bad]}, not a whole number from 0 to {limit - 1}; "
             "it is no hit of the PXD"
         )
 
@@ -124,7 +132,7 @@ def hitmap_attributes(path: str | Path) -> dict[str, Any]:
     if Path(path).is_dir() or Path(path).suffix == ".root":
         return {}
     with open_hdf5(Path(path), _LAYOUT) as file:
-        return {name: value for name, value in file.attrs.items() if name != "sensors"}
+        return {name: value for name, value in file.attributes.items() if name != "sensors"}
 
 
 def read_root(path: str | Path) -> Iterator[Hitmaps]:
@@ -136,33 +144,46 @@ def read_root(path: str | Path) -> Iterator[Hitmaps]:
         PartiganError: the file is missing, truncated or without these branches, or holds a hit that no sensor can have.
     """
     require("root", "uproot", "awkward")
+    path = Path(path)
+    size_of(path)
+    for first, numbers, columns in _digits(path):
+        if any((number != numbers[0]).any() for number in numbers):
+            raise PartiganError(f"{path}: entries from {first}: branches of different lengths")
+        events = len(numbers[0])
+        yield _of_digits(path, first, np.repeat(np.arange(events), numbers[0]), events, columns)
+
+
+def _digits(path: Path) -> Iterator[tuple[int, list[Ints], list[NDArray[Any]]]]:
+    """First of some entries, numbers of digits of each in every branch, and the values: the boundary around uproot."""
     import awkward as ak
     import uproot
 
-    path = Path(path)
-    if not path.exists():
-        raise PartiganError(f"{path} does not exist")
-    try:
-        with uproot.open(path) as file:
-            if TREE not in file:
-                raise PartiganError(f"{path}: no TTree {TREE!r}; it has {', '.join(file.keys()) or 'nothing'}")
-            tree = file[TREE]
-            names = {branch.split("/")[-1]: branch for branch in tree.keys(recursive=True)}
-            if missing := [branch for branch in BRANCHES.values() if branch not in names]:
-                raise PartiganError(f"{path}: {TREE} has no branch {', '.join(missing)}; PXDDigits of basf2 are needed")
-            for first in range(0, tree.num_entries, _ENTRIES):
-                last = min(first + _ENTRIES, tree.num_entries)
-                parts = [tree[names[branch]].array(entry_start=first, entry_stop=last) for branch in BRANCHES.values()]
-                numbers = [ak.num(part).to_numpy() for part in parts]
-                if any((number != numbers[0]).any() for number in numbers):
-                    raise PartiganError(f"{path}: entries {first} to {last - 1}: branches of different lengths")
-                columns = [ak.flatten(part).to_numpy() for part in parts]
-                yield _of_digits(path, first, np.repeat(np.arange(last - first), numbers[0]), last - first, columns)
-    except (OSError, ValueError, EOFError, uproot.DeserializationError) as error:
-        raise PartiganError(f"{path}: truncated or damaged ({str(error).splitlines()[0]}); fetch it again") from error
+    with readable(path, "ROOT"), uproot.open({path: None}) as file:
+        if TREE not in file:
+            raise PartiganError(f"{path}: no TTree {TREE!r}; it has {', '.join(file.keys()) or 'nothing'}")
+        tree = file[TREE]
+        names = {branch.split("/")[-1]: branch for branch in tree.keys(recursive=True)}
+        if missing := [branch for branch in BRANCHES.values() if branch not in names]:
+            raise PartiganError(f"{path}: {TREE} has no branch {', '.join(missing)}; PXDDigits of basf2 are needed")
+        branches = [tree[names[branch]] for branch in BRANCHES.values()]
+        entries = int(tree.num_entries)
+        for branch in branches:
+            if branch.num_entries != entries or branch.entry_offsets[-1] != entries:
+                raise PartiganError(
+                    f"{path}: {branch.name} has {branch.entry_offsets[-1]} entries, {TREE} {entries}; fetch it again"
+                )
+        for first in range(0, entries, _ENTRIES):
+            last = min(first + _ENTRIES, entries)
+            parts = [branch.array(entry_start=first, entry_stop=last) for branch in branches]
+            numbers = [ak.num(part).to_numpy() for part in parts]
+            yield first, numbers, [ak.flatten(part).to_numpy() for part in parts]
 
 
 def _of_digits(path: Path, first: int, event: Ints, events: int, columns: Sequence[NDArray[Any]]) -> Hitmaps:
+    for name, column, limit in zip(BRANCHES, columns, (2**16, COLUMNS, ROWS, MAXIMUM + 1), strict=True):
+        if column.dtype.kind not in "iuf":
+            raise PartiganError(f"{path}: {BRANCHES[name]} is {column.dtype}, not numbers")
+        _refuse(column, limit, event, first, path, BRANCHES[name])
     ids, u, v, charge = columns
     sensor = sensor_indices(ids)
     if (sensor < 0).any():
@@ -170,9 +191,6 @@ def _of_digits(path: Path, first: int, event: Ints, events: int, columns: Sequen
         raise PartiganError(
             f"{path}: entry {first + event[bad]}: {BRANCHES['sensorID']} = {ids[bad]} is no sensor of the PXD"
         )
-    limits = (("uCellID", u, COLUMNS), ("vCellID", v, ROWS), ("charge", charge, MAXIMUM + 1))
-    for name, column, limit in limits:
-        _refuse(column, limit, event, first, path, BRANCHES[name])
     return Hitmaps.of(events, event, sensor, u, v, charge)
 
 
@@ -204,37 +222,49 @@ def write_root(path: str | Path, chunks: Iterable[Hitmaps]) -> None:
 
 
 def _read_images(path: Path) -> Hitmaps:
-    from PIL import Image
-
-    files = sorted(path.glob("*/*.png"))
+    with readable(path, "a folder of images"):
+        files = sorted(path.glob("*/*.png"))
     if unknown := sorted({file.parent.name for file in files} - set(NAMES)):
         raise PartiganError(f"{path}: {unknown[0]} is no PXD sensor; images are layer.ladder.sensor/event.png")
-    if odd := [file for file in files if not file.stem.isdecimal()]:
-        raise PartiganError(
-            f"{odd[0]}: its name is not the number of an event; images are layer.ladder.sensor/event.png"
-        )
-    events = sorted({int(file.stem) for file in files})
-    where = {(int(file.stem), file.parent.name): file for file in files}
+    where: dict[tuple[int, str], Path] = {}
+    for file in files:
+        if not (file.stem.isascii() and file.stem.isdecimal()):
+            raise PartiganError(
+                f"{file}: its name is not the number of an event; images are layer.ladder.sensor/event.png"
+            )
+        other = where.setdefault((int(file.stem), file.parent.name), file)
+        if other != file:
+            raise PartiganError(f"{file} and {other} are the same event; remove one of them")
+    events = sorted({event for event, _ in where})
     images: list[Ints] = []
     for event, name in itertools.product(events, NAMES):
         if (event, name) not in where:
             raise PartiganError(
                 f"{path}: event {event} has no image of sensor {name}; write an empty one if it has no hits"
             )
-        try:
-            with Image.open(where[event, name]) as image:
-                mode, pixels = image.mode, np.asarray(image)
-        except (OSError, SyntaxError) as error:
-            raise PartiganError(f"{where[event, name]}: truncated or damaged ({error}); make it again") from error
-        if mode != "L" or pixels.shape != (COLUMNS, ROWS):
-            raise PartiganError(
-                f"{where[event, name]}: {mode} image of {' x '.join(map(str, pixels.shape))} pixels; "
-                f"hitmaps are 8-bit grey, {COLUMNS} high and {ROWS} wide"
-            )
+        pixels = _pixels(where[event, name])
         u, v = np.nonzero(pixels)
         images.append(np.stack([np.full(len(u), len(images)), u, v, pixels[u, v]]))
     number, u, v, charge = np.concatenate(images, axis=1) if images else np.zeros((4, 0), np.int64)
     return Hitmaps.of(len(events), number // len(SENSORS), number % len(SENSORS), u, v, charge)
+
+
+def _pixels(path: Path) -> NDArray[np.uint8]:
+    """A hitmap: the boundary around Pillow. The header is checked before anything is decoded, then all checksums."""
+    from PIL import Image
+
+    size_of(path)
+    with readable(path, "PNG"), warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.mode != "L" or image.size != (ROWS, COLUMNS) or getattr(image, "n_frames", 1) > 1:
+                raise PartiganError(
+                    f"{path}: {image.mode} image of {image.height} x {image.width} pixels; "
+                    f"hitmaps are 8-bit grey, {COLUMNS} high and {ROWS} wide"
+                )
+            image.verify()
+        with Image.open(path, formats=["PNG"]) as image:
+            return np.asarray(image)
 
 
 def write_images(path: str | Path, hitmaps: Hitmaps) -> None:

@@ -56,7 +56,7 @@ class Hitmaps:
         limits = {"event": events, "sensor": len(SENSORS), "u": COLUMNS, "v": ROWS, "charge": MAXIMUM + 1}
         for (name, limit), column in zip(limits.items(), columns, strict=True):
             if (bad := outside(column, limit)) is not None:
-                raise PartiganError(f"hit {bad} has {name} = {column[bad]}, not between 0 and {limit - 1}")
+                raise PartiganError(f"hit {bad} has {name} = {column[bad]}, not a whole number from 0 to {limit - 1}")
         e, s, u, v, q = (column[columns[4] > 0].astype(np.int64) for column in columns)
         address = ((e * len(SENSORS) + s) * COLUMNS + u) * ROWS + v
         order = np.lexsort((-q, address))
@@ -154,7 +154,9 @@ def crops(hitmaps: Hitmaps, maps: ArrayLike, corners: ArrayLike, height: int, wi
     return parts
 
 
-def outside(column: NDArray[Any], limit: int) -> int | None:
-    """The first row that is not a number from 0 to ``limit`` - 1."""
+def outside(column: NDArray[Any], limit: int, whole: bool = True) -> int | None:
+    """The first row that is not a number from 0 to ``limit`` - 1, or not a whole one."""
     fine = (column >= 0) & (column < limit)
+    if whole and column.dtype.kind == "f":
+        fine &= column == np.floor(column)
     return None if fine.all() else int(np.argmin(fine))

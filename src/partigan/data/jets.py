@@ -8,23 +8,26 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import dataset, features_of, open_hdf5, read_rows, stored_rows, text, write_chunks
+from partigan.data.hdf5 import Opened, Stored, open_hdf5, strings, write_chunks
+from partigan.data.splits import stored_rows
 from partigan.errors import PartiganError
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
 JET_FEATURES = ("pt", "eta", "mass", "num_particles")
 FEATURES = (*(f"particle {name}" for name in PARTICLE_FEATURES), *(f"jet {name}" for name in JET_FEATURES))
 """Features of both datasets, as messages and reports call them."""
+LARGEST = {"eta_rel": 20.0, "phi_rel": 20.0, "pt_rel": 1e4}
+"""Absolute values that no particle of a jet has: angles in degrees, or damage."""
 ALIASES = {"etarel": "eta_rel", "phirel": "phi_rel", "ptrel": "pt_rel"}
 """Names of features in JetNet's own files."""
 UNITS = {"pt": "GeV", "mass": "GeV"}
@@ -70,8 +73,8 @@ def read_jets(path: str | Path, split: str = "all", finite: bool = True) -> JetT
     """
     path = Path(path)
     with _open(path) as file:
-        particle_set = _dataset(file, path, "particle_features", PARTICLE_FEATURES, dimensions=3)
-        jet_set = _dataset(file, path, "jet_features", JET_FEATURES, dimensions=2)
+        particle_set = _dataset(file, "particle_features", PARTICLE_FEATURES, dimensions=3)
+        jet_set = _dataset(file, "jet_features", JET_FEATURES, dimensions=2)
         if len(particle_set) != len(jet_set):
             raise PartiganError(
                 f"{path}: particle_features has {len(particle_set)} jets and jet_features {len(jet_set)}; "
@@ -79,10 +82,10 @@ def read_jets(path: str | Path, split: str = "all", finite: bool = True) -> JetT
             )
         if len(particle_set) == 0:
             raise PartiganError(f"{path}: particle_features holds no jets; simulate or fetch some")
-        attributes = dict(file.attrs)
+        attributes = file.attributes
         first, last = stored_rows(attributes, len(particle_set), split, path, "jets")
-        particles = read_rows(particle_set, path, first, last, np.float32)
-        jets = read_rows(jet_set, path, first, last, np.float32)
+        particles = particle_set.rows(first, last, np.float32)
+        jets = jet_set.rows(first, last, np.float32)
     fine = np.isfinite(jets).all(1) & (jets[:, 0] > 0)
     if finite and not fine.all():
         raise PartiganError(
@@ -92,24 +95,21 @@ def read_jets(path: str | Path, split: str = "all", finite: bool = True) -> JetT
     return JetTable(checked_particles(particles, f"{path}: particle_features", first, finite), jets, attributes)
 
 
-def _open(path: Path) -> h5py.File:
-    return open_hdf5(path, f"{LAYOUT} (see docs/jets.md)")
+def _open(path: Path) -> AbstractContextManager[Opened]:
+    return open_hdf5(path, f"{LAYOUT}, particle_features and jet_features (see docs/jets.md)")
 
 
-def _dataset(file: h5py.File, path: Path, name: str, features: tuple[str, ...], dimensions: int) -> h5py.Dataset:
-    found = dataset(file, path, name, f"{LAYOUT}, particle_features and jet_features")
-    named = found.attrs.get("features")
-    names = () if named is None else tuple(text(value) for value in np.atleast_1d(named))
+def _dataset(file: Opened, name: str, features: tuple[str, ...], dimensions: int) -> Stored:
+    found = file.dataset(name)
+    names = tuple(strings(found.attributes.get("features", ())))
     if names and tuple(ALIASES.get(one, one) for one in names) != features:
         raise PartiganError(
-            f"{path}: {name} has the features {', '.join(names)}; "
+            f"{found.where} has the features {', '.join(names)}; "
             f"needed are {', '.join(features)}, in this order: reorder the last axis"
         )
     if len(found.shape) != dimensions or found.shape[-1] != len(features) or found.dtype.kind not in "fiu":
         expected = ("(jets, particles, 4)", "(jets, 4)")[dimensions == 2]
-        raise PartiganError(
-            f"{path}: {name} is {found.dtype}{list(found.shape)}, not float {expected} = {', '.join(features)}"
-        )
+        raise PartiganError(f"{found.where} is {found.text}, not float {expected} = {', '.join(features)}")
     return found
 
 
@@ -135,6 +135,10 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
             raise PartiganError(f"{where} row {first_row + row}: {what} ({int(bad.sum())} such jets); {remedy}")
 
     refuse(~np.isfinite(particles).all((1, 2)) & finite, "NaN or infinite values", "remove these jets")
+    if finite:  # what a bad generator makes is counted and shown, not refused
+        for column, (name, limit) in enumerate(LARGEST.items()):
+            beyond = np.abs(x[..., column]) > limit
+            refuse(beyond.any(1), f"{name} beyond {limit:g}", "check the order and the units of the features")
     refuse(
         ~np.isin(flag, (0.0, 1.0)).all(1),
         "a mask that is neither 0 nor 1",
@@ -182,13 +186,14 @@ def write_jets(path: str | Path, chunks: Iterable[tuple[Floats, Floats]], attrib
 def attributes(path: str | Path) -> dict[str, Any]:
     """What a JetNet file says of itself."""
     with _open(Path(path)) as file:
-        return dict(file.attrs)
+        return file.attributes
 
 
 def units(path: str | Path) -> dict[str, str]:
     """The features of particles and jets, and their units where the file says them."""
     with _open(Path(path)) as file:
-        found = [unit for part in ("particle", "jet") for unit in features_of(file[f"{part}_features"]).values()]
+        sets = (file.dataset("particle_features"), file.dataset("jet_features"))
+        found = [unit for part in sets for unit in part.features.values()]
     return dict(zip(FEATURES, found, strict=False))
 
 
@@ -196,12 +201,12 @@ def mean_pt(path: str | Path) -> float:
     """Mean pt in GeV of the jets of the training split, of all jets where a file has no training split."""
     path = Path(path)
     with _open(path) as file:
-        jets = _dataset(file, path, "jet_features", JET_FEATURES, dimensions=2)
+        jets = _dataset(file, "jet_features", JET_FEATURES, dimensions=2)
         try:
-            first, last = stored_rows(file.attrs, len(jets), "train", path, "jets")
+            first, last = stored_rows(file.attributes, len(jets), "train", path, "jets")
         except PartiganError:
             first, last = 0, len(jets)
-        return float(read_rows(jets, path, first, last, np.float32)[:, 0].mean())
+        return float(jets.rows(first, last, np.float32)[:, 0].mean())
 
 
 def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:

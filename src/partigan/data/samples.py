@@ -12,15 +12,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import dataset, features_of, open_hdf5, read_rows, stored_rows, write_chunks
+from partigan.data.hdf5 import Opened, Stored, open_hdf5, write_chunks
+from partigan.data.splits import stored_rows
 from partigan.errors import PartiganError
 
+CLASSES = 2**16
+"""Labels are below it: there is a row of weights and a count for each class."""
 _BESIDE = {"labels": (1, "iu"), "conditions": (2, "fiu"), "weights": (1, "fiu")}
 """Dimensions and types of what belongs to each sample."""
 
@@ -42,35 +44,45 @@ def read_samples(path: str | Path, split: str, name: str, dimensions: int, finit
     path = Path(path)
     layout = f"{name} with {dimensions} dimensions and, optionally, labels, conditions and weights are needed"
     with open_hdf5(path, layout) as file:
-        samples = dataset(file, path, name, layout)
+        samples = file.dataset(name)
         if len(samples.shape) != dimensions or samples.dtype.kind not in "fiu" or 0 in samples.shape:
-            raise PartiganError(f"{path}: {name} is {samples.dtype}{list(samples.shape)}; {layout}")
-        first, last = stored_rows(file.attrs, len(samples), split, path, "samples")
-        x = read_rows(samples, path, first, last, np.float32)
+            raise PartiganError(f"{samples.where} is {samples.text}; {layout}")
+        first, last = stored_rows(file.attributes, len(samples), split, path, "samples")
+        x = samples.rows(first, last, np.float32)
         beside = {
-            other: read_rows(_beside(file, path, other, len(samples)), path, first, last, kept)
-            for other, kept in (("labels", np.int64), ("conditions", np.float32), ("weights", np.float32))
-            if other in file
+            other: _beside(file, other, len(samples)).rows(first, last, kept)
+            for other, kept in (("labels", None), ("conditions", np.float32), ("weights", np.float32))
+            if other in file.names
         }
     if "labels" in beside and "conditions" in beside:
         raise PartiganError(f"{path}: there are labels and conditions; remove one of them")
+    if "labels" in beside:  # checked as they are stored: huge unsigned numbers would turn negative
+        beside["labels"] = _classes(beside["labels"], f"{path}: ", first)
     tensors = {other: torch.from_numpy(values) for other, values in beside.items()}
     condition = tensors.get("labels", tensors.get("conditions"))
     sample = Batch(torch.from_numpy(x), condition=condition, weight=tensors.get("weights"))
     return checked(sample, f"{path}: ", name, first, finite)
 
 
-def _beside(file: h5py.File, path: Path, name: str, samples: int) -> h5py.Dataset:
+def _classes(labels: NDArray[Any], where: str, first: int) -> NDArray[np.int64]:
+    """Labels that count classes from 0."""
+    if (bad := (labels < 0) | (labels >= CLASSES)).any():
+        row = int(bad.argmax())
+        raise PartiganError(
+            f"{where}labels row {first + row} is {labels[row]}; count classes from 0, below {CLASSES:,}"
+        )
+    return labels.astype(np.int64)
+
+
+def _beside(file: Opened, name: str, samples: int) -> Stored:
     """Labels, conditions or weights of a file."""
-    found, (dimensions, types) = file[name], _BESIDE[name]
-    if (
-        not isinstance(found, h5py.Dataset)
-        or len(found.shape) != dimensions
-        or len(found) != samples
-        or found.dtype.kind not in types
-    ):
+    found, (dimensions, types) = file.dataset(name), _BESIDE[name]
+    if len(found.shape) != dimensions or len(found) != samples or found.dtype.kind not in types:
         wanted = "integers" if name == "labels" else "numbers"
-        raise PartiganError(f"{path}: {name} must be {wanted} of {dimensions} dimensions, one row for each sample")
+        raise PartiganError(
+            f"{found.where} is {found.text}; it must be {wanted} of {dimensions} dimensions, one row for each of "
+            f"{samples} samples"
+        )
     return found
 
 
@@ -89,9 +101,8 @@ def checked(sample: Batch, where: str = "", name: str = "x", first: int = 0, fin
     """
     condition, weight = sample.condition, sample.weight
     labels = None if condition is None or condition.is_floating_point() else condition
-    if labels is not None and labels.min() < 0:
-        bad = first + int((labels < 0).byte().argmax())
-        raise PartiganError(f"{where}labels row {bad} is below 0; count classes from 0")
+    if labels is not None:
+        _classes(labels.numpy(), where, first)
     floats = {name: sample.x if finite else None, "conditions": None if labels is not None else condition}
     for part, values in (floats | {"weights": weight}).items():
         fine = torch.ones(1, dtype=torch.bool) if values is None else values.reshape(len(values), -1).isfinite().all(1)
@@ -139,8 +150,8 @@ def feature_units(path: str | Path, name: str) -> dict[str, str]:
         PartiganError: the file has no such dataset, or not a name of its own for each feature.
     """
     with open_hdf5(Path(path), f"a dataset {name} is needed") as file:
-        found = dataset(file, Path(path), name, "it is needed")
-        features = features_of(found)
+        found = file.dataset(name)
+        features = found.features
         if len(features) != found.shape[-1]:
             raise PartiganError(
                 f"{path}: {name} has {found.shape[-1]} features, but the attribute 'features' has {len(features)} "
@@ -152,4 +163,4 @@ def feature_units(path: str | Path, name: str) -> dict[str, str]:
 def file_attributes(path: str | Path) -> dict[str, Any]:
     """What a file says of itself."""
     with open_hdf5(Path(path), "an HDF5 file is needed") as file:
-        return {key: value for key, value in file.attrs.items() if not key.startswith("split_")}
+        return {key: value for key, value in file.attributes.items() if not key.startswith("split_")}

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import SHARES
 from partigan.data.sources import Given, Source, source
+from partigan.data.splits import SHARES
 from partigan.errors import PartiganError
 from partigan.kinds import chosen, find, kind_of
 from partigan.kinds.kind import Kind, Values
@@ -165,8 +165,8 @@ def read_inputs(request: Request) -> Inputs:
         PartiganError: bad files, or samples that cannot be compared.
     """
     kind = request.sort
-    real_source = source(request.real, kind)
-    fake_source = None if request.fake is None else source(request.fake, kind)
+    real_source = source(request.real, kind, request.trust)
+    fake_source = None if request.fake is None else source(request.fake, kind, request.trust)
     said = _provenance(kind, real_source, fake_source)
     trained = _training_data(request, said[1])
     digest = real_source.digest if trained is not None else None

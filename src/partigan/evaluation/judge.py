@@ -15,7 +15,7 @@ from partigan.kinds.kind import Kind
 from partigan.metrics.classifier import FitPredict, Labels
 from partigan.metrics.measurement import Floats
 from partigan.models.classifier import seen
-from partigan.progress import console, quiet
+from partigan.progress import quiet, tell
 from partigan.run import Run
 from partigan.training.classifier import fit
 from partigan.training.session import Session
@@ -53,7 +53,7 @@ def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
         held = len(sample) // _HELD
         if len(sample) - held < (batch := content["trainer"]["batch_size"]):
             raise PartiganError(f"the samples are too small: {len(sample) - held} to train with, a batch has {batch}")
-        console.print(f"training a network on {len(sample) - held:,} real and generated {kind.name}")
+        tell(f"training a network on {len(sample) - held:,} real and generated {kind.name}")
         with TemporaryDirectory() as folder, quiet():
             session = Session(Run(Path(folder) / "judge", "classifier"), content, seed)
             about = {"origin": {"path": "", "sha256": ""}, "conditions": {}}

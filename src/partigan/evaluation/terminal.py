@@ -9,7 +9,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from partigan.report.style import printable
+from partigan.errors import printable
 
 _GAP = 2  # columns between the cells of a table
 _SPELT = {"✓": "=", "≈": "~", "✗": "x", "–": "-", "±": "+-", "…": "."}

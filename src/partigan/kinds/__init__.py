@@ -11,6 +11,7 @@ from typing import Any
 from partigan.data.hdf5 import is_hdf5, open_hdf5, text
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind
+from partigan.reading import size_of
 
 KINDS = {
     "jets": "partigan.kinds.jets.JETS",
@@ -76,11 +77,11 @@ def kind_of(path: str | Path, trust: bool = False) -> Kind:
         PartiganError: there is no such file, or no kind recognises it.
     """
     path = Path(path)
-    if not path.exists():
-        raise PartiganError(f"{path} does not exist")
+    if not path.is_dir():
+        size_of(path)
     if is_hdf5(path):
         with open_hdf5(path, "") as file:
-            said = file.attrs.get("kind")
+            said = file.attributes.get("kind")
         if said is not None:
             return find(text(said), trust)
     for name in KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from partigan.errors import PartiganError
 from partigan.files import atomic
+from partigan.progress import tell
+from partigan.reading import readable, size_of
 
 KEPT = 2
 
@@ -21,21 +24,39 @@ KEPT = 2
 def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write named tensors, and JSON values in the file's header, atomically."""
     with atomic(path) as temporary:
-        contiguous = {name: tensor.detach().contiguous().clone() for name, tensor in tensors.items()}
+        contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+        text = json.dumps(state)
         try:
-            save_file(contiguous, temporary, metadata={"state": json.dumps(state)})
+            save_file(contiguous, temporary, metadata={"state": text, "crc32": _checksum(contiguous, text)})
         except SafetensorError as error:
             raise PartiganError(f"cannot write {path}: {error}; is the disk full?") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = json.loads((file.metadata() or {}).get("state", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, state  # noqa: SIM118
-    except (OSError, SafetensorError, ValueError) as error:
-        raise PartiganError(f"{path} cannot be read as safetensors: {error}") from error
+    """Read what `save_tensors` wrote.
+
+    Raises:
+        PartiganError: the file is missing or damaged; of the damage that a checksum can show, all.
+    """
+    size_of(path)
+    with readable(path, "safetensors"), safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = metadata.get("state", "{}")
+        state = json.loads(text)
+    if metadata.get("crc32", found := _checksum(tensors, text)) != found or not isinstance(state, dict):
+        raise PartiganError(f"{path} is damaged: its content does not have its checksum; make or fetch it again")
+    return tensors, state
+
+
+def _checksum(tensors: dict[str, Tensor], text: str) -> str:
+    """CRC-32 of a text and of names, types, shapes and bytes of tensors."""
+    found = zlib.crc32(text.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), found)
+        found = zlib.crc32(tensor.flatten().view(torch.uint8).numpy().data, found)
+    return f"{found:08x}"
 
 
 class Checkpoints:
@@ -55,9 +76,24 @@ class Checkpoints:
             old.unlink()
 
     def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors and state of the newest checkpoint; None where there is none."""
-        files = self._files()
-        return load_tensors(files[-1]) if files else None
+        """Tensors and state of the newest checkpoint that is whole; None where there is none at all.
+
+        Raises:
+            PartiganError: there are some, and all are damaged.
+        """
+        faults = []
+        for path in reversed(self._files()):
+            try:
+                found = load_tensors(path)
+            except PartiganError as error:
+                faults.append(str(error))
+                continue
+            for fault in faults:
+                tell(f"{fault}; going on from {path.name}")
+            return found
+        if faults:
+            raise PartiganError(f"no checkpoint is whole: {'; '.join(faults)}; give --overwrite to train anew")
+        return None
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.safetensors"))

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from partigan.report.style import printable
+from partigan.errors import printable
 
 _SHORT = 24  # letters in a cell that is not broken into lines
 _STYLE = """

@@ -13,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from partigan.errors import printable
+
 REAL, FAKE = "#0072B2", "#D55E00"  # Okabe-Ito blue and vermillion
 SERIES = (FAKE, "#009E73", "#CC79A7", "#000000", "#E69F00", "#56B4E9")  # Okabe and Ito, for several generated samples
 EITHER = "#555577"  # single samples, which may be either
@@ -49,8 +51,3 @@ def plain(text: str) -> str:
         cost in \$
     """
     return printable(text).replace("$", r"\$")
-
-
-def printable(text: str) -> str:
-    """Text with a replacement character in place of control characters."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

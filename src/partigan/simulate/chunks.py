@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from partigan.data.hdf5 import SHARES, split_rows
+from partigan.data.splits import SHARES, split_rows
 from partigan.files import Parts
 from partigan.progress import progress_bar
 from partigan.workers import spread

@@ -21,7 +21,7 @@ from partigan.data.loader import Loader, Share
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing, remove_folder
-from partigan.progress import console
+from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
 from partigan.run import Run
 from partigan.systems.system import System
@@ -174,9 +174,7 @@ class Session:
                 f"{self.run.path} was trained on other data than {self._origin['path']}; resume with the same"
             )
         if (threads := self.run.manifest["threads"]) != torch.get_num_threads():
-            console.print(
-                f"note: the run was started with {threads} threads; with others it is not the same bit for bit"
-            )
+            tell(f"note: the run was started with {threads} threads; with others it is not the same bit for bit")
 
 
 def set_threads(threads: int | None) -> None:

@@ -22,7 +22,7 @@ from partigan.models.checkpoint import (
     unpack_module,
     unpack_optimizer,
 )
-from partigan.progress import TrainingDisplay, console
+from partigan.progress import TrainingDisplay, tell
 from partigan.run import Run
 from partigan.systems.options import TrainerOptions
 from partigan.systems.system import System
@@ -201,7 +201,7 @@ class _Training:
         rules = self.options.rules
         signs = [] if rules.collapse == "ignore" else collapse_signs(log.lines)
         for sign in signs:
-            console.print(f"step {self.step}: {sign}; a collapse?", markup=False)
+            tell(f"step {self.step}: {sign}; a collapse?")
         if signs and rules.collapse == "stop":
             self.stopped = "; ".join(signs)
         elif self.selection.tired(rules, self.step, self.validate_at):

@@ -16,7 +16,7 @@ from partigan import __version__, config
 from partigan.errors import PartiganError
 from partigan.files import atomic_folder, refuse_existing, sha256
 from partigan.models.checkpoint import fit_state, pack_module, save_tensors
-from partigan.progress import console
+from partigan.progress import tell
 from partigan.run import Run
 
 # What JetNet's gluon, light quark and top jets at 30 particles tell of the authors' training data: the greatest
@@ -154,7 +154,7 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
         save_tensors(run.weights, pack_module("generator", generator), {"imported": str(weights)})
         stored = {"kind": "jets", "state": transform.state(), "conditions": conditions}
         run.create(yaml.safe_dump(resolved, sort_keys=False), stored, manifest)
-    console.print(f"{resolved['about']['title']}, {jets} jets: {out}", soft_wrap=True)
+    tell(f"{resolved['about']['title']}, {jets} jets: {out}")
     return Run(out)
 
 
