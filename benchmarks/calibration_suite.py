@@ -134,8 +134,8 @@ def main() -> None:
         result["defects"][name] = {**dict(zip(samples, p, strict=True)), "seconds": seconds}
         cells = [f"**{value:.0e}**" if value < CAUGHT else f"{value:.2f}" for value in p]
         say(f"| {name} | {' | '.join(cells)} | {seconds:.1f} |")
-    options.out.with_suffix(".json").write_text(json.dumps(result, indent=1))
-    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    options.out.with_suffix(".json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    options.out.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main() -> None:
         for out in (folder / "first", folder / "second"):
             command = [sys.executable, __file__, "--folder", str(folder), "--out", str(out), "--threads"]
             subprocess.run([*command, str(options.threads)], check=True)
-            found.append(json.loads((out / "metrics.json").read_text()))
+            found.append(json.loads((out / "metrics.json").read_text(encoding="utf-8")))
         print(f"{len(found[0])} numbers, {'the same' if found[0] == found[1] else 'NOT the same'} again")
 
 

@@ -104,7 +104,7 @@ def main() -> None:
             beside = ("", "") if quoted is None else (f"{quoted:.3g}", f"{quoted / seconds:.1f}")
             print(f"| {name} | {particles} | {seconds:.3g} | {' | '.join(beside)} | {peak} |", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -88,8 +88,8 @@ def main() -> None:
         print("\n".join(lines[-1:] if len(found) > 1 else lines), flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     options.figure.parent.mkdir(parents=True, exist_ok=True)
-    (options.out / "multiplicity.json").write_text(json.dumps(found, indent=1) + "\n")
-    (options.out / "multiplicity.md").write_text("\n".join(lines) + "\n")
+    (options.out / "multiplicity.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    (options.out / "multiplicity.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     drawn(numbers, reference).savefig(options.figure)
 
 

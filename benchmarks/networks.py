@@ -169,7 +169,7 @@ CASES: dict[str, Callable[[Setup, int, bool], Job]] = {"generation": generation,
 def peak_memory(system: str, case: str, particles: int, ours: bool, threads: int) -> float:
     """MB that a process of its own needs on top of the imports."""
     torch.set_num_threads(threads)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of the imports
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # forget the peak of the imports
     before = _memory("VmRSS")
     CASES[case](SETUPS[system], particles, ours)()
     return _memory("VmHWM") - before
@@ -177,7 +177,7 @@ def peak_memory(system: str, case: str, particles: int, ours: bool, threads: int
 
 def _memory(name: str) -> float:
     """An entry of this process's status in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
 
 
@@ -245,7 +245,7 @@ def main() -> None:
                     flush=True,
                 )
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ def step(preset: str, data: Path, processes: int, threads: int) -> float:
             stdout=subprocess.DEVNULL,
             env={**os.environ, "OMP_NUM_THREADS": str(threads)},
         )
-        plan = json.loads(Path(folder, "run/manifest.json").read_text())["plan"]
+        plan = json.loads(Path(folder, "run/manifest.json").read_text(encoding="utf-8"))["plan"]
         return float(plan["seconds_per_step"])
 
 
@@ -97,7 +97,7 @@ def main() -> None:
         cells = (f"{1000 * seconds:.0f} ms ({first / seconds:.2f}x)" for seconds in row.values())
         print(f"| {preset} | " + " | ".join(cells) + " |")
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    options.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def main() -> None:
             cost = f"{one['seconds']:.2f} | {one['cpu']:.2f} | {one['peak_gib']:.2f}"
             print(f"| `{preset}` | {label} | {cost} | {work} |", flush=True)
     if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, default=Path("published.json"))
     options = parser.parse_args()
-    found = json.loads(options.json.read_text()) if options.json.exists() else {}
+    found = json.loads(options.json.read_text(encoding="utf-8")) if options.json.exists() else {}
     print("| generator | FPND here | Table 2 |")
     print("|---|---|---|")
     for folder in sorted(path for path in options.weights.iterdir() if path.is_dir()):
@@ -49,7 +49,7 @@ def main() -> None:
                 jets = load(run.path).sample(options.jets, options.seed)
             value, error = published(flavour, tuple(jets.x.shape[1:])).distance(jets, options.jets, options.seed)
             found[folder.name] = {"fpnd": value, "error": error, "jets": options.jets, "seed": options.seed}
-            options.json.write_text(json.dumps(found, indent=2) + "\n")
+            options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         value, error = found[folder.name]["fpnd"], found[folder.name]["error"]
         print(f"| {folder.name} | {value:.3g} ± {error:.2g} | {PAPER.get(folder.name, '')} |", flush=True)
 

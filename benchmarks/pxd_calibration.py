@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=400, help="in the last iteration of the occupancies")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    reference = json.loads(options.reference.read_text())["geant4"]
+    reference = json.loads(options.reference.read_text(encoding="utf-8"))["geant4"]
     occupancy = np.array([reference["occupancy"][name] for name in NAMES])
     rng = np.random.default_rng(options.seed)
     found = shares(np.array(reference["adu_counts"], float), occupancy, options.clusters, rng)
@@ -78,7 +78,7 @@ def main() -> None:
         print(f"iteration {iteration}: simulated / reference from {ratio.min():.3f} to {ratio.max():.3f}")
         clusters = clusters / ratio
     result = {"shares": found, "clusters": dict(zip(NAMES, clusters.round(2).tolist(), strict=True))}
-    OUT.write_text(json.dumps(result, indent=2) + "\n")
+    OUT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

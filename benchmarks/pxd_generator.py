@@ -202,7 +202,7 @@ def main() -> None:
         plain = [{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in x.items()} for x in every]
         for x in plain:
             del x["occupancy"]
-        options.json.write_text(json.dumps({"compared": compared, "statistics": plain}) + "\n")
+        options.json.write_text(json.dumps({"compared": compared, "statistics": plain}) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

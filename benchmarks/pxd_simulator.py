@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    reference = json.loads(options.reference.read_text())
+    reference = json.loads(options.reference.read_text(encoding="utf-8"))
     geant4 = reference["geant4"]
 
     made, seconds = [], []
@@ -72,7 +72,7 @@ def main() -> None:
         print(f"| event-to-event spread of a sensor, layer {layer} | {ours:.3f} | {theirs:.3f} | within 20 % |")
     print(f"| CPU time of an event, s | {statistics.median(seconds):.2f} | | at most 0.5 |")
     if options.json:
-        options.json.write_text(json.dumps(found, indent=2) + "\n")
+        options.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -76,7 +76,9 @@ def main() -> None:
             compared[scenario] = {name: list(values[name]) for name in SHOWN}
             print(f"| {scenario} | {' | '.join(f'{values[n].value:.2e} ± {values[n].error:.1e}' for n in SHOWN)} |")
     if options.json:
-        options.json.write_text(json.dumps({"summaries": summaries, "compared": compared}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({"summaries": summaries, "compared": compared}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

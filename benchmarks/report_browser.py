@@ -78,7 +78,7 @@ class _Server:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.asked.append(self.path)
-                content = {"/report": page.read_text(), "/probe": server.probe}.get(self.path)
+                content = {"/report": page.read_text(encoding="utf-8"), "/probe": server.probe}.get(self.path)
                 self.send_response(200 if content is not None else 404)
                 self.send_header("Content-Type", "text/html; charset=utf-8")
                 if self.path == "/report":  # what it forbids is reported to /violation

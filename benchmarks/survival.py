@@ -57,14 +57,15 @@ def main() -> None:
     random.seed(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data, trained = folder / "simulation", folder / "training"
+        data, trained = folder / "simulation.h5", folder / "training"
         jobs = {
             "simulation": ["simulate", "jets", "--flavour", "t", "--n", "6000", "--workers", "2"],
             "training": ["train", "--config", "mdma", "--data", str(data), "--trainer.max_steps", "1200", *SHORT],
             "generation": ["generate", str(trained), "--n", "1000000", "--threads", "1"],
         }
         for job, arguments in jobs.items():
-            whole, disturbed = folder / job, folder / f"{job}-disturbed"
+            suffix = "" if job == "training" else ".h5"
+            whole, disturbed = folder / f"{job}{suffix}", folder / f"{job}-disturbed{suffix}"
             began = time.monotonic()
             run([*arguments, "--out", str(whole)])
             taken = time.monotonic() - began

@@ -44,7 +44,7 @@ def run(toy: str, preset: str, seed: int, out: Path, fraction: float) -> dict[st
     folder = out / f"{toy}-{preset}-{seed}"
     result = out / f"{toy}-{preset}-{seed}.json"
     if result.exists():
-        return dict(json.loads(result.read_text()))
+        return dict(json.loads(result.read_text(encoding="utf-8")))
     steps = int(config.read(preset)["trainer"]["max_steps"] * fraction)
     overrides = {"trainer.max_steps": steps, "trainer.accelerator": "cpu"}
     began = time.process_time()

@@ -206,7 +206,7 @@ def shown(out: Path) -> None:
     finished = {name: entry for name, entry in presets.items() if entry["seeds"]}
     if finished:
         found = {"in_sample": read_json(out / REFERENCE), "presets": finished}
-        (out / "table.md").write_text(table(found))
+        (out / "table.md").write_text(table(found), encoding="utf-8")
         drawn(found).savefig(out / "quality.png")
         print(table(found), flush=True)
 

@@ -234,8 +234,8 @@ def main() -> None:
     print(table(found), end="")
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
-        options.json.with_suffix(".md").write_text(table(found))
+        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        options.json.with_suffix(".md").write_text(table(found), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -242,3 +242,8 @@ class Shifted(MDMAGenerator):
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         return noise + torch.tensor([0.7, 0.0, 0.0])
+
+
+def content_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

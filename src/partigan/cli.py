@@ -255,7 +255,7 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
             runs.setdefault(flavour, {})[model or path.name] = path
         given = {**vars(options), "data": _named(options.data, "--data", "g=g.h5"), "runs": runs}
         table = benchmark_jets(**given)
-        print(table.read_text())
+        print(table.read_text(encoding="utf-8"))
 
     return run
 

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writes, refusals to overwrite, and long jobs in parts."""
+"""Files that are whole or not there: atomic writes, JSON and YAML, refusals to overwrite."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,46 +19,94 @@ import yaml
 from partigan.errors import PartiganError
 from partigan.reading import readable, size_of
 
+MANIFEST = ".partigan.json"
+"""In every folder that partigan makes: what made it, of which job, and the names of its files; see `folders`."""
+
+_TEMPORARY = re.compile(r"\..+\.([0-9a-f]{8}|lock)(\.old)?\.partigan", re.DOTALL)
+
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside ``path`` and rename it to ``path`` when the block ends well.
+    """Give a temporary file beside ``path`` and rename it to ``path`` when the block ends well.
 
-    Whatever goes wrong inside, ``path`` keeps what it had and the temporary file is removed.
+    Whatever goes wrong inside, ``path`` keeps what it had and the temporary file is removed. The file gets the mode
+    that the umask says, and enters the manifest of the folder of partigan that it lies in.
 
     Raises:
         PartiganError: the disk is full, or the place cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PartiganError(f"cannot write {path}: {_reason(error)}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+    temporary = temporary_name(path)
+    with writable(path):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
+            yield temporary
+            if temporary.stat().st_mode != mode:  # safetensors writes files that nobody else can read
+                temporary.chmod(mode)
+            enlist(path)
+            os.replace(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 @contextmanager
-def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` that takes its name, and the place of an older one, when all went well.
+def writable(path: Path) -> Iterator[None]:
+    """Say why ``path`` cannot be written.
 
-    Args:
-        path: the folder to make.
-        marker: a file that every such folder has; one without it is somebody else's and is never removed.
+    Raises:
+        PartiganError: in place of an `OSError`.
     """
-    remove_folder(path, marker, really=False)
-    with atomic(path) as temporary:
-        temporary.mkdir()
-        try:
-            yield temporary
-            remove_folder(path, marker)
-        except BaseException:
-            shutil.rmtree(temporary)
-            raise
+    try:
+        yield
+    except OSError as error:
+        raise PartiganError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def temporary_name(path: Path, old: bool = False) -> Path:
+    """A new name beside ``path`` that no other job has; ``old`` for what ``path`` was before."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{'.old' * old}.partigan")
+
+
+def lock_name(path: Path) -> Path:
+    """Name of the lock file of an output."""
+    return path.with_name(f".{path.name}.lock.partigan")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a name is one of `temporary_name` or `lock_name`."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def enclosing(path: Path) -> Path | None:
+    """The nearest folder around ``path`` that partigan made; None where there is none."""
+    return next((folder for folder in path.parents if (folder / MANIFEST).is_file()), None)
+
+
+def manifest_of(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder: ``made_by``, ``job`` and ``files``.
+
+    Raises:
+        PartiganError: it has none, or a damaged one.
+    """
+    manifest = read_json(folder / MANIFEST)
+    shapes = {"made_by": str, "job": dict, "files": list}
+    if not isinstance(manifest, dict) or not all(isinstance(manifest.get(name), t) for name, t in shapes.items()):
+        raise PartiganError(f"{folder / MANIFEST} is damaged; remove {folder} yourself, or choose another --out")
+    return manifest
+
+
+def enlist(path: Path) -> None:
+    """Add a file, before it takes its name, to the manifest of the folder of partigan that it lies in."""
+    place = path.parent.resolve() / path.name
+    if (folder := enclosing(place.parent if place.name == MANIFEST else place)) is None:
+        return
+    inside = place.relative_to(folder)
+    manifest = manifest_of(folder)
+    if inside.as_posix() not in manifest["files"] and not any(map(is_temporary, inside.parts)):
+        write_json(folder / MANIFEST, {**manifest, "files": [*manifest["files"], inside.as_posix()]})
 
 
 def fresh_name(path: Path) -> Path:
@@ -66,18 +116,6 @@ def fresh_name(path: Path) -> Path:
         number += 1
         found = path.with_name(f"{path.name}-{number}")
     return found
-
-
-def remove_folder(path: Path, marker: str, really: bool = True) -> None:
-    """Remove a folder that partigan made, or an empty one; raise for anything else that stands there."""
-    if not path.exists():
-        return
-    if path.is_file() or (
-        any(not child.name.startswith(".") for child in path.iterdir()) and not (path / marker).exists()
-    ):
-        raise PartiganError(f"{path} is not a folder that partigan made (it has no {marker}); choose another --out")
-    if really:
-        shutil.rmtree(path)
 
 
 def assure_room(path: Path, size: int) -> None:
@@ -111,16 +149,21 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write text in UTF-8, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
+    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
     """Read JSON; a missing or broken file is a `PartiganError` that names it."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PartiganError(f"{path} is missing") from error
     except (OSError, ValueError) as error:
@@ -130,7 +173,7 @@ def read_json(path: str | Path) -> Any:
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of options; a missing or broken one, or one of something else, is a `PartiganError`."""
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PartiganError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
@@ -142,66 +185,3 @@ def refuse_existing(path: str | Path, overwrite: bool) -> None:
     """Raise where ``path`` exists, unless the user asked to overwrite it."""
     if Path(path).exists() and not overwrite:
         raise PartiganError(f"{path} exists; give --overwrite to replace it, or another --out")
-
-
-class Parts:
-    """A long job in chunks: finished part files in a folder beside the output, merged at the end.
-
-    An interruption loses the chunks that were being made and nothing else. The folder remembers what the
-    job was, so that a resumed job with other arguments is refused and never mixed.
-
-    Args:
-        out: the file that the job makes; the parts live in ``<out>.parts/``.
-        job: the arguments that decide the content of the file.
-        chunks: how many chunks there are.
-        resume: go on with the parts that an earlier run left.
-        overwrite: replace ``out`` and forget parts of earlier runs.
-
-    Attributes:
-        merged: an earlier run had made ``out`` of all parts; nothing is left to do.
-
-    Raises:
-        PartiganError: ``out`` exists, or parts of another or an unfinished job do.
-    """
-
-    def __init__(self, out: str | Path, job: dict[str, Any], chunks: int, *, resume: bool, overwrite: bool) -> None:
-        self.out, self.chunks = Path(out), chunks
-        self.folder = self.out.with_name(self.out.name + ".parts")
-        description = self.folder / "job.json"
-        job = json.loads(json.dumps(job))
-        if self.out.is_dir():
-            raise PartiganError(f"{self.out} is a directory; give --out the name of a file")
-        # killed after the merge and before the end
-        self.merged = resume and self.out.exists() and description.exists() and read_json(description) == job
-        if self.merged:
-            self.finish()
-            return
-        refuse_existing(self.out, overwrite)
-        if self.folder.exists() and not resume:
-            if not overwrite:
-                raise PartiganError(
-                    f"{self.folder} holds an unfinished job; give --resume to go on or --overwrite to start anew"
-                )
-            shutil.rmtree(self.folder)
-        if description.exists():
-            before = read_json(description)
-            for key in sorted(before.keys() | job.keys()):
-                if before.get(key) != job.get(key):
-                    raise PartiganError(
-                        f"{self.folder} was made with {key} = {before.get(key)!r}, not {job.get(key)!r}; "
-                        "resume with the same arguments or give --overwrite without --resume"
-                    )
-        else:
-            write_json(description, job)
-
-    def path(self, chunk: int) -> Path:
-        """Where the part file of one chunk is, or will be."""
-        return self.folder / f"{chunk:06d}.h5"
-
-    def missing(self) -> list[int]:
-        """The chunks that are still to be made."""
-        return [chunk for chunk in range(self.chunks) if not self.path(chunk).exists()]
-
-    def finish(self) -> None:
-        """Remove the part files, after the merged file stands under its name."""
-        shutil.rmtree(self.folder)

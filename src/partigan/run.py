@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from partigan.errors import PartiganError
-from partigan.files import atomic, read_json, read_yaml, write_json
+from partigan.files import read_json, read_yaml, write_json, write_text
 
 SHIPPED = Path(__file__).parent / "models" / "weights"  # trained runs that come with partigan, by name
 LAYOUT = 2  # of run directories; raised when older ones can no longer be read
@@ -65,8 +65,7 @@ class Run:
         """Write what a training starts from: configuration last, so that a run exists or not."""
         write_json(self.transform_file, transform)
         write_json(self._manifest, {"layout": LAYOUT, "product": self.product, **manifest})
-        with atomic(self.config_file) as temporary:
-            temporary.write_text(config, encoding="utf-8")
+        write_text(self.config_file, config)
 
     def require(self) -> None:
         """Raise a `PartiganError` where there is no run."""

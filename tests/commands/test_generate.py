@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import resource
 import subprocess
 import sys
@@ -10,13 +9,14 @@ import h5py
 import numpy as np
 import pytest
 
-from helpers import JetFile
+from helpers import JetFile, content_of
 from partigan import generate, load, train
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.jets import read_jets
 from partigan.data.pxd import LAYER_OF
 from partigan.data.samples import read_samples
 from partigan.errors import PartiganError
+from partigan.jobs import Parts
 from partigan.kinds.jets import JetConditions
 from partigan.models.model import Model
 from partigan.run import SHIPPED, Run
@@ -70,21 +70,44 @@ def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, mon
     assert len(np.unique(clouds[:, 0, 0])) == 350  # no chunk repeats another
 
 
-def test_two_generators_are_never_mixed_and_a_merged_file_is_finished(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_generators_are_never_mixed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("partigan.commands.generate.Parts.finish", lambda self: None)  # killed after the merge
+        patch.setattr(Parts, "remove", lambda self: None)  # killed after the merge
         whole = generate(run.path, 50, tmp_path / "a.h5", threads=1)
     assert (tmp_path / "a.h5.parts").exists()
     content = whole.read_bytes()
     assert generate(run.path, 50, tmp_path / "a.h5", threads=1, resume=True).read_bytes() == content
     assert not (tmp_path / "a.h5.parts").exists()
-    (tmp_path / "b.h5.parts").mkdir()
-    job = {"generator_sha256": "of other weights"}
-    (tmp_path / "b.h5.parts" / "job.json").write_text(json.dumps(job))
-    with pytest.raises(PartiganError, match=r"b\.h5\.parts was made with"):
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "missing", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            generate(run.path, 50, tmp_path / "b.h5", seed=2, threads=1)
+    with pytest.raises(PartiganError, match=r"b\.h5\.parts was made with seed = 2, not 1"):
         generate(run.path, 50, tmp_path / "b.h5", threads=1, resume=True)
+
+
+@pytest.mark.parametrize("name", ["generator.safetensors", "fake.h5", "samples/fake.h5"])
+def test_a_run_is_not_written_into(run: Run, tmp_path: Path, name: str) -> None:
+    before = content_of(run.path)
+    with pytest.raises(PartiganError, match=r"lies inside|the suffix decides"):
+        generate(run.path, 5, run.path / name, threads=1, overwrite=True)
+    conditions = tmp_path / "jets.h5"
+    with pytest.raises(PartiganError, match=r"jets\.h5 is also an input"):
+        generate(run.path, 5, conditions, conditions=conditions, threads=1, overwrite=True)
+    assert content_of(run.path) == before
+
+
+@pytest.mark.parametrize("name", ["two.root", "two.csv", "two", "two.h5.gz"])
+def test_a_suffix_of_another_format_is_refused(run: Run, tmp_path: Path, name: str) -> None:
+    with pytest.raises(PartiganError, match=r"there are \.h5 \(HDF5\), \.hdf5 \(HDF5\)$"):
+        generate(run.path, 5, tmp_path / name, threads=1)
+    assert not (tmp_path / name).exists()
+
+
+def test_hitmaps_are_generated_in_other_formats(tmp_path: Path) -> None:
+    assert len(read_hitmaps(generate("pxd-fast", 40, tmp_path / "one.root", threads=1))) == 1
+    assert hitmap_attributes(tmp_path / "one.root")["n"] == 40
+    assert [path.name for path in tmp_path.iterdir()] == ["one.root"]
 
 
 def test_conditions_of_another_file(run: Run, jet_file: JetFile, tmp_path: Path) -> None:
@@ -125,7 +148,7 @@ def test_a_full_disk_leaves_nothing_half_written(run: Run, tmp_path: Path) -> No
     assert "nothing was half-written" in result.stderr
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "big.h5").exists()
-    assert [path.name for path in (tmp_path / "big.h5.parts").iterdir()] == ["job.json"]
+    assert [path.name for path in (tmp_path / "big.h5.parts").iterdir()] == [".partigan.json"]
 
 
 def test_truncation_of_a_style(run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from helpers import SHORT, JetFile, Told, equal_tensors, toy_hitmaps, weights
+from helpers import SHORT, JetFile, Told, content_of, equal_tensors, toy_hitmaps, weights
 from partigan import PartiganError, load, presets, train
 from partigan.config import read
 from partigan.data.batch import Batch
@@ -266,18 +266,37 @@ def test_a_class_path_in_place_of_a_mapping_is_not_even_imported(jet_file: JetFi
         load(run.path)
 
 
-def test_half_a_run_is_replaced_and_other_folders_are_not(jet_file: JetFile, tmp_path: Path) -> None:
-    short = {**SHORT, "trainer.max_steps": 3}
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "transform.json").write_text("{}")  # killed before config.yaml was there
-    train("mdma", jet_file(), tmp_path / "half", threads=1, resume=True, overrides=short)
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
-    with pytest.raises(PartiganError, match="not a folder that partigan made"):
-        train("mdma", jet_file(), tmp_path / "mine", threads=1, resume=True, overrides=short)
-    assert (tmp_path / "mine" / "thesis.tex").exists()
-    with pytest.raises(PartiganError, match="lie inside"):
-        train("mdma", jet_file(), tmp_path, threads=1, overwrite=True, overrides=short)
+@pytest.mark.parametrize("names", [[".git/config", ".env"], ["thesis.tex"], ["transform.json"]])
+def test_a_folder_that_is_no_run_keeps_its_files(jet_file: JetFile, tmp_path: Path, names: list[str]) -> None:
+    """A folder of hidden files, or with one of a run's names, was emptied by ``resume`` alone."""
+    short, data, mine = {**SHORT, "trainer.max_steps": 3}, jet_file(), tmp_path / "mine"
+    for name in names:
+        (mine / name).parent.mkdir(parents=True, exist_ok=True)
+        (mine / name).write_text("years of work", encoding="utf-8")
+    before = content_of(mine)
+    for how, message in (({"resume": True}, "not a run that could be resumed"), ({"overwrite": True}, names[0])):
+        with pytest.raises(PartiganError, match=message):
+            train("mdma", data, mine, threads=1, overrides=short, **how)
+    assert content_of(mine) == before
+    with pytest.raises(PartiganError, match="lies inside --out"):
+        train("mdma", data, tmp_path, threads=1, overwrite=True, overrides=short)
+
+
+def test_a_run_is_overwritten_with_all_its_files_and_no_other(jet_file: JetFile, tmp_path: Path) -> None:
+    short, data, out = {**SHORT, "trainer.max_steps": 3, "trainer.snapshots": 5}, jet_file(), tmp_path / "r"
+    train("mdma", data, out, threads=1, overrides=short)
+    train("mdma", data, out, threads=1, overwrite=True, overrides=short)
+    train("mdma", data, out, threads=1, resume=True, overrides=short)
+    (out / "notes.txt").touch()
+    with pytest.raises(PartiganError, match=r"did not make: notes\.txt"):
+        train("mdma", data, out, threads=1, overwrite=True, overrides=short)
+    train("mdma", data, out, threads=1, resume=True, overrides=short)
+    assert {path.stat().st_mode & 0o777 for path in out.rglob("*") if path.is_file()} == {0o666 & ~_umask()}
+
+
+def _umask() -> int:
+    os.umask(mask := os.umask(0))
+    return mask
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,19 @@ import uproot
 from PIL import Image
 
 from helpers import assert_same_hits, toy_hits
-from partigan.data.hitmap_files import read_hitmaps, write_hitmaps, write_images, write_root
+from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import NAMES, SENSORS
 from partigan.errors import PartiganError
 
-WRITERS: dict[str, Callable[[Path, Hitmaps], object]] = {
-    "a.h5": lambda path, sample: write_hitmaps(path, [sample.events(0, 1), sample.events(1, len(sample))], {}),
-    "a.root": lambda path, sample: write_root(path, [sample.events(0, 3), sample.events(3, len(sample))]),
-    "images": write_images,
-}
 
-
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", ["a.h5", "a.hdf5", "a.root", "images"])
 def test_what_is_written_is_read(tmp_path: Path, name: str) -> None:
+    """The suffix decides the format."""
     sample = toy_hits(10)
-    WRITERS[name](tmp_path / name, sample)
+    write_hitmaps(tmp_path / name, [sample.events(0, 3), sample.events(3, len(sample))], {"kind": "pxd", "n": 10})
+    assert hitmap_attributes(tmp_path / name) == {"kind": "pxd", "n": 10}
+    assert h5py.is_hdf5(tmp_path / name) == name.startswith("a.h")
     assert_same_hits(read_hitmaps(tmp_path / name), sample)
     parts = [read_hitmaps(tmp_path / name, split) for split in ("train", "valid", "test")]
     assert [len(part) for part in parts] == [7, 1, 2]
@@ -76,7 +72,7 @@ def test_bad_root_files_are_refused(tmp_path: Path, columns: dict[str, list[Any]
 @pytest.mark.parametrize("name", ["a.h5", "a.root"])
 @pytest.mark.parametrize("part", [0.01, 0.5, 0.95])
 def test_truncated_files_are_refused(tmp_path: Path, name: str, part: float) -> None:
-    WRITERS[name](tmp_path / name, toy_hits())
+    write_hitmaps(tmp_path / name, [toy_hits()], {})
     content = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(content[: int(part * len(content))])
     with pytest.raises(PartiganError, match=rf"{name}:? .*(truncated|not an HDF5)"):
@@ -189,7 +185,7 @@ def _spoil(folder: Path, what: str) -> None:
     ],
 )
 def test_bad_folders_of_images_are_refused(tmp_path: Path, what: str, message: str) -> None:
-    write_images(tmp_path / "images", toy_hits(1, 50, busy=(0,)))
+    write_hitmaps(tmp_path / "images", [toy_hits(1, 50, busy=(0,))], {})
     _spoil(tmp_path / "images", what)
     with pytest.raises(PartiganError, match=message):
         read_hitmaps(tmp_path / "images")

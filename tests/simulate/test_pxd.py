@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers import assert_same_hits, content_of
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import SENSORS
 from partigan.errors import PartiganError
+from partigan.jobs import Parts
 from partigan.observables.hitmaps import spectrum
 from partigan.simulate import pxd as module
 from partigan.simulate.pxd import simulate_event, simulate_pxd
@@ -63,6 +65,23 @@ def test_the_file_is_the_same_for_any_number_of_workers_and_after_an_interruptio
     assert contents[0] == contents[1] == contents[2]
     assert len(read_hitmaps(paths[0])) == 5
     assert hitmap_attributes(paths[0])["background"] == 0.1
+
+
+@pytest.mark.parametrize("name", ["a.root", "a"])
+def test_the_suffix_decides_the_format_and_a_kill_after_the_merge_is_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    whole = read_hitmaps(simulate_pxd(2, tmp_path / "a.h5", background=0.1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "remove", lambda self: None)
+        out = simulate_pxd(2, tmp_path / name, background=0.1)
+    content = out.read_bytes() if out.is_file() else content_of(out)
+    assert simulate_pxd(2, out, background=0.1, resume=True) == out
+    assert content == (out.read_bytes() if out.is_file() else content_of(out))
+    assert_same_hits(read_hitmaps(out), whole)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", name}
+    with pytest.raises(PartiganError, match=r"a\.csv: the suffix decides the format, .* no suffix \(folder of PNG"):
+        simulate_pxd(2, tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,12 @@ from partigan.commands.train import train
 from partigan.errors import PartiganError, printable
 from partigan.evaluation import protocols
 from partigan.evaluation.verdicts import number
-from partigan.files import atomic, read_json, sha256, write_json
+from partigan.files import atomic, read_json, sha256, write_json, write_text
+from partigan.folders import open_folder
 from partigan.kinds import chosen
 from partigan.kinds.kind import Kind
 from partigan.models.model import Model, load
+from partigan.outputs import writing
 from partigan.progress import console, tell
 from partigan.report.comparison import quality_against_time
 from partigan.report.style import png
@@ -82,9 +84,11 @@ def benchmark(
         for name, path in found.items()
     ]
     rows = []
-    for job in jobs:
-        rows.append(_row(plan, job))
-        _write(plan, rows)
+    with writing(out, resume=True):
+        open_folder(plan.out, "partigan benchmark", {})
+        for job in jobs:
+            rows.append(_row(plan, job))
+            _write(plan, rows)
     return plan.out / "table.md"
 
 
@@ -124,14 +128,15 @@ def benchmark_jets(
     from partigan.simulate.jets import simulate_jets
 
     files: dict[str, Path] = {name: Path(path) for name, path in (data or {}).items()}
-    for flavour in classes:
-        if flavour not in files:
-            files[flavour] = Path(out) / "data" / f"{flavour}.h5"
-            if not files[flavour].exists():
+    with writing(out, resume=True):
+        open_folder(Path(out), "partigan benchmark", {})
+        for flavour in classes:
+            if flavour not in files:
+                files[flavour] = Path(out) / "data" / f"{flavour}.h5"
                 options = {"particles": particles, "seed": seed, "workers": workers, "resume": True}
                 simulate_jets(flavour, jets, files[flavour], **options)  # type: ignore[arg-type]
-    chosen: dict[str, Path] = {flavour: files[flavour] for flavour in classes}
-    return benchmark(chosen, presets, out, runs, "jets", minutes, classes if fpnd else (), seed, threads)
+        chosen: dict[str, Path] = {flavour: files[flavour] for flavour in classes}
+        return benchmark(chosen, presets, out, runs, "jets", minutes, classes if fpnd else (), seed, threads)
 
 
 @dataclass(frozen=True)
@@ -231,8 +236,7 @@ def _microseconds(model: Model, seed: int) -> float:
 def _evaluated(plan: Plan, job: Job, path: Path, finished: bool) -> dict[str, Any]:
     """Metrics in every protocol, with their labels and units."""
     fake = plan.out / "generated" / f"{job.label}-{job.slug}.h5"
-    interrupted = fake.exists() or fake.with_name(f"{fake.name}.parts").exists()
-    generate(path, 10 * len(plan.kind.format.read(job.data, "test")), fake, plan.seed, resume=interrupted)
+    generate(path, 10 * len(plan.kind.format.read(job.data, "test")), fake, plan.seed, resume=True)
     row: dict[str, Any] = {"protocols": {}, "labels": {}}
     for place, protocol in enumerate(protocols.names(plan.kind.name)):
         found = evaluate(
@@ -269,8 +273,7 @@ def _write(plan: Plan, rows: list[dict[str, Any]]) -> None:
         f"*untrained*: fewer than {EPOCHS} epochs. *other data*: trained on other samples than these, so that only",
         "FPND against the published statistics is a fair comparison. real: the in-sample value, real against real.",
     ]
-    with atomic(plan.out / "table.md") as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(plan.out / "table.md", "\n".join(lines) + "\n")
     write_json(plan.out / "table.json", rows)
     with atomic(plan.out / "table.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -15,7 +15,9 @@ from partigan.evaluation.figures import Pictures
 from partigan.evaluation.summary import LINES, NUMBERS
 from partigan.evaluation.terminal import lines_of, say, width
 from partigan.evaluation.verdicts import SIGNS, number
-from partigan.files import atomic, atomic_folder, read_json, refuse_existing, write_json
+from partigan.files import read_json, write_json, write_text
+from partigan.folders import atomic_folder
+from partigan.outputs import writing
 from partigan.report.comparison import metrics_side_by_side
 from partigan.report.distributions import Counts, overlay
 from partigan.report.html import facts, heading, note, page, pictures, table
@@ -190,10 +192,14 @@ def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path
     Raises:
         PartiganError: fewer than two reports, folders that are none, without a metric in common, or an existing output.
     """
-    out = Path(out)
-    refuse_existing(out, overwrite)
     found = Comparison.of(reports)
-    with atomic_folder(out, "comparison.json") as folder:
+    with writing(out, reports, overwrite=overwrite):
+        return _write(found, Path(out))
+
+
+def _write(found: Comparison, out: Path) -> Path:
+    """Everything of a comparison."""
+    with atomic_folder(out, "partigan compare") as folder:
         write_json(folder / "comparison.json", {report.name: report.metrics for report in found.reports})
     drawn = Pictures()
     drawn.draw("Metrics", "Metrics", found.side_by_side)
@@ -208,8 +214,7 @@ def compare(reports: Sequence[Path], out: Path, overwrite: bool = False) -> Path
     if drawn.failed:
         parts += [heading("Left out"), facts(drawn.failed)]
     path = out / "comparison.html"
-    with atomic(path) as temporary:
-        temporary.write_text(page("partigan: comparison", parts), encoding="utf-8")
+    write_text(path, page("partigan: comparison", parts))
     found.show(path)
     for caption, why in drawn.failed.items():
         say(f"left out: figure '{caption}': {why}")

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from partigan import presets
 from partigan.commands.train import train
 from partigan.data.samples import read_samples
-from partigan.files import atomic, refuse_existing, remove_folder, write_json
+from partigan.files import atomic, write_json
+from partigan.folders import open_folder, remove_folder
 from partigan.metrics.sliced import sliced_w1
+from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.report.style import FAKE, REAL, png, style
 from partigan.run import Run
@@ -54,11 +56,16 @@ def demo_toys(
     Raises:
         PartiganError: an existing output.
     """
-    out = Path(out)
-    refuse_existing(out, overwrite or resume)
+    with writing(out, overwrite=overwrite, resume=resume):
+        if overwrite and not resume:
+            remove_folder(Path(out))
+        open_folder(Path(out), "partigan demo toys", {"toy": toy, "minutes": minutes, "seeds": seeds})
+        return _demonstrated(Path(out), toy, minutes, seeds)
+
+
+def _demonstrated(out: Path, toy: ToyName, minutes: float, seeds: int) -> Path:
+    """The figure, in a folder that is ours."""
     data = out / "truth.h5"
-    if overwrite and not resume:
-        remove_folder(out, data.name)
     if not data.exists():
         simulate_toy(toy, ROWS, data)
     names = toy_presets()

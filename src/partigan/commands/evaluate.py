@@ -18,10 +18,11 @@ from partigan.evaluation.own import own_metrics
 from partigan.evaluation.rows import Row
 from partigan.evaluation.samples import Samples, both_samples, with_distance, with_reference
 from partigan.evaluation.suite import DEFAULT, OF_CLASSIFIER, Found, chosen, protocol_metrics, run_suite
-from partigan.evaluation.summary import NUMBERS, Summary
+from partigan.evaluation.summary import Summary
 from partigan.evaluation.verdicts import Judged
-from partigan.files import atomic_folder, refuse_existing
+from partigan.folders import atomic_folder
 from partigan.models.classifier import Reference, load_reference
+from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.training.log import read_log
 from partigan.training.session import set_threads
@@ -101,16 +102,20 @@ def evaluate(
     Raises:
         PartiganError: bad files, samples that cannot be compared, or an existing output.
     """
-    out = Path(out)
-    refuse_existing(out, overwrite)
     request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
     set_threads(threads)
-    sort = request.sort
+    with writing(out, [real, fake, request.run, classifier], overwrite=overwrite):
+        return _evaluated(request, Path(out))
+
+
+def _evaluated(request: Request, out: Path) -> Evaluation:
+    """An evaluation whose output is admitted."""
+    sort, trust, seed = request.sort, request.trust, request.seed
     name = str(request.protocol or protocols.names(sort.name)[0])
     terms = protocols.protocol(sort.name, name, sort.evaluation.names)
     own = own_metrics(request.metrics, trust)
     chosen(request.metrics, terms["metrics"], own)  # a wrong name is found before anything is read
-    with atomic_folder(out, NUMBERS) as folder:
+    with atomic_folder(out, "partigan evaluate") as folder:
         inputs = read_inputs(request)
         reference = _reference(request, inputs)
         wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"], own)

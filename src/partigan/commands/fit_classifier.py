@@ -20,7 +20,7 @@ from partigan.models.classifier import ALL, SAMPLES, seen, write_moments
 from partigan.progress import tell
 from partigan.run import Run
 from partigan.training.classifier import fit
-from partigan.training.session import Session, set_threads
+from partigan.training.session import Session, set_threads, writing_run
 
 
 def fit_classifier(
@@ -72,13 +72,18 @@ def fit_classifier(
         )
     sort, content = _chosen(named, config, kind, overrides, trust)
     sources = {label: source(given, sort, trust) for label, given in named.items()}
-    files = [each.path for each in sources.values() if each.path is not None]
-    session = Session(Run(out, "classifier"), content, seed, resume, overwrite, trust, files)
+    with writing_run(out, sources, resume, overwrite):
+        return _fit(Session(Run(out, "classifier"), content, seed, resume, overwrite, trust), sort, sources)
+
+
+def _fit(session: Session, sort: Kind, sources: Mapping[str, Source]) -> Run:
+    """A training in an admitted session."""
+    one_by_class = [*sources] != [""]
     samples = {label: each.training() for label, each in sources.items()}
     real = _labelled(sort, samples, sources)
     valid = _labelled(sort, {label: each.read("valid") for label, each in sources.items()}, sources)
     assert real.condition is not None
-    labels = [*named] if one_by_class else [str(number) for number in range(int(real.condition.max()) + 1)]
+    labels = [*sources] if one_by_class else [str(number) for number in range(int(real.condition.max()) + 1)]
     about: dict[str, dict[str, Any]] = {
         "origin": {
             "path": {label: each.name for label, each in sources.items()},

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from partigan import __version__
-from partigan.data.batch import Batch
 from partigan.data.sources import source
 from partigan.errors import PartiganError
-from partigan.files import Parts, sha256
+from partigan.files import sha256
+from partigan.jobs import STAMP, Parts
 from partigan.models.model import Model, load
+from partigan.outputs import writing
 from partigan.progress import progress_bar
 from partigan.randomness import check_seed
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.training.session import set_threads
 
 
@@ -39,7 +39,7 @@ def generate(
     Args:
         run: run directory, or the name of a run that comes with partigan, such as ``pxd-fast``.
         n: number of samples.
-        out: file to make.
+        out: file to make; the suffix decides the format, where the kind of data has several.
         seed: makes the file reproducible.
         conditions: file of samples from whose training split conditions are drawn, such as the multiplicities of jets;
             None = those that the run was trained on.
@@ -75,26 +75,24 @@ def generate(
         "training_data_sha256": str(model.manifest["data"]["sha256"]),
         "generator_sha256": sha256(Run(run).weights),
     }
-    chunk = model.kind.conditions.chunk
-    firsts = range(0, n, chunk)
-    parts = Parts(out, {**attributes, "conditions": model.conditions}, len(firsts), resume=resume, overwrite=overwrite)
-    if parts.merged:
-        return parts.out
-    layout = model.kind.format
-    with progress_bar("generating", n) as advance:
-        for number, first in enumerate(firsts):
-            size = min(chunk, n - first)
-            if not parts.path(number).exists():
-                layout.write(parts.path(number), [model.sample(size, seed, first)], {}, model.conditions)
-            advance(size)
-
-    def chunks() -> Iterator[Batch]:
-        for number in range(len(firsts)):
-            yield layout.read(parts.path(number), "all")
-
-    layout.write(out, chunks(), attributes, model.conditions)
-    parts.finish()
-    return Path(out)
+    layout, chunk = model.kind.format, model.kind.conditions.chunk
+    firsts, job = range(0, n, chunk), {**attributes, "conditions": model.conditions}
+    inputs = [known_run(run), conditions]
+    with writing(out, inputs, overwrite=overwrite, resume=resume, suffixes=layout.suffixes):
+        parts = Parts(out, job, len(firsts), layout.attributes, resume=resume, overwrite=overwrite)
+        if parts.finished:
+            return parts.out
+        missing = {*parts.missing()}
+        with progress_bar("generating", n) as advance:
+            for number, first in enumerate(firsts):
+                size = min(chunk, n - first)
+                if number in missing:
+                    parts.make(number, layout.write, [model.sample(size, seed, first)], {}, model.conditions)
+                advance(size)
+        made = (layout.read(parts.path(number), "all") for number in range(len(firsts)))
+        layout.write(parts.out, made, {**attributes, STAMP: parts.stamp}, model.conditions)
+        parts.remove()
+    return parts.out
 
 
 def _with_conditions(model: Model, path: Path, trust: bool) -> Model:

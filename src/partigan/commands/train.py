@@ -22,7 +22,7 @@ from partigan.run import Run
 from partigan.systems.system import DATA
 from partigan.training.health import DIVERSITY_SAMPLES, diversity
 from partigan.training.selection import Selection
-from partigan.training.session import Session, set_threads
+from partigan.training.session import Session, set_threads, writing_run
 
 
 def train(
@@ -70,12 +70,16 @@ def train(
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
     given = {name: source(each, kind, trust) for name, each in named.items()}
-    files = [each.path for each in given.values() if each.path is not None]
-    session = Session(Run(out), content, seed, resume, overwrite, trust, files)
+    with writing_run(out, given, resume, overwrite):
+        return _train(Session(Run(out), content, seed, resume, overwrite, trust), kind, given)
+
+
+def _train(session: Session, kind: Kind, given: Mapping[str, Source]) -> Run:
+    """A training in an admitted session."""
     training = {name: source.training() for name, source in given.items()}
     target = _target(given)
     session.prepare(training, kind.conditions.arguments(training[target]), _origin(given))
-    session.run = Run(out, session.system.product)
+    session.run = Run(session.run.path, session.system.product)
     if session.resumed:
         conditions = session.run.transform["conditions"]
     else:

@@ -19,6 +19,9 @@ from partigan.errors import PartiganError
 from partigan.files import assure_room, atomic
 from partigan.reading import assure_memory, readable, size_of
 
+SUFFIXES = {".h5": "HDF5", ".hdf5": "HDF5"}
+"""Of files that are written, with what is in them."""
+
 ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _FILTERS = {32000: "lzf", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32015: "zstd", 32026: "blosc2"}

@@ -9,28 +9,36 @@ holds the order of the sensors. The other formats are basf2's ROOT files and fol
 from __future__ import annotations
 
 import itertools
+import json
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from partigan.data import hdf5
 from partigan.data.hdf5 import holds, open_hdf5, strings, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
 from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
 from partigan.data.splits import stored_rows
 from partigan.errors import PartiganError
 from partigan.extras import require
-from partigan.files import atomic, atomic_folder
+from partigan.files import MANIFEST, atomic, manifest_of
+from partigan.folders import atomic_folder
 from partigan.reading import readable, size_of
+
+SUFFIXES = hdf5.SUFFIXES | {".root": "ROOT", "": "folder of PNG images"}
+"""Of files of hitmaps, with what is in them."""
 
 TREE = "tree"
 BRANCHES = {name: f"PXDDigits.m_{name}" for name in ("sensorID", "uCellID", "vCellID", "charge")}
 """basf2's branches; in its files they lie inside the branch ``PXDDigits``."""
 
 _LAYOUT = "hitmaps are read from counts (events, 40), u, v and charge (see docs/pxd.md)"
+_SAID = "partigan"  # name of the provenance in ROOT files, a string of JSON
 _ENTRIES = 200  # of a ROOT file in memory at a time
 
 
@@ -107,16 +115,22 @@ def _refuse(column: NDArray[Any], limit: int, rows: Ints, first: int, path: Path
 
 
 def write_hitmaps(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[str, Any]) -> None:
-    """Write hitmaps to an HDF5 file, chunk by chunk and atomically.
+    """Write hitmaps, chunk by chunk and atomically: to a ROOT file (``.root``), a folder (no suffix), or HDF5.
 
     Args:
-        path: the file to make.
+        path: the file or folder to make.
         chunks: hitmaps of some events each.
-        attributes: provenance, written as HDF5 attributes of the file.
+        attributes: provenance, see `hitmap_attributes`.
 
     Raises:
         PartiganError: the disk is full or the place cannot be written; nothing is left behind.
     """
+    if Path(path).suffix == ".root":
+        _write_root(path, chunks, attributes)
+        return
+    if not Path(path).suffix:
+        _write_images(path, chunks, attributes)
+        return
     columns = ("counts", "u", "v", "charge")
     rows = ({name: getattr(chunk, name) for name in columns} for chunk in chunks)
     write_chunks(path, rows, {**attributes, "sensors": NAMES}, {}, rows=2**14, compression="gzip", shuffle=True)
@@ -128,10 +142,14 @@ def is_hitmaps(path: Path) -> bool:
 
 
 def hitmap_attributes(path: str | Path) -> dict[str, Any]:
-    """What an HDF5 file of hitmaps says of itself; a ROOT file or a folder of images says nothing."""
-    if Path(path).is_dir() or Path(path).suffix == ".root":
-        return {}
-    with open_hdf5(Path(path), _LAYOUT) as file:
+    """What hitmaps say of themselves: HDF5 in attributes, ROOT in the string ``partigan``, a folder in its manifest."""
+    path = Path(path)
+    if path.is_dir():
+        return dict(manifest_of(path)["job"]) if (path / MANIFEST).exists() else {}
+    if path.suffix == ".root":
+        with _root(path) as file:
+            return dict(json.loads(str(file[_SAID]))) if _SAID in file else {}
+    with open_hdf5(path, _LAYOUT) as file:
         return {name: value for name, value in file.attributes.items() if name != "sensors"}
 
 
@@ -143,9 +161,7 @@ def read_root(path: str | Path) -> Iterator[Hitmaps]:
     Raises:
         PartiganError: the file is missing, truncated or without these branches, or holds a hit that no sensor can have.
     """
-    require("root", "uproot", "awkward")
     path = Path(path)
-    size_of(path)
     for first, numbers, columns in _digits(path):
         if any((number != numbers[0]).any() for number in numbers):
             raise PartiganError(f"{path}: entries from {first}: branches of different lengths")
@@ -153,12 +169,24 @@ def read_root(path: str | Path) -> Iterator[Hitmaps]:
         yield _of_digits(path, first, np.repeat(np.arange(events), numbers[0]), events, columns)
 
 
-def _digits(path: Path) -> Iterator[tuple[int, list[Ints], list[NDArray[Any]]]]:
-    """First of some entries, numbers of digits of each in every branch, and the values: the boundary around uproot."""
-    import awkward as ak
+@contextmanager
+def _root(path: Path) -> Iterator[Any]:
+    """An open ROOT file: the boundary around uproot."""
+    require("root", "uproot", "awkward")
     import uproot
 
+    size = size_of(path)
     with readable(path, "ROOT"), uproot.open({path: None}) as file:
+        if file.file.fEND > size:
+            raise PartiganError(f"{path}: truncated, {size} of {file.file.fEND} bytes; make or fetch it again")
+        yield file
+
+
+def _digits(path: Path) -> Iterator[tuple[int, list[Ints], list[NDArray[Any]]]]:
+    """First of some entries, numbers of digits of each in every branch, and the values."""
+    with _root(path) as file:
+        import awkward as ak
+
         if TREE not in file:
             raise PartiganError(f"{path}: no TTree {TREE!r}; it has {', '.join(file.keys()) or 'nothing'}")
         tree = file[TREE]
@@ -194,8 +222,10 @@ def _of_digits(path: Path, first: int, event: Ints, events: int, columns: Sequen
     return Hitmaps.of(events, event, sensor, u, v, charge)
 
 
-def write_root(path: str | Path, chunks: Iterable[Hitmaps]) -> None:
+def _write_root(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[str, Any]) -> None:
     """Write hitmaps as ``PXDDigits`` to a ROOT file, chunk by chunk and atomically; one entry for each event.
+
+    ROOT files have the time in them, so that two are never the same byte for byte.
 
     Raises:
         PartiganError: uproot is missing, or the place cannot be written.
@@ -219,6 +249,7 @@ def write_root(path: str | Path, chunks: Iterable[Hitmaps]) -> None:
                     TREE, {"PXDDigits": digits.type.content}, field_name=lambda outer, inner: f"{outer}.{inner}"
                 )
             file[TREE].extend({"PXDDigits": digits})
+        file[_SAID] = json.dumps(attributes)
 
 
 def _read_images(path: Path) -> Hitmaps:
@@ -267,7 +298,7 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
             return np.asarray(image)
 
 
-def write_images(path: str | Path, hitmaps: Hitmaps) -> None:
+def _write_images(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[str, Any]) -> None:
     """Write hitmaps as a folder of 8-bit PNG images ``layer.ladder.sensor/event.png``.
 
     Raises:
@@ -275,9 +306,13 @@ def write_images(path: str | Path, hitmaps: Hitmaps) -> None:
     """
     from PIL import Image
 
-    with atomic_folder(Path(path), NAMES[0]) as folder:
-        for sensor, name in enumerate(NAMES):
+    with atomic_folder(Path(path), "partigan", attributes) as folder:
+        for name in NAMES:
             (folder / name).mkdir()
-            for event in range(len(hitmaps)):
-                image = Image.fromarray(hitmaps.dense([event * len(SENSORS) + sensor])[0])
-                image.save(folder / name / f"{event}.png")
+        events = 0
+        for chunk in chunks:
+            for number in range(chunk.counts.size):
+                event, sensor = divmod(number, len(SENSORS))
+                image = Image.fromarray(chunk.dense([number])[0])
+                image.save(folder / NAMES[sensor] / f"{events + event}.png")
+            events += len(chunk)

@@ -16,7 +16,7 @@ from partigan.evaluation.inputs import Inputs, Request, named
 from partigan.evaluation.samples import Samples
 from partigan.evaluation.terminal import cut, lines_of, say, width
 from partigan.evaluation.verdicts import CLASSES, COLOURS, HEADER, MEANING, SIGNS, Judged
-from partigan.files import atomic, write_json
+from partigan.files import write_json, write_text
 from partigan.report.distributions import Counts
 from partigan.report.html import escaped, facts, heading, note, page, pictures, table
 from partigan.run import Run
@@ -80,8 +80,7 @@ class Summary:
             heading("Key to 'Which are real?'"),
             f"<p>Generated: {key}. The others are real.</p>",
         ]
-        with atomic(out / "report.html") as temporary:
-            temporary.write_text(page(f"partigan: {name}", parts), encoding="utf-8")
+        write_text(out / "report.html", page(f"partigan: {name}", parts))
         return out / "report.html"
 
     def _verdict(self) -> list[str]:

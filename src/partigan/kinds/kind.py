@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import checked
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Measurement
@@ -29,9 +30,11 @@ class Format(ABC):
 
     Attributes:
         also: names of other kinds whose files can be read as real samples of this one.
+        suffixes: of the files that `write` makes, with what is in them.
     """
 
     also: tuple[str, ...] = ()
+    suffixes: Mapping[str, str] = SUFFIXES
 
     @abstractmethod
     def recognises(self, path: Path) -> bool:
@@ -53,7 +56,14 @@ class Format(ABC):
 
     @abstractmethod
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
-        """Write generated samples to a file, atomically; ``state`` comes from `Conditions.state`."""
+        """Write generated samples to a file, atomically; its suffix decides the format.
+
+        Args:
+            path: the file to make.
+            chunks: samples in physical units.
+            attributes: provenance, which `attributes` gives back.
+            state: from `Conditions.state`.
+        """
 
     @abstractmethod
     def attributes(self, path: Path) -> dict[str, Any]:

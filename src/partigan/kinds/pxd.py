@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from partigan.data import hdf5
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds
-from partigan.data.hitmap_files import hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
+from partigan.data.hitmap_files import SUFFIXES, hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops
 from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
 from partigan.data.samples import checked, read_samples, write_samples
@@ -79,6 +80,8 @@ def _charges(sample: Batch, shape: tuple[int, int]) -> Batch:
 class MapFormat(Format):
     """Whole maps ``(1, 250, 768)`` in files of `partigan.data.hitmap_files`; the class is the sensor."""
 
+    suffixes = SUFFIXES
+
     def recognises(self, path: Path) -> bool:
         """Whether it is a ROOT file, a folder of images, or HDF5 with ``counts``, ``u``, ``v`` and ``charge``."""
         return is_hitmaps(path)
@@ -94,7 +97,7 @@ class MapFormat(Format):
         write_hitmaps(path, (Hitmaps.of_images(chunk.x[:, 0], sensors(chunk)) for chunk in chunks), attributes)
 
     def attributes(self, path: Path) -> dict[str, Any]:
-        """The attributes of a file; ROOT files and folders have none."""
+        """What a file says of itself."""
         return {name: value for name, value in hitmap_attributes(path).items() if not name.startswith("split_")}
 
     def check(self, sample: Batch) -> Batch:
@@ -124,6 +127,7 @@ class CropFormat(MapFormat):
     """
 
     also = ("pxd",)
+    suffixes = hdf5.SUFFIXES
 
     def recognises(self, path: Path) -> bool:
         """Whether it is a file of whole maps, or has ``images`` and ``conditions``."""

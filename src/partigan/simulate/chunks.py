@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from partigan.data.splits import SHARES, split_rows
-from partigan.files import Parts
+from partigan.jobs import Parts
 from partigan.progress import progress_bar
 from partigan.workers import spread
 
@@ -26,7 +26,7 @@ def make_missing(
     parts: Parts,
     sizes: Sequence[int],
     make: Callable[..., int],
-    arguments: Callable[[int], tuple[Any, ...]],
+    arguments: Sequence[tuple[Any, ...]],
     workers: int,
     title: str,
 ) -> None:
@@ -35,8 +35,9 @@ def make_missing(
     Args:
         parts: the part files.
         sizes: samples of each chunk.
-        make: makes one chunk and returns its number of samples; a function of a module.
-        arguments: gives the arguments of ``make`` for a chunk.
+        make: called with the path of a part and the chunk's arguments, makes one chunk and returns its number of
+            samples; a function of a module.
+        arguments: of each chunk.
         workers: number of processes.
         title: of the progress bar.
 
@@ -46,7 +47,7 @@ def make_missing(
     missing = parts.missing()
     with progress_bar(title, sum(sizes)) as advance:
         advance(sum(sizes) - sum(sizes[chunk] for chunk in missing))
-        for done in spread(make, [arguments(chunk) for chunk in missing], workers):
+        for done in spread(parts.make, [(chunk, make, *arguments[chunk]) for chunk in missing], workers):
             advance(done)
 
 

@@ -9,8 +9,9 @@ import torch
 
 from partigan import __version__
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import write_samples
-from partigan.files import refuse_existing
+from partigan.outputs import writing
 from partigan.randomness import check_seed
 
 
@@ -34,11 +35,11 @@ def simulate_digits(out: Path, seed: int = 1, overwrite: bool = False) -> Path:
     from sklearn.datasets import load_digits
 
     check_seed(seed)
-    refuse_existing(out, overwrite)
     digits = load_digits()
     order = np.random.default_rng(seed).permutation(len(digits.target))
     images = torch.from_numpy(digits.images[order, None].astype(np.float32) / 16)
     labels = torch.from_numpy(digits.target[order].astype(np.int64))
     attributes = {"kind": "images", "simulated": "scikit-learn's digits", "seed": seed, "partigan_version": __version__}
-    write_samples(out, "images", [Batch(images, condition=labels)], attributes)
+    with writing(out, overwrite=overwrite, suffixes=SUFFIXES):
+        write_samples(out, "images", [Batch(images, condition=labels)], attributes)
     return Path(out)

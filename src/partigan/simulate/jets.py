@@ -25,10 +25,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan import __version__
-from partigan.data.jets import read_parts, write_jets
+from partigan.data.hdf5 import SUFFIXES
+from partigan.data.jets import attributes, read_parts, write_jets
 from partigan.errors import PartiganError
 from partigan.extras import require
-from partigan.files import Parts
+from partigan.jobs import STAMP, Parts
+from partigan.outputs import writing
 from partigan.randomness import check_seed
 from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
 
@@ -170,19 +172,16 @@ def simulate_jets(
         "pythia_version": metadata.version("pythia8mc"),
         "fastjet_version": metadata.version("fastjet"),
     }
-    sizes = chunk_sizes(n, CHUNK)
-    parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
-    if parts.merged:
-        return parts.out
-    recipe = Recipe(tuple(settings), response, pt, particles)
-
-    def arguments(chunk: int) -> tuple[Any, ...]:
-        return parts.path(chunk), sizes[chunk], (seed, chunk), recipe
-
-    make_missing(parts, sizes, make_chunk, arguments, workers, f"simulating {flavour} jets")
-    write_jets(out, read_parts(parts.path(chunk) for chunk in range(len(sizes))), provenance(job, n))
-    parts.finish()
-    return Path(out)
+    sizes, recipe = chunk_sizes(n, CHUNK), Recipe(tuple(settings), response, pt, particles)
+    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
+        parts = Parts(out, job, len(sizes), attributes, resume=resume, overwrite=overwrite)
+        if parts.finished:
+            return parts.out
+        arguments = [(size, (seed, chunk), recipe) for chunk, size in enumerate(sizes)]
+        make_missing(parts, sizes, make_chunk, arguments, workers, f"simulating {flavour} jets")
+        write_jets(out, read_parts(map(parts.path, range(len(sizes)))), provenance(job | {STAMP: parts.stamp}, n))
+        parts.remove()
+    return parts.out
 
 
 def _check(flavour: str, n: int, particles: int, workers: int, detector: str, pt: float, pt_window: float) -> None:

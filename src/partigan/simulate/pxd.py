@@ -24,16 +24,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from partigan import __version__
-from partigan.data.hitmap_files import read_hitmaps, write_hitmaps
+from partigan.data.hitmap_files import SUFFIXES, hitmap_attributes, read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import PIXELS, ROWS, SENSORS
 from partigan.errors import PartiganError
-from partigan.files import Parts
+from partigan.jobs import STAMP, Parts
+from partigan.outputs import writing
 from partigan.randomness import check_seed
 from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
 from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
@@ -84,7 +84,8 @@ def simulate_pxd(
 
     Args:
         events: number of events.
-        out: HDF5 file to make; see `partigan.data.hitmap_files`.
+        out: file to make, in HDF5 (``.h5``), ROOT (``.root``) or, without a suffix, as a folder of PNG images; see
+            `partigan.data.hitmap_files`.
         background: level in units of the design background; the occupancies are calibrated at 2.
         seed: of the random generators.
         workers: number of processes, one thread each.
@@ -116,17 +117,16 @@ def simulate_pxd(
         "partigan_version": __version__,
     }
     sizes = chunk_sizes(events, CHUNK)
-    parts = Parts(out, job, len(sizes), resume=resume, overwrite=overwrite)
-    if parts.merged:
-        return parts.out
-
-    def arguments(chunk: int) -> tuple[Any, ...]:
-        return parts.path(chunk), chunk * CHUNK, sizes[chunk], background, seed
-
-    make_missing(parts, sizes, make_chunk, arguments, workers, "simulating PXD hitmaps")
-    write_hitmaps(out, (read_hitmaps(parts.path(chunk)) for chunk in range(len(sizes))), provenance(job, events))
-    parts.finish()
-    return Path(out)
+    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
+        parts = Parts(out, job, len(sizes), hitmap_attributes, resume=resume, overwrite=overwrite)
+        if parts.finished:
+            return parts.out
+        arguments = [(chunk * CHUNK, size, background, seed) for chunk, size in enumerate(sizes)]
+        make_missing(parts, sizes, make_chunk, arguments, workers, "simulating PXD hitmaps")
+        made = (read_hitmaps(parts.path(chunk)) for chunk in range(len(sizes)))
+        write_hitmaps(out, made, provenance(job | {STAMP: parts.stamp}, events))
+        parts.remove()
+    return parts.out
 
 
 def make_chunk(path: Path, first: int, events: int, background: float, seed: int) -> int:

@@ -82,6 +82,6 @@ class Rates:
     @cache
     def calibrated(cls) -> Rates:
         """The rates that ``benchmarks/pxd_calibration.py`` wrote."""
-        stored = json.loads(files("partigan.simulate").joinpath("pxd_rates.json").read_text())
+        stored = json.loads(files("partigan.simulate").joinpath("pxd_rates.json").read_text(encoding="utf-8"))
         shares = {source: (float(one), float(two)) for source, (one, two) in stored["shares"].items()}
         return cls(tuple(float(stored["clusters"][name]) for name in NAMES), shares)

@@ -23,10 +23,11 @@ from scipy.special import rel_entr
 
 from partigan import __version__
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import write_samples
 from partigan.errors import PartiganError
-from partigan.files import refuse_existing
 from partigan.metrics.measurement import comparable, table
+from partigan.outputs import writing
 from partigan.randomness import check_seed
 
 Floats = NDArray[np.float64]
@@ -101,10 +102,11 @@ def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: boo
     if n < 1:
         raise PartiganError(f"n = {n}; at least one row is needed")
     check_seed(seed)
-    refuse_existing(out, overwrite)
     rows = TOYS[name].draw(n, np.random.default_rng(seed)).astype(np.float32)
     attributes = {"kind": "tables", "simulated": f"toy {name}", "seed": seed, "n": n, "partigan_version": __version__}
-    write_samples(out, "rows", [Batch(torch.from_numpy(rows))], attributes, dict.fromkeys(TOYS[name].features, ""))
+    with writing(out, overwrite=overwrite, suffixes=SUFFIXES):
+        features = dict.fromkeys(TOYS[name].features, "")
+        write_samples(out, "rows", [Batch(torch.from_numpy(rows))], attributes, features)
     return Path(out)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from partigan.files import atomic
+from partigan.files import enlist, write_text
 
 
 class Log:
@@ -24,9 +24,11 @@ class Log:
 
         self.path = folder / "metrics.jsonl"
         self.lines = [line for line in read_log(self.path) if line["step"] <= step]
-        with atomic(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in self.lines), encoding="utf-8")
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1 if step else None)
+        write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
+        board = folder / "tensorboard"
+        self._board = SummaryWriter(str(board), purge_step=step + 1 if step else None)
+        for file in board.glob("events.out.tfevents.*"):
+            enlist(file)
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line of values at a training step."""

@@ -7,20 +7,25 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from lightning_fabric.utilities import rank_zero_only
 
 from partigan import __version__, config
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader, Share
+from partigan.data.sources import Source
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
-from partigan.files import refuse_existing, remove_folder
+from partigan.files import refuse_existing
+from partigan.folders import atomic_folder
+from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
 from partigan.run import Run
@@ -42,7 +47,6 @@ class Session:
         resume: resume an interrupted run, or start it where there is none.
         overwrite: replace an existing run.
         trust: follow class paths outside partigan.
-        data: files that are trained on, which must not lie inside a run that is replaced.
 
     Attributes:
         resumed: True when an earlier run is resumed.
@@ -65,7 +69,6 @@ class Session:
         resume: bool = False,
         overwrite: bool = False,
         trust: bool = False,
-        data: Sequence[Path] = (),
     ) -> None:
         check_seed(seed)
         self.run, self.content, self.seed, self.trust = run, content, seed, trust
@@ -75,12 +78,10 @@ class Session:
         self._origin: dict[str, Any] = {}
         if not self.resumed:
             refuse_existing(run.path, overwrite or resume)
-            for path in data:
-                if path.resolve().is_relative_to(run.path.resolve()):
-                    raise PartiganError(
-                        f"the data {path} lie inside {run.path}, which would be replaced; choose another --out"
-                    )
-            remove_folder(run.path, run.transform_file.name, really=False)
+            if resume and not overwrite and run.path.is_dir() and any(run.path.iterdir()):
+                raise PartiganError(
+                    f"{run.path} is not a run that could be resumed (no config.yaml); choose another --out"
+                )
 
     def prepare(self, samples: Mapping[str, Batch], arguments: Mapping[str, Any], origin: dict[str, Any]) -> None:
         """Build what the configuration describes, fit the transform, and try every phase on a few samples.
@@ -131,9 +132,10 @@ class Session:
         fabric = self.trainer.fabric
         fabric.launch()
         if not self.resumed and fabric.is_global_zero:
-            remove_folder(self.run.path, self.run.transform_file.name)
             stored = {"kind": self.content.get("kind"), "state": self.transform.state(), "conditions": conditions}
-            self.run.create(yaml.safe_dump(self._settings(), sort_keys=False), stored, self._manifest())
+            with atomic_folder(self.run.path, "partigan train") as folder:
+                run = Run(folder, self.run.product)
+                run.create(yaml.safe_dump(self._settings(), sort_keys=False), stored, self._manifest())
         fabric.barrier()
         size, share = self.trainer.options.batch_size, Share(fabric.global_rank, fabric.world_size)
         loaders = {
@@ -175,6 +177,23 @@ class Session:
             )
         if (threads := self.run.manifest["threads"]) != torch.get_num_threads():
             tell(f"note: the run was started with {threads} threads; with others it is not the same bit for bit")
+
+
+@contextmanager
+def writing_run(out: str | Path, data: Mapping[str, Source], resume: bool, overwrite: bool) -> Iterator[None]:
+    """`partigan.outputs.writing` of a run, by the first of the processes that train it.
+
+    Args:
+        out: the run directory.
+        data: what is trained on.
+        resume: resume an interrupted run.
+        overwrite: replace an existing run.
+    """
+    if getattr(rank_zero_only, "rank", 0):
+        yield
+    else:
+        with writing(out, [each.path for each in data.values()], overwrite=overwrite, resume=resume):
+            yield
 
 
 def set_threads(threads: int | None) -> None:

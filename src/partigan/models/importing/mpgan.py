@@ -14,8 +14,10 @@ from torch import Tensor
 
 from partigan import __version__, config
 from partigan.errors import PartiganError
-from partigan.files import atomic_folder, refuse_existing, sha256
+from partigan.files import sha256
+from partigan.folders import atomic_folder
 from partigan.models.checkpoint import fit_state, pack_module, save_tensors
+from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.run import Run
 
@@ -128,7 +130,11 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
         R. Kansal et al., arXiv:2106.11535; weights under the MIT licence.
     """
     weights, arguments, out = Path(weights), Path(arguments), Path(out)
-    refuse_existing(out, overwrite)
+    with writing(out, [weights, arguments], overwrite=overwrite):
+        return _imported(weights, arguments, out)
+
+
+def _imported(weights: Path, arguments: Path, out: Path) -> Run:
     options, tensors = _arguments(arguments), _tensors(weights)
     older = any(name.startswith("fe.") for name in tensors)
     resolved = _config(options, older)
@@ -149,7 +155,7 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
         "data": {"file": str(weights), "sha256": sha256(weights)},
         "imported": {"paper": "arXiv:2106.11535", "name": options.get("name"), "jets": jets},
     }
-    with atomic_folder(out, "transform.json") as folder:
+    with atomic_folder(out, "partigan import-weights") as folder:
         run = Run(folder)
         save_tensors(run.weights, pack_module("generator", generator), {"imported": str(weights)})
         stored = {"kind": "jets", "state": transform.state(), "conditions": conditions}
@@ -161,7 +167,7 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
 def _arguments(path: Path) -> dict[str, Any]:
     """The authors' arguments, checked for what all of our networks share."""
     try:
-        options = ast.literal_eval(path.read_text())
+        options = ast.literal_eval(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PartiganError(f"{path} is missing") from error
     except (OSError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
