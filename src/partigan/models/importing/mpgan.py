@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from partigan.errors import PartiganError
 from partigan.files import sha256
 from partigan.folders import atomic_folder
 from partigan.models.checkpoint import fit_state, pack_module, save_tensors
+from partigan.models.importing.arguments import PARTICLES, read_arguments
 from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.run import Run
@@ -48,8 +48,6 @@ PRESETS = {
         for critic, suffix in (("rgan", ""), ("pointnet", "-pointnet"), ("mpgan", "-mp"))
     },
 }
-FIXED = {"coords": "polarrel", "norm": 1, "sd": 0.2, "leaky_relu_alpha": 0.2, "fully_connected": True, "sum": True}
-
 Rule = tuple[str, str, Callable[[Tensor], Tensor]]  # the authors' name, ours, what becomes of the values
 
 
@@ -62,13 +60,13 @@ def _message_passing(options: dict[str, Any]) -> list[Rule]:
     parts = [("fe", k, "pair" if k == 0 else f"edge.{k - 1}") for k in range(edge)]
     parts += [("fn", k, "out" if k == node else f"node.{k}") for k in range(node + 1)]
     return [
-        (r"lfc_layer\.(\w+)", r"lift.\1", _same),
+        (r"lfc(?:_layer)?\.(\w+)", r"lift.\1", _same),
         *((rf"mp_layers\.(\d)\.{net}\.net\.{k}\.(\w+)", rf"layers.\1.{ours}.\2", _same) for net, k, ours in parts),
     ]
 
 
 def _rgan(options: dict[str, Any]) -> list[Rule]:
-    return [(r"model\.(\d)\.(\w+)", r"layers.\1.\2", _same)]
+    return [(r"model\.(\d+)\.(\w+)", r"layers.\1.\2", _same)]
 
 
 def _graphcnn(options: dict[str, Any]) -> list[Rule]:
@@ -97,12 +95,6 @@ def _treegan(options: dict[str, Any]) -> list[Rule]:
 
 
 _RULES = {"mpgan": _message_passing, "rgan": _rgan, "graphcnngan": _graphcnn, "treegan": _treegan}
-NEEDED = {  # further arguments that describe each generator
-    "mpgan": ("fe", "fn", "mp_iters_gen", "hidden_node_size", "latent_node_size", "node_feat_size"),
-    "rgan": ("latent_dim", "rgang_fc"),
-    "graphcnngan": ("latent_dim", "graphcnng_layers", "num_knn"),
-    "treegan": ("treegang_degrees", "treegang_features", "treegang_support"),
-}
 
 
 def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = False) -> Run:
@@ -110,8 +102,10 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
 
     All generators of arXiv:2106.11535 are understood, of both generations of the authors' code; the file of
     arguments says which one it is, for which class of jets, and the critic that it was trained with. The run has no
-    critic and no history: it is for `generate` and `evaluate`. Numbers of particles are drawn from those of JetNet's
-    training jets (``generate --conditions`` takes them from another file).
+    critic and no history: it is for `generate` and `evaluate`. Generators with ``mask_c`` draw numbers of particles
+    from those of JetNet's training jets (``generate --conditions`` takes them from another file); all others make 30
+    particles in every jet. Arguments are read, or must have the published value, or do not matter to generation; any
+    other is refused by its name.
 
     Args:
         weights: the authors' ``G_best_epoch.pt``, a state dict; read without unpickling objects.
@@ -123,7 +117,7 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
         The run.
 
     Raises:
-        PartiganError: files that cannot be read, arguments of networks that are not here, or weights that are not
+        PartiganError: files that cannot be read, arguments that are not known or not supported, or weights that are not
             what the arguments say (with the names that are missing, unexpected or of another shape).
 
     References:
@@ -135,25 +129,27 @@ def import_weights(weights: Path, arguments: Path, out: Path, overwrite: bool = 
 
 
 def _imported(weights: Path, arguments: Path, out: Path) -> Run:
-    options, tensors = _arguments(arguments), _tensors(weights)
-    older = any(name.startswith("fe.") for name in tensors)
-    resolved = _config(options, older)
+    options, tensors = read_arguments(arguments), _tensors(weights)
+    resolved = _config(options)
     system, transform, _ = config.build(resolved)
     generator = system.networks["generator"]
     renamed, unexpected = _renamed(tensors, _RULES[options["model"]](options))
-    if older:  # its last layer is as wide as the others, and three of its outputs are used
+    if any(name.startswith("fe.") for name in tensors):  # the older code's last layer is as wide as the others
         for part in ("weight", "bias"):
-            name = f"layers.{options['mp_iters_gen'] - 1}.out.{part}"
+            name = f"layers.{_iterations(options) - 1}.out.{part}"
             if name in renamed:
-                renamed[name] = renamed[name][: options["node_feat_size"]]
+                renamed[name] = renamed[name][: options["node_feat_size"]]  # the outputs that it uses
     fit_state(generator, renamed, f"{weights} is not the generator that {arguments} describes", unexpected)
     jets = options["jets"]
     transform.load_state({"maxima": MAXIMA[jets]})
-    conditions = {"particles": _particles(options), "multiplicity": MULTIPLICITY[jets], "jet_pt": JET_PT}
+    conditions = {"particles": PARTICLES, "multiplicity": MULTIPLICITY[jets], "jet_pt": JET_PT}
     manifest = {
         "versions": {"partigan": __version__, "torch": torch.__version__},
-        "data": {"file": str(weights), "sha256": sha256(weights)},
-        "imported": {"paper": "arXiv:2106.11535", "name": options.get("name"), "jets": jets},
+        "data": {"path": None, "sha256": None},  # JetNet, but nobody knows which file
+        "imported": {
+            **{"paper": "arXiv:2106.11535", "name": options.get("name"), "jets": jets},
+            **{"file": str(weights), "sha256": sha256(weights)},
+        },
     }
     with atomic_folder(out, "partigan import-weights") as folder:
         run = Run(folder)
@@ -162,37 +158,6 @@ def _imported(weights: Path, arguments: Path, out: Path) -> Run:
         run.create(yaml.safe_dump(resolved, sort_keys=False), stored, manifest)
     tell(f"{resolved['about']['title']}, {jets} jets: {out}")
     return Run(out)
-
-
-def _arguments(path: Path) -> dict[str, Any]:
-    """The authors' arguments, checked for what all of our networks share."""
-    try:
-        options = ast.literal_eval(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PartiganError(f"{path} is missing") from error
-    except (OSError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise PartiganError(
-            f"{path} is not a dictionary of arguments as MPGAN's authors write them: {error}"
-        ) from error
-    needed = ("model", "jets", "num_hits", *FIXED)
-    if not isinstance(options, dict) or (missing := [name for name in needed if name not in options]):
-        names = ", ".join(missing) if isinstance(options, dict) else "a dictionary"
-        raise PartiganError(f"{path} lacks {names}; give the args.txt that belongs to the weights")
-    options["model"] = {"old_mpgan": "mpgan"}.get(options["model"], options["model"])
-    options["model_D"] = {"old_mpgan": "mpgan"}.get(options.get("model_D", ""), options.get("model_D") or "rgan")
-    if (pair := (options["model"], options["model_D"])) not in PRESETS:
-        raise PartiganError(f"{path}: there are no networks here for the generator {pair[0]!r} with critic {pair[1]!r}")
-    if options["jets"] not in MAXIMA:
-        raise PartiganError(f"{path}: normalisations are known for the classes g, q and t, not {options['jets']!r}")
-    for name, value in FIXED.items():
-        if options[name] != value:
-            raise PartiganError(f"{path}: {name} = {options[name]!r}; networks here have {value!r}")
-    if missing := [name for name in NEEDED[options["model"]] if name not in options]:
-        raise PartiganError(f"{path} lacks {', '.join(missing)}; give the args.txt that belongs to the weights")
-    masks = [name for name in ("mask_feat", "mask_learn", "mask_learn_sep", "mask_manual") if options.get(name)]
-    if masks:
-        raise PartiganError(f"{path}: weights with {' and '.join(masks)} cannot be imported, only those with mask_c")
-    return dict(options)
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -207,39 +172,53 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return dict(tensors)
 
 
-def _config(options: dict[str, Any], older: bool) -> dict[str, Any]:
+def _config(options: dict[str, Any]) -> dict[str, Any]:
     """The preset of the pair, with the sizes of the arguments."""
     model = options["model"]
-    preset = PRESETS[model, options["model_D"]]
-    if model == "mpgan" and options.get("lfc"):
-        preset = "mpgan-lfc"
-    content = config.read(preset)
-    sizes: dict[str, Any] = {"particles": _particles(options)}
+    changes: dict[str, Any] = {}
     if model == "mpgan":
-        hidden = options["hidden_node_size"]
-        sizes |= {"hidden": hidden, "latent": options["latent_node_size"] or hidden, "edge": options["fe"]}
-        sizes |= {"node": options["fn"], "iterations": options["mp_iters_gen"]}
-        if options.get("lfc"):
-            sizes["noise_size"] = options.get("lfc_latent_size", 128)
-        elif older and options.get("pos_diffs"):
-            if not (options.get("deltar") and options.get("all_ef")) or options.get("deltacoords"):
-                raise PartiganError("pos_diffs is here with deltar and all_ef and without deltacoords only")
-            sizes["distance"] = True
-    elif model == "rgan":
-        sizes |= {"latent": options["latent_dim"], "widths": options["rgang_fc"]}
-    elif model == "graphcnngan":
-        sizes |= {"latent": options["latent_dim"], "widths": options["graphcnng_layers"], "k": options["num_knn"]}
-    else:
-        features = options["treegang_features"]
-        sizes |= {"latent": features[0], "hidden": features[1], "degrees": options["treegang_degrees"]}
-        sizes["support"] = options["treegang_support"]
+        if options["lfc"]:
+            changes["system.generator"] = "nets.clouds.mpgan.MPLFCGenerator"
+        if not options["mask_c"]:  # as many particles in every jet
+            changes["transform.padding"] = "particles"
+            if options["model_D"] != "mpgan":
+                changes["system.critic.mask_feature"] = False
+    content = config.read(PRESETS[model, options["model_D"]], changes)
     content["about"]["status"] = "weights published by the authors"
+    content["about"]["title"] += ", from one latent vector (LFC)" * bool(changes.get("system.generator"))
+    sizes = {"particles": PARTICLES, **_SIZES[model](options)}
     return config.resolve(config.changed(content, {f"system.generator.{name}": size for name, size in sizes.items()}))
 
 
-def _particles(options: dict[str, Any]) -> int:
-    """Particles of a jet: TreeGAN's data were padded to a power of 2."""
-    return int(options["num_hits"] - options.get("pad_hits", 0))
+def _mpgan_sizes(options: dict[str, Any]) -> dict[str, Any]:
+    hidden = options["hidden_node_size"]
+    own = {"noise_size": options["lfc_latent_size"]} if options["lfc"] else {"distance": options["pos_diffs"]}
+    return {
+        **{"hidden": hidden, "latent": options["latent_node_size"] or hidden},
+        **{"edge": options["fe"], "node": options["fn"], "iterations": _iterations(options)},
+        **own,
+    }
+
+
+def _iterations(options: dict[str, Any]) -> int:
+    return int(options["mp_iters_gen"] or options["mp_iters"])
+
+
+def _rgan_sizes(options: dict[str, Any]) -> dict[str, Any]:
+    return {"latent": options["latent_dim"], "widths": options["rgang_fc"]}
+
+
+def _graphcnn_sizes(options: dict[str, Any]) -> dict[str, Any]:
+    return {"latent": options["latent_dim"], "widths": options["graphcnng_layers"], "k": options["num_knn"]}
+
+
+def _treegan_sizes(options: dict[str, Any]) -> dict[str, Any]:
+    latent, hidden, *_ = options["treegang_features"]
+    sizes = {"degrees": options["treegang_degrees"], "support": options["treegang_support"]}
+    return {"latent": latent, "hidden": hidden, **sizes}
+
+
+_SIZES = {"mpgan": _mpgan_sizes, "rgan": _rgan_sizes, "graphcnngan": _graphcnn_sizes, "treegan": _treegan_sizes}
 
 
 def _renamed(tensors: dict[str, Tensor], rules: list[Rule]) -> tuple[dict[str, Tensor], list[str]]:
