@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,18 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert stop.value.code == 0
     assert capsys.readouterr().out == f"partigan {partigan.__version__}\n"
+
+
+def test_the_locale_and_the_plotting_of_a_notebook_do_no_harm() -> None:
+    """Nothing is lost where the terminal has few letters, and the backend of a notebook is not needed."""
+    script = "from partigan.cli import main; main(['list']); import matplotlib.pyplot"
+    few = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "MPLBACKEND": "module://nowhere.to_be.found"}
+    environment = {**os.environ, **few, "COLUMNS": "120"}
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert result.stderr == b""
+    printed = result.stdout.decode("ascii")
+    assert all(name in printed for name in partigan.presets.names())
 
 
 @pytest.mark.parametrize(

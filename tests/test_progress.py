@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-import pytest
+import io
 
+import pytest
+from rich.console import Console
+
+from partigan import progress
 from partigan.progress import TrainingDisplay, progress_bar, tell
 
 
@@ -17,3 +21,13 @@ def test_names_are_neither_markup_nor_control_characters(capsys: pytest.CaptureF
     assert r"it is in run [/b] [red] \x1b[2J $x$" in said
     assert "\x1b[2J" not in said
     assert r"a\nb" in said
+
+
+def test_steps_and_samples_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=file, force_terminal=True, width=120, color_system=None))
+    with progress.TrainingDisplay(995, 0, "run", shown=True) as display:
+        display.advance(995, 32)
+    text = file.getvalue()
+    assert "995/995 steps, " in text
+    assert " samples/s, " in text

@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; an error that the user can mend is one line on standard error and exit status 2."""
     arguments = [_underscored(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     debug = "--debug" in arguments
+    os.environ["MPLBACKEND"] = "agg"  # which reports draw with; a notebook's need not be installed here
     try:
         _dispatch([argument for argument in arguments if argument != "--debug"])
     except KeyboardInterrupt:
@@ -238,6 +239,7 @@ def _compare(parser: ArgumentParser, _: list[str]) -> Run:
 
 def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.benchmark import benchmark_jets
+    from partigan.evaluation.terminal import say
 
     _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
     parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
@@ -255,7 +257,7 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
             runs.setdefault(flavour, {})[model or path.name] = path
         given = {**vars(options), "data": _named(options.data, "--data", "g=g.h5"), "runs": runs}
         table = benchmark_jets(**given)
-        print(table.read_text(encoding="utf-8"))
+        say(*table.read_text(encoding="utf-8").splitlines())
 
     return run
 

@@ -17,6 +17,17 @@ STAMP = "job_sha256"
 """The attribute of a finished file that says of which job it is."""
 
 
+def earlier(out: str | Path, said: Callable[[Path], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What an earlier run of a job left of its arguments, beside ``out`` or in it; empty where there is nothing."""
+    out = Path(out)
+    folder = out.with_name(f"{out.name}.parts")
+    with suppress(PartiganError):
+        if (folder / MANIFEST).exists():
+            return dict(manifest_of(folder)["job"])
+        return said(out) if out.exists() else {}
+    return {}
+
+
 class Parts:
     """Finished parts of a long job, in a folder beside the output, merged at the end.
 

@@ -74,9 +74,9 @@ class TrainingDisplay:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=10),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TextColumn("left"),
+            TextColumn("steps, {task.fields[speed]},"),
             TimeRemainingColumn(),
+            TextColumn("left"),
         )
         self._progress = Progress(*columns, console=console, disable=not shown, speed_estimate_period=60)
         self._total, self._start, self._began, self._header = total, start, time.monotonic(), False
@@ -93,7 +93,7 @@ class TrainingDisplay:
     def advance(self, step: int, batch: int) -> None:
         """Tell the number of steps done, and of samples in a step."""
         seconds = time.monotonic() - self._began
-        speed = f"{(step - self._start) * batch / seconds:.0f} samples/s"
+        speed = f"{(step - self._start) * batch / seconds:,.0f} samples/s"
         self._progress.update(self._task, completed=step, speed=speed)
 
     def losses(self, means: dict[str, float]) -> None:

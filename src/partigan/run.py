@@ -106,6 +106,12 @@ class Run:
         """Content of ``manifest.json``."""
         return dict(read_json(self._manifest))
 
+    @property
+    def trained_on(self) -> list[str]:
+        """Sha256 of the files that it was trained on, in the order of their names; empty where they are not known."""
+        found = self.manifest.get("data", {}).get("sha256") or []
+        return [found] if isinstance(found, str) else [found[name] for name in sorted(found)]
+
     def update_manifest(self, **values: Any) -> None:
         """Add or replace entries of the manifest."""
         write_json(self._manifest, self.manifest | values)

@@ -189,6 +189,7 @@ def test_names_of_all_sorts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         (None, None, "test", "may have been trained"),
         ("own", None, "test", "trained on this file"),
         ("other", None, "all", "trained on another file"),
+        ("other and own", None, "test", "trained on this file"),
         ("other", "valid", "valid", "as asked for"),
     ],
 )
@@ -200,7 +201,8 @@ def test_which_samples_are_compared_with(
     fake = rows_file(tmp_path / "fake.h5", 900, 2, dict.fromkeys("abc", ""))
     if digest is not None:
         with h5py.File(fake, "r+") as file:
-            file.attrs["training_data_sha256"] = sha256(real) if digest == "own" else "0" * 64
+            found = {"own": sha256(real), "other": "0" * 64}
+            file.attrs["training_data_sha256"] = " ".join(found[name] for name in digest.split(" and "))
     found = partigan.evaluate(real, tmp_path / "report", fake, split=asked, kind="tables", metrics=["swd", "ks"])
     assert found.split == split
     assert reason in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import JetFile, content_of
-from partigan import generate, load, train
+from partigan import generate, load, threads, train
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.jets import read_jets
 from partigan.data.pxd import LAYER_OF
@@ -68,6 +68,23 @@ def test_killed_and_resumed_it_gives_the_same_file(run: Run, tmp_path: Path, mon
     assert generate(run.path, 350, tmp_path / "c.h5", seed=5, threads=1).read_bytes() != whole.read_bytes()
     clouds = read_jets(whole).particles
     assert len(np.unique(clouds[:, 0, 0])) == 350  # no chunk repeats another
+
+
+def test_threads_are_measured_once_and_kept(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "_fastest", lambda step, agreed: (step(), (2, "measured"))[1])
+    out = tmp_path / "a.h5"
+    assert read_jets(generate(run.path, 50, out)).attributes["threads"] == 2
+    generate(run.path, 50, out, overwrite=True, threads=1)
+    content = out.read_bytes()
+    assert generate(run.path, 50, out, resume=True).read_bytes() == content  # finished with one thread
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "remove", lambda self: None)
+        generate(run.path, 50, out, overwrite=True, threads=1)
+    out.unlink()
+    assert generate(run.path, 50, out, resume=True).read_bytes() == content
+    threads.set_threads(1)
 
 
 def test_two_generators_are_never_mixed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +203,8 @@ def test_the_run_that_comes_with_partigan_makes_hitmaps(tmp_path: Path, monkeypa
     assert made.charge.min() >= 7
     assert hitmap_attributes(tmp_path / "a.h5")["kind"] == "pxd"
     assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 1e6
+    with pytest.raises(PartiganError, match="n = 50 samples of pxd-parts are no whole events of 40; ask for 80"):
+        generate("pxd-fast", 50, tmp_path / "b.h5", threads=1)
     (tmp_path / "pxd-fast").mkdir()
     with pytest.raises(PartiganError, match=r"not a run directory .* comes with partigan: pxd-fast"):
         load("pxd-fast")

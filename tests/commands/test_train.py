@@ -11,13 +11,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
 import yaml
 
 from helpers import SHORT, JetFile, Told, content_of, equal_tensors, toy_hitmaps, weights
-from partigan import PartiganError, load, presets, train
+from partigan import PartiganError, load, presets, threads, train
 from partigan.config import read
 from partigan.data.batch import Batch
 from partigan.kinds import find
@@ -234,6 +235,28 @@ def test_one_trainer_for_systems_that_are_no_gan(jet_file: JetFile, tmp_path: Pa
     name = "regression/distance"
     losses = [line[name] for line in read_log(run.path / "metrics.jsonl") if name in line]
     assert losses[-1] < 0.8 * losses[0]
+
+
+def test_what_a_training_says_of_threads_data_and_checkpoints(
+    jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(threads, "cores", lambda: 2)
+    monkeypatch.setattr(threads, "_fastest", lambda step, agreed: (step(), (1, "measured"))[1])
+    data = jet_file(800)
+    with h5py.File(data, "r+") as file:
+        file["particle_features"][..., 2] *= 0.3
+    run = train("mdma", data, tmp_path / "r", overrides=SHORT)
+    assert run.manifest["threads"] == torch.get_num_threads() == 1
+    said = capsys.readouterr().err
+    assert "jets.h5: pt_rel sums to 0.286 in the median jet" in said
+    assert "threads: 1 (measured)" in said
+    assert "best checkpoint: step " in said
+    assert "(real samples: w1m " in said
+    (run.path / "generator.safetensors").unlink()
+    train("mdma", data, tmp_path / "r", resume=True, overrides=SHORT)
+    assert "threads: 1 (as before the interruption)" in capsys.readouterr().err
+    threads.set_threads(1)
 
 
 def test_foreign_classes_need_trust(jet_file: JetFile, tmp_path: Path) -> None:

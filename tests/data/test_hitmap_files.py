@@ -49,13 +49,25 @@ def test_root_files_of_floating_charges_and_frames(tmp_path: Path) -> None:
     assert (sample.u[0], sample.v[0], sample.charge[0]) == (3, 4, 77)
 
 
+def test_overlaid_charges_count_as_the_largest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_hitmaps(root_file(tmp_path / "a.root", charge=[300])).charge.tolist() == [255]
+    assert "a.root: 1 hits of more than 255 ADU" in capsys.readouterr().err
+    write_hitmaps(tmp_path / "a.h5", [toy_hits()], {})
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        charge = file["charge"][:].astype(np.uint16)
+        charge[:2] = 300, 4000
+        del file["charge"]
+        file["charge"] = charge
+    assert read_hitmaps(tmp_path / "a.h5").charge[:2].tolist() == [255, 255]
+    assert "2 hits of more than 255 ADU, as overlay makes them, count as 255" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
         ({"sensorID": [9]}, r"entry 1: PXDDigits\.m_sensorID = 9 is no sensor"),
         ({"uCellID": [250]}, r"entry 1: PXDDigits\.m_uCellID = 250, not a whole number from 0 to 249"),
         ({"vCellID": [768]}, r"entry 1: PXDDigits\.m_vCellID = 768, not a whole number from 0 to 767"),
-        ({"charge": [256]}, r"entry 1: PXDDigits\.m_charge = 256, not a whole number from 0 to 255"),
         ({"charge": [-1.0]}, r"entry 1: PXDDigits\.m_charge = -1\.0, not a whole number"),
         ({"uCellID": [1.5]}, r"entry 1: PXDDigits\.m_uCellID = 1\.5, not a whole number"),
         ({"vCellID": [float("nan")]}, r"entry 1: PXDDigits\.m_vCellID = nan, not a whole number"),

@@ -175,6 +175,34 @@ def test_angles_are_periodic(tmp_path: Path) -> None:
     assert read_jets(tmp_path / "a.h5", finite=False).particles[6, 0, 1] == np.inf
 
 
+def test_absolute_coordinates_are_refused(tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    clouds[..., 2] *= 900
+    write_jets(tmp_path / "a.h5", [(clouds, jets)], {})
+    with pytest.raises(
+        PartiganError, match=r"pt_rel sums to 8\d\d\.?\d* in the median jet.*looks like pt in GeV: divide it by"
+    ):
+        read_jets(tmp_path / "a.h5")
+    assert len(read_jets(tmp_path / "a.h5", finite=False).jets) == 10  # a generator may be that bad
+
+
+@pytest.mark.parametrize(
+    ("names", "remedy"),
+    [
+        (["ptrel", "etarel", "phirel", "mask"], "in this order: reorder the last axis"),
+        (["px", "py", "pz", "E"], "take others out, and rename"),
+        (["etarel", "phirel", "ptrel", "mask", "charge"], "take others out, and rename"),
+    ],
+)
+def test_the_remedy_for_other_features_is_right(names: list[str], remedy: str, tmp_path: Path) -> None:
+    clouds, jets = toy_jets(10)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["particle_features"], file["jet_features"] = clouds, jets
+        file["particle_features"].attrs["features"] = names
+    with pytest.raises(PartiganError, match=remedy):
+        read_jets(tmp_path / "a.h5")
+
+
 def test_jetnets_own_names_are_known(tmp_path: Path) -> None:
     clouds, jets = toy_jets(10)
     with h5py.File(tmp_path / "a.h5", "w") as file:

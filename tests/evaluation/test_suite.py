@@ -57,6 +57,12 @@ def test_small_samples_leave_metrics_out_with_the_reason() -> None:
     assert "use --split test" in alone.skipped["memorisation"]
 
 
+def test_copies_are_said_to_be_of_those_that_were_looked_at() -> None:
+    train = rows(900, 2)
+    found = run_suite(["memorisation"], Samples(NAMES, rows(300, 1), train[:400].copy(), train), None, 1)
+    assert found.taken["memorisation.copies"].heading == "Copies of training samples (of 300 of the 900)"
+
+
 def test_which_metrics() -> None:
     protocol = ["w1m", "fpd"]
     assert chosen(["all"], protocol) == [*protocol, *SUITE]
@@ -116,7 +122,7 @@ def test_metrics_of_a_protocol_are_taken_together_or_each_by_itself() -> None:
             asked.append(protocol["metrics"])
             if "variance" in protocol["metrics"]:
                 raise PartiganError("no variance")
-            return {name: Finding(name, 1.0) for name in protocol["metrics"] if name != "large"}
+            return {name: Finding(name, 1.0) for name in protocol["metrics"] if name != "large"} | {"layer": "no hits"}
 
     samples = Samples({}, np.zeros((9, 0)), np.zeros((9, 0)), observables=({}, {}))
 
@@ -125,6 +131,8 @@ def test_metrics_of_a_protocol_are_taken_together_or_each_by_itself() -> None:
         own = protocol_metrics(Some(), {"metrics": names}, 9, 1)
         return run_suite(names, samples, None, 1, own).skipped
 
+    assert found(["a", "b"]) == {}
+    assert found(["a", "layer"]) == {"layer": "no hits"}
     assert found(["a", "b"]) == {}
     assert asked == [["a", "b"]]
     reasons = {"variance": "no variance", "large": "the samples are too small"}

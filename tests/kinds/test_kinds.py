@@ -6,12 +6,15 @@ from pathlib import Path
 
 import h5py
 import pytest
+import torch
 
-from helpers import toy_hitmaps, toy_jets
+from helpers import jet_batch, toy_hitmaps, toy_jets
+from partigan.data.batch import Batch
 from partigan.data.jets import write_jets
 from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.kinds import find, kind_of
+from partigan.kinds.images import IMAGES
 from partigan.kinds.jets import JETS
 from partigan.kinds.tables import TABLES
 
@@ -83,6 +86,32 @@ def test_kinds_are_read_off_files(tmp_path: Path) -> None:
     for path, message in (("other.h5", "layout of no kind"), ("missing.h5", "does not exist")):
         with pytest.raises(PartiganError, match=message):
             kind_of(tmp_path / path)
+
+
+def test_values_that_say_what_the_data_are_not() -> None:
+    jets = jet_batch(200)
+    pt = jets.x[..., 2:] * jets.mask[..., None]
+    axis = (jets.x * pt).sum(1, keepdim=True) / pt.sum(1, keepdim=True)
+    moved = jets.x + torch.tensor([0.9, 0.0, 0.0])
+    for x, doubts in (
+        (jets.x, []),
+        (jets.x * torch.tensor([1, 1, 0.3]), ["pt_rel sums to 0.2"]),
+        (moved, ["eta_rel is 0."]),
+        (moved * torch.tensor([1, 1, 3.0]), ["pt_rel sums to 2", "eta_rel is 0."]),
+        (jets.x * torch.tensor([57, 57, 1.0]), ["eta_rel is ", "phi_rel is "]),
+        (
+            (jets.x - axis * torch.tensor([1, 1, 0.0])) * torch.tensor([57, 57, 1.0]),
+            ["of the pt is more than 1.5 away"],
+        ),
+    ):
+        sample = replace(jets, x=x * jets.mask[..., None])
+        found = JETS.format.doubts(sample)
+        assert len(found) == len(doubts), found
+        assert all(doubt in text for doubt, text in zip(doubts, found, strict=True)), found
+    images = torch.rand(5, 1, 4, 4)
+    assert IMAGES.format.doubts(Batch(255 * images)) == []
+    assert "normalised already?" in IMAGES.format.doubts(Batch(2 * images - 1))[0]
+    assert "raw counts or energies?" in IMAGES.format.doubts(Batch(images * 4000))[0]
 
 
 def test_parts_are_replaceable() -> None:

@@ -10,6 +10,7 @@ import torch
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps, crops
+from partigan.data.pxd import LAYER_OF
 from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.kinds import find
@@ -46,6 +47,10 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     bright = observed(replace(two, x=(two.x * 1.2).floor().clamp(max=255)))
     assert kind.evaluation.metrics(seen, bright, terms, 40, 1)["adu_w1"].value > found["adu_w1"].value + 1
     assert kind.evaluation.metrics(seen, observed(dark), terms, 40, 1)["occupancy_1"].value == 0
+    without = observed(replace(one, x=one.x * torch.from_numpy(LAYER_OF == 1).view(-1, 1, 1, 1)))
+    missing = kind.evaluation.metrics(without, other, terms, 40, 1)
+    assert missing["occupancy_2"] == "the real sample has no hits in layer 2"
+    assert missing["occupancy_1"].value > 0
     assert kind.evaluation.figures(seen, other).keys() >= {"Charge", "Occupancy of the sensors", "Pairs of pixels"}
     with pytest.raises(PartiganError, match="not whole ADU"):
         observed(replace(two, x=two.x + 0.5))

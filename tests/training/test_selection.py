@@ -20,6 +20,20 @@ def test_best_checkpoint_is_vetoed() -> None:
     assert selection.step == 5
 
 
+def test_the_veto_has_a_word_in_what_is_said() -> None:
+    selection = Selection("w1m", "fpd", real={"w1m": 0.1, "fpd": 0.5})
+    assert selection.outcome() == []
+    said = []
+    for step, (w1m, fpd) in enumerate([(5.0, 10.0), (6.0, 9.0), (5.5, 1.0), (1.0, 33_710.0), (1.2, 1.5)]):
+        values = {"w1m": w1m, "fpd": fpd}
+        selection.take(step, values)
+        said.append(selection.word(step, values))
+    assert said == ["best so far", "", "best so far, as fpd vetoes the one before", "vetoed by fpd", "best so far"]
+    assert selection.outcome() == ["best checkpoint: step 4, w1m 1.2, fpd 1.5 (real samples: w1m 0.1, fpd 0.5)"]
+    selection.take(5, {"w1m": 2.0, "fpd": 33_710.0})
+    assert selection.outcome()[1].startswith("fpd rose from 1 to 3.37e+04 at the end; the run may have collapsed")
+
+
 def test_rules_choose_metric_and_veto() -> None:
     assert Selection.by(Rules(), ("a", "b")) == Selection("a", "b")
     assert Selection.by(Rules(metric="c"), ("a", "b")) == Selection("c", "c")

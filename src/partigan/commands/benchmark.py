@@ -29,7 +29,7 @@ from partigan.progress import console, tell
 from partigan.report.comparison import quality_against_time
 from partigan.report.style import png
 from partigan.run import Run
-from partigan.training.session import set_threads
+from partigan.threads import choose
 
 if TYPE_CHECKING:
     from partigan.simulate.jets import Flavour
@@ -64,7 +64,7 @@ def benchmark(
         minutes: training time of each system and class.
         published: classes for which the published classifier and statistics of the real samples are used, too (FPND).
         seed: of training, generation and evaluation.
-        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        threads: None = OMP_NUM_THREADS, or one.
 
     Returns:
         The markdown table.
@@ -75,8 +75,8 @@ def benchmark(
     """
     if strange := sorted({*(runs or {}), *published} - set(data)):
         raise PartiganError(f"there are no data of {', '.join(strange)}; give a file with --data")
-    set_threads(threads)
-    plan = Plan(chosen(kind, next(iter(data.values()), None)), Path(out), minutes, tuple(published), seed)
+    number = choose(threads)
+    plan = Plan(chosen(kind, next(iter(data.values()), None)), Path(out), minutes, tuple(published), seed, number)
     jobs = [Job(label, Path(data[label]), preset, None) for label in data for preset in presets]
     jobs += [
         Job(label, Path(data[label]), name, Path(path))
@@ -119,7 +119,7 @@ def benchmark_jets(
         minutes: training time of each system and class.
         fpnd: take FPND against the published statistics of JetNet, which says nothing of models of other jets.
         seed: of simulation, training, generation and evaluation.
-        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        threads: None = OMP_NUM_THREADS, or one.
         workers: processes that simulate.
 
     Returns:
@@ -148,6 +148,7 @@ class Plan:
     minutes: float
     published: tuple[str, ...]
     seed: int
+    threads: int
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def _trained(plan: Plan, job: Job) -> Path:
     out = plan.out / "runs" / job.label / job.slug
     if "finished" not in (Run(out).manifest if Run(out).exists else {}):
         overrides = {"trainer.max_minutes": plan.minutes, "kind": plan.kind.name}
-        train(job.system, job.data, out, plan.seed, resume=True, overrides=overrides)
+        train(job.system, job.data, out, plan.seed, plan.threads, resume=True, overrides=overrides)
     return out
 
 
@@ -212,7 +213,7 @@ def _measured(plan: Plan, job: Job, path: Path) -> dict[str, Any]:
         "us_per_sample": _microseconds(model, plan.seed),
         "threads": torch.get_num_threads(),
         "parameters": sum(parameter.numel() for parameter in model.generator.parameters()),
-        "other_data": manifest["data"]["sha256"] != sha256(job.data),
+        "other_data": bool(trained := Run(path).trained_on) and sha256(job.data) not in trained,
         "epochs": None,
     }
     if "finished" in manifest:
@@ -236,7 +237,8 @@ def _microseconds(model: Model, seed: int) -> float:
 def _evaluated(plan: Plan, job: Job, path: Path, finished: bool) -> dict[str, Any]:
     """Metrics in every protocol, with their labels and units."""
     fake = plan.out / "generated" / f"{job.label}-{job.slug}.h5"
-    generate(path, 10 * len(plan.kind.format.read(job.data, "test")), fake, plan.seed, resume=True)
+    size = 10 * len(plan.kind.format.read(job.data, "test"))
+    generate(path, size, fake, plan.seed, threads=plan.threads, resume=True)
     row: dict[str, Any] = {"protocols": {}, "labels": {}}
     for place, protocol in enumerate(protocols.names(plan.kind.name)):
         found = evaluate(
@@ -250,6 +252,7 @@ def _evaluated(plan: Plan, job: Job, path: Path, finished: bool) -> dict[str, An
             kind=plan.kind.name,
             fpnd=job.label if job.label in plan.published and place == 0 else None,
             seed=plan.seed,
+            threads=plan.threads,
             overwrite=True,
         )
         row["protocols"][protocol] = found.metrics

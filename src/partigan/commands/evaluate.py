@@ -24,8 +24,8 @@ from partigan.folders import atomic_folder
 from partigan.models.classifier import Reference, load_reference
 from partigan.outputs import writing
 from partigan.progress import tell
+from partigan.threads import choose
 from partigan.training.log import read_log
-from partigan.training.session import set_threads
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def evaluate(
         label: class of the real samples among those of ``classifier``; None = as the real file says (``flavour``), or
             all where ``classifier`` was trained on one file with several classes.
         seed: of everything that is drawn at random.
-        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        threads: None = OMP_NUM_THREADS, or one.
         trust: follow class paths outside partigan in ``run`` and ``classifier``.
         overwrite: replace an existing directory.
 
@@ -103,7 +103,7 @@ def evaluate(
         PartiganError: bad files, samples that cannot be compared, or an existing output.
     """
     request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
-    set_threads(threads)
+    choose(threads)
     with writing(out, [real, fake, request.run, classifier], overwrite=overwrite):
         return _evaluated(request, Path(out))
 

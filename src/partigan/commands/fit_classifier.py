@@ -14,13 +14,14 @@ from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, by_name, source
 from partigan.errors import PartiganError
 from partigan.kinds import chosen
-from partigan.kinds.kind import Kind
+from partigan.kinds.kind import Kind, warn
 from partigan.metrics.frechet import Moments
 from partigan.models.classifier import ALL, SAMPLES, seen, write_moments
 from partigan.progress import tell
 from partigan.run import Run
+from partigan.threads import begin
 from partigan.training.classifier import fit
-from partigan.training.session import Session, set_threads, writing_run
+from partigan.training.session import Session, writing_run
 
 
 def fit_classifier(
@@ -47,7 +48,7 @@ def fit_classifier(
         config: name or path of a YAML file or its content; None = the kind's own classifier.
         kind: kind of data; None = as the configuration or the files say.
         seed: makes the run reproducible, bit for bit on the same machine and number of threads.
-        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        threads: None = OMP_NUM_THREADS, or measured: one, or more where they are faster; the same when resuming.
         resume: resume an interrupted run, or start it where there is none.
         overwrite: replace an existing run.
         overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
@@ -63,7 +64,7 @@ def fit_classifier(
         >>> run = fit_classifier({"q": "q.h5", "t": "t.h5"}, "classifier")  # doctest: +SKIP
         >>> run = fit_classifier("digits.h5", "classifier")  # doctest: +SKIP
     """
-    set_threads(threads)
+    begin(threads)
     named = by_name(data, "")
     one_by_class = named is data
     if one_by_class and len(named) < 2:
@@ -73,13 +74,16 @@ def fit_classifier(
     sort, content = _chosen(named, config, kind, overrides, trust)
     sources = {label: source(given, sort, trust) for label, given in named.items()}
     with writing_run(out, sources, resume, overwrite):
-        return _fit(Session(Run(out, "classifier"), content, seed, resume, overwrite, trust), sort, sources)
+        session = Session(Run(out, "classifier"), content, seed, resume, overwrite, trust)
+        return _fit(session, sort, sources, threads)
 
 
-def _fit(session: Session, sort: Kind, sources: Mapping[str, Source]) -> Run:
+def _fit(session: Session, sort: Kind, sources: Mapping[str, Source], threads: int | None) -> Run:
     """A training in an admitted session."""
     one_by_class = [*sources] != [""]
     samples = {label: each.training() for label, each in sources.items()}
+    for label, sample in samples.items():
+        warn(sort.format, sample, sources[label].name)
     real = _labelled(sort, samples, sources)
     valid = _labelled(sort, {label: each.read("valid") for label, each in sources.items()}, sources)
     assert real.condition is not None
@@ -92,7 +96,7 @@ def _fit(session: Session, sort: Kind, sources: Mapping[str, Source]) -> Run:
         "conditions": {"classes": labels, "shape": list(real.x.shape[1:]), "many": not one_by_class},
     }
     arguments = {**sort.conditions.arguments(next(iter(samples.values()))), "classes": len(labels)}
-    network = fit(session, real, valid, arguments, about)
+    network = fit(session, real, valid, arguments, about, threads)
     if session.trainer.fabric.is_global_zero:
         parts = {label: real[real.condition == k] for k, label in enumerate(labels)} if one_by_class else {ALL: real}
         prepare = session.transform.forward

@@ -10,13 +10,13 @@ from partigan import __version__
 from partigan.data.sources import source
 from partigan.errors import PartiganError
 from partigan.files import sha256
-from partigan.jobs import STAMP, Parts
+from partigan.jobs import STAMP, Parts, earlier
 from partigan.models.model import Model, load
 from partigan.outputs import writing
 from partigan.progress import progress_bar
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
-from partigan.training.session import set_threads
+from partigan.threads import begin, choose
 
 
 def generate(
@@ -45,7 +45,7 @@ def generate(
             None = those that the run was trained on.
         truncation: for more typical and less various samples: StyleGAN's factor of the distance from the mean style
             (below 1), or the largest noise of BigGAN in standard deviations; None = neither.
-        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        threads: None = OMP_NUM_THREADS, or measured: one, or more where they are faster; the same when resuming.
         resume: resume an interrupted generation.
         overwrite: replace an existing file.
         trust: follow class paths outside partigan.
@@ -59,23 +59,30 @@ def generate(
     if n < 1:
         raise PartiganError(f"n = {n}; at least one sample is needed")
     check_seed(seed)
-    set_threads(threads)
+    begin(threads)
     model = load(run, trust)
+    if n % (whole := model.kind.conditions.whole):
+        raise PartiganError(
+            f"n = {n} samples of {model.kind.name} are no whole events of {whole}; ask for {-(-n // whole) * whole}"
+        )
     if truncation is not None:
         model = model.with_truncation(truncation)
     if conditions is not None:
         model = _with_conditions(model, Path(conditions), trust)
+    layout, chunk = model.kind.format, model.kind.conditions.chunk
+    before = earlier(out, layout.attributes).get("threads") if resume else None
+    number = choose(threads, lambda: model.once, None if before is None else int(before))
     attributes = {
         "kind": model.kind.name,
         "generated_by": str(model.manifest["versions"]["partigan"]),
         "partigan_version": __version__,
         "seed": seed,
         "n": n,
+        "threads": number,
         **({} if truncation is None else {"truncation": truncation}),
-        "training_data_sha256": str(model.manifest["data"]["sha256"]),
+        **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
         "generator_sha256": sha256(Run(run).weights),
     }
-    layout, chunk = model.kind.format, model.kind.conditions.chunk
     firsts, job = range(0, n, chunk), {**attributes, "conditions": model.conditions}
     inputs = [known_run(run), conditions]
     with writing(out, inputs, overwrite=overwrite, resume=resume, suffixes=layout.suffixes):

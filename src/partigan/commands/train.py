@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from partigan import config as configuration
 from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, by_name, source
 from partigan.errors import PartiganError
+from partigan.evaluation.inputs import halves
 from partigan.files import fresh_name
 from partigan.kinds import chosen
-from partigan.kinds.kind import Kind
+from partigan.kinds.kind import Kind, warn
 from partigan.models.model import Model
 from partigan.progress import tell
 from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.systems.system import DATA
+from partigan.threads import begin
 from partigan.training.health import DIVERSITY_SAMPLES, diversity
 from partigan.training.selection import Selection
-from partigan.training.session import Session, set_threads, writing_run
+from partigan.training.session import Session, writing_run
+
+FEWEST = 50  # real samples in a half, for metrics of one half against the other
 
 
 def train(
@@ -45,7 +51,7 @@ def train(
             test split is not looked at.
         out: run directory to make; None = a new one below ``runs``, named after the configuration.
         seed: makes the run reproducible, bit for bit on the same machine and number of threads.
-        threads: torch's threads; None = as many as torch takes by itself, all cores or OMP_NUM_THREADS.
+        threads: None = OMP_NUM_THREADS, or measured: one, or more where they are faster; the same when resuming.
         resume: resume an interrupted run, or start it where there is none.
         overwrite: replace an existing run.
         overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
@@ -62,7 +68,7 @@ def train(
         >>> run = train("mdma", "top.h5", overrides={"trainer.max_minutes": 10})  # doctest: +SKIP
         >>> run = train("mdma-fast", jets)  # an array (jets, particles, 3)  # doctest: +SKIP
     """
-    set_threads(threads)
+    begin(threads)
     content = configuration.read(config, overrides)
     named = by_name(data, DATA)
     kind = chosen(content.get("kind"), next(iter(named.values())), trust)
@@ -71,12 +77,15 @@ def train(
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
     given = {name: source(each, kind, trust) for name, each in named.items()}
     with writing_run(out, given, resume, overwrite):
-        return _train(Session(Run(out), content, seed, resume, overwrite, trust), kind, given)
+        session = Session(Run(out), content, seed, resume, overwrite, trust)
+        return _train(session, kind, given, threads)
 
 
-def _train(session: Session, kind: Kind, given: Mapping[str, Source]) -> Run:
+def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: int | None) -> Run:
     """A training in an admitted session."""
     training = {name: source.training() for name, source in given.items()}
+    for name, sample in training.items():
+        warn(kind.format, sample, given[name].name)
     target = _target(given)
     session.prepare(training, kind.conditions.arguments(training[target]), _origin(given))
     session.run = Run(session.run.path, session.system.product)
@@ -87,9 +96,10 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source]) -> Run:
     validate = _Validation(session, kind, given, conditions)
     rules = session.trainer.options.rules
     selection = Selection.by(rules, kind.evaluation.selection)
+    selection.real = validate.of_real()
     if rules.metric or rules.veto:  # are there such metrics?
         validate.try_out(selection)
-    session.train(conditions, validate, selection)
+    session.train(conditions, validate, selection, threads)
     if session.trainer.fabric.is_global_zero:
         tell(f"the best {session.system.product} is in {session.run.weights}")
     return session.run
@@ -130,6 +140,14 @@ class _Validation:
         if (kept := self.session.trainer.options.snapshots) and step:
             self.kind.format.write(self.session.run.samples(step), [fake[:kept]], {}, self.conditions)
         return {**self.kind.evaluation.validate(self.real, fake), "diversity": diversity(self.seen, made)}
+
+    def of_real(self) -> dict[str, float]:
+        """The same metrics of two halves of the real samples; empty where these are too few."""
+        parts = halves(self.real, np.random.default_rng(self.session.seed))
+        if min(map(len, parts)) < FEWEST:
+            return {}
+        found = self.kind.evaluation.validate(*parts)
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def samples(self, network: nn.Module, step: int) -> Batch:
         """Generated samples, others at every validation; or the start of a translator, changed."""

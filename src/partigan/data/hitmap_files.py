@@ -28,6 +28,7 @@ from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import MANIFEST, atomic, manifest_of
 from partigan.folders import atomic_folder
+from partigan.progress import tell
 from partigan.reading import readable, size_of
 
 SUFFIXES = hdf5.SUFFIXES | {".root": "ROOT", "": "folder of PNG images"}
@@ -94,6 +95,8 @@ def _read_hdf5(path: Path, split: str) -> Hitmaps:
                 )
         u, v, charge = (column.rows(ends[first], ends[last]) for column in columns)
     rows = np.repeat(np.arange(last - first), counts[first:last].sum(1))
+    charge, above = _saturated(charge)
+    _say_saturated(path, above)
     for name, values, limit in (("u", u, COLUMNS), ("v", v, ROWS), ("charge", charge, MAXIMUM + 1)):
         _refuse(values, limit, rows, first, path, name)
     found = Hitmaps(
@@ -103,6 +106,21 @@ def _read_hdf5(path: Path, split: str) -> Hitmaps:
     if (charge == 0).any() or (np.diff(address) <= 0).any():
         raise PartiganError(f"{path}: hits of charge 0, or not sorted by sensor, u and v; write it with write_hitmaps")
     return found
+
+
+def _saturated(charge: NDArray[Any]) -> tuple[NDArray[Any], int]:
+    """Charges as the ADC would give them, and how many were larger: overlaid digits have the sum of theirs."""
+    if charge.dtype.kind not in "iuf":
+        return charge, 0
+    return np.minimum(charge, MAXIMUM), int((charge > MAXIMUM).sum())
+
+
+def _say_saturated(path: Path, above: int) -> None:
+    if above:
+        tell(
+            f"{path}: {above:,} hits of more than {MAXIMUM} ADU, as overlay makes them, count as {MAXIMUM}, where the "
+            "ADC ends"
+        )
 
 
 def _refuse(column: NDArray[Any], limit: int, rows: Ints, first: int, path: Path, name: str) -> None:
@@ -162,11 +180,15 @@ def read_root(path: str | Path) -> Iterator[Hitmaps]:
         PartiganError: the file is missing, truncated or without these branches, or holds a hit that no sensor can have.
     """
     path = Path(path)
+    above = 0
     for first, numbers, columns in _digits(path):
         if any((number != numbers[0]).any() for number in numbers):
             raise PartiganError(f"{path}: entries from {first}: branches of different lengths")
+        columns[-1], more = _saturated(columns[-1])
+        above += more
         events = len(numbers[0])
         yield _of_digits(path, first, np.repeat(np.arange(events), numbers[0]), events, columns)
+    _say_saturated(path, above)
 
 
 @contextmanager

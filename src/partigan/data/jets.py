@@ -31,6 +31,7 @@ LARGEST = {"eta_rel": 20.0, "phi_rel": 20.0, "pt_rel": 1e4}
 ALIASES = {"etarel": "eta_rel", "phirel": "phi_rel", "ptrel": "pt_rel"}
 """Names of features in JetNet's own files."""
 UNITS = {"pt": "GeV", "mass": "GeV"}
+ABSOLUTE = 10  # sums of pt_rel above it cannot be relative
 LAYOUT = "jets are read from the JetNet layout"
 
 Floats = NDArray[np.float32]
@@ -102,10 +103,13 @@ def _open(path: Path) -> AbstractContextManager[Opened]:
 def _dataset(file: Opened, name: str, features: tuple[str, ...], dimensions: int) -> Stored:
     found = file.dataset(name)
     names = tuple(strings(found.attributes.get("features", ())))
-    if names and tuple(ALIASES.get(one, one) for one in names) != features:
+    known = tuple(ALIASES.get(one, one) for one in names)
+    if names and known != features:
+        same = sorted(known) == sorted(features)
+        remedy = "reorder the last axis" if same else "take others out, and rename what is called otherwise"
         raise PartiganError(
             f"{found.where} has the features {', '.join(names)}; "
-            f"needed are {', '.join(features)}, in this order: reorder the last axis"
+            f"needed are {', '.join(features)}, in this order: {remedy}"
         )
     if len(found.shape) != dimensions or found.shape[-1] != len(features) or found.dtype.kind not in "fiu":
         expected = ("(jets, particles, 4)", "(jets, 4)")[dimensions == 2]
@@ -148,6 +152,11 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
     refuse((mask & (pt == 0)).any(1), "a real particle (mask 1) without pt", "set its mask to 0")
     refuse((~mask & ~zero).any(1), "a padded particle (mask 0) that is not zero", "set its mask to 1 or zero it")
     refuse(~mask.any(1), "a jet of no particles", "remove these jets")
+    if finite and (median := float(np.median((pt * mask).sum(1)))) > ABSOLUTE:
+        raise PartiganError(
+            f"{where}: pt_rel sums to {median:,.4g} in the median jet, where 1 is expected; this looks like pt in GeV: "
+            "divide it by the pt of the jet, and subtract eta and phi of the jet from those of its particles"
+        )
     if not (mask[:, :-1] >= mask[:, 1:]).all():
         order = np.argsort(~mask, axis=1, kind="stable")
         particles = np.take_along_axis(particles, order[..., None], axis=1)

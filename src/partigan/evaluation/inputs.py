@@ -17,7 +17,7 @@ from partigan.data.sources import Given, Source, source
 from partigan.data.splits import SHARES
 from partigan.errors import PartiganError
 from partigan.kinds import chosen, find, kind_of
-from partigan.kinds.kind import Kind, Values
+from partigan.kinds.kind import Kind, Values, warn
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
@@ -169,8 +169,7 @@ def read_inputs(request: Request) -> Inputs:
     fake_source = None if request.fake is None else source(request.fake, kind, request.trust)
     said = _provenance(kind, real_source, fake_source)
     trained = _training_data(request, said[1])
-    digest = real_source.digest if trained is not None else None
-    split, why = _split(request.split, trained, digest)
+    split, why = _split(request.split, trained, real_source)
     truth = real_source.read(split)
     model = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
     described = real_source.describe()
@@ -188,9 +187,11 @@ def read_inputs(request: Request) -> Inputs:
         )
     real = _side(kind, truth, described)
     generated = _finite(kind, batch, described)
+    warn(kind.format, real.batch, real_source.name)
+    warn(kind.format, generated.batch, fake_source.name if fake_source else str(request.run))
     parts = {other: real_source.read(other) for other in SHARES if other != split and split != "all"}
     training = parts.get("train")
-    own = training is not None and trained in (None, digest)
+    own = training is not None and (not trained or real_source.digest in trained)
     return Inputs(
         kind,
         kind.observables.scalars(described),
@@ -222,21 +223,20 @@ def _provenance(kind: Kind, real: Source, fake: Source | None) -> tuple[dict[str
     return said
 
 
-def _training_data(request: Request, said: dict[str, Any]) -> str | None:
-    """SHA-256 of the file that the generator was trained on, where the generated file or the run says so."""
-    if (digest := said.get("training_data_sha256")) is not None or request.run is None:
-        return None if digest is None else str(digest)
-    found = Run(request.run).manifest.get("data", {}).get("sha256")
-    return None if found is None else str(found)
+def _training_data(request: Request, said: dict[str, Any]) -> list[str]:
+    """SHA-256 of the files that the generator was trained on, where the generated file or the run says so."""
+    if (digests := said.get("training_data_sha256")) is not None:
+        return str(digests).split()
+    return [] if request.run is None else Run(request.run).trained_on
 
 
-def _split(asked: str | None, trained: str | None, real: str | None) -> tuple[str, str]:
+def _split(asked: str | None, trained: list[str], real: Source) -> tuple[str, str]:
     """The split of the real file to compare with, and why."""
     if asked is not None:
         return asked, "as asked for"
-    if trained is None:
+    if not trained:
         return "test", "the generator may have been trained on the others"
-    if trained == real:
+    if real.digest in trained:
         return "test", "the generator was trained on this file"
     return "all", "the generator was trained on another file"
 
@@ -290,13 +290,13 @@ def _in_sample(
     """A real sample, and another one in place of the generated one."""
     if others:
         return real, _side(kind, Batch.joined(others), described)
-    first, second = _halves(real.batch, np.random.default_rng(seed))
+    first, second = halves(real.batch, np.random.default_rng(seed))
     if len(first) < 2:
         return None
     return _side(kind, first, described), _side(kind, second, described)
 
 
-def _halves(sample: Batch, rng: np.random.Generator) -> tuple[Batch, Batch]:
+def halves(sample: Batch, rng: np.random.Generator) -> tuple[Batch, Batch]:
     """Two halves of a sample, drawn at random; one sample of each class that follow each other stay together."""
     condition = sample.condition
     classes = 1 if condition is None or condition.is_floating_point() else int(condition.max()) + 1

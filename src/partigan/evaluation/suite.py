@@ -132,8 +132,7 @@ def _prd(samples: Samples, rng: Rng) -> Answer:
 
 def _ndb(samples: Samples, rng: Rng) -> Answer:
     found = cluster_modes(samples.real, samples.fake, rng=rng)
-    note = f"{len(found.missing)} missing"
-    label = f"NDB: clusters off, of {len(found.z)}"
+    label, note = f"NDB: clusters off, of {len(found.z)}", f"{len(found.missing)} missing"
     return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)
 
 
@@ -141,11 +140,12 @@ def _memorisation(samples: Samples, rng: Rng) -> Answer:
     if samples.training is None:
         raise PartiganError("no training sample; use --split test where the generator was trained on this file")
     found = memorisation(samples.training, samples.real, samples.fake, rng=rng)
-    copies = float(len(found.copies))
+    of, looked = len(samples.training), min(len(samples.training), len(samples.real))
+    title = "Copies of training samples" + f" (of {looked:,} of the {of:,})" * (looked < of)
     return Answer(
         {
             "share": Finding("Share nearer to training", *found.share, found.p_value, False, "1/2 expected"),
-            "copies": Finding("Copies of training samples", copies, None, found.copies_p_value, False),
+            "copies": Finding(title, float(len(found.copies)), None, found.copies_p_value, False),
         },
         found,
     )
@@ -240,9 +240,9 @@ def protocol_metrics(evaluation: Evaluation, protocol: dict[str, Any], smallest:
         smallest: size of the smallest sample that takes the place of the generated one; see `Evaluation.metrics`.
         seed: of everything that is drawn at random.
     """
-    together: dict[int, dict[str, Finding] | None] = {}
+    together: dict[int, Mapping[str, Finding | str] | None] = {}
 
-    def taken(samples: Samples, names: list[str]) -> dict[str, Finding]:
+    def taken(samples: Samples, names: list[str]) -> Mapping[str, Finding | str]:
         assert samples.observables is not None
         return evaluation.metrics(*samples.observables, {**protocol, "metrics": names}, smallest, seed)
 
@@ -255,9 +255,10 @@ def protocol_metrics(evaluation: Evaluation, protocol: dict[str, Any], smallest:
                     together[id(samples)] = None
             found = together[id(samples)]
             found = taken(samples, [name]) if found is None else found
-            if name not in found:
-                raise PartiganError("the samples are too small")
-            return Answer({"": found[name]})
+            answer = found.get(name, "the samples are too small")
+            if isinstance(answer, str):
+                raise PartiganError(answer)
+            return Answer({"": answer})
 
         return Metric(call, of="samples")
 
@@ -303,8 +304,7 @@ def run_suite(
         seed: of everything that is drawn at random, the same for both.
         protocol: metrics by name, which come first.
     """
-    found = Found([], {})
-    wanted = set(names)
+    found, wanted = Found([], {}), set(names)
     for metrics in (protocol or {}, SUITE):
         for name, metric in metrics.items():
             if name not in wanted:

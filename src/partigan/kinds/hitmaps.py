@@ -138,7 +138,7 @@ class HitmapEvaluation(Evaluation):
 
     def metrics(
         self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
-    ) -> dict[str, Finding]:
+    ) -> dict[str, Finding | str]:
         """KS and W1 of the charge, occupancies of both layers, number, size and charge of clusters.
 
         As many maps of both samples are compared as the smallest one has, whole events of 40 where there are some.
@@ -149,17 +149,23 @@ class HitmapEvaluation(Evaluation):
         if size < 2:
             raise PartiganError(f"{size} maps are too few to compare; give whole events of {len(SENSORS)}")
         a, b = ({name: value[:size] for name, value in sample.items()} for sample in (real, fake))
-        found = {}
+        found: dict[str, Measurement] = {}
+        reasons: dict[str, Finding | str] = {}
         found["adu_ks"], found["adu_w1"] = spectrum_distances(a["spectrum"], b["spectrum"], rng=rng)
         for layer in (1, 2):
             values = [sample["occupancy"][LAYER_OF[sample["sensor"]] == layer] for sample in (a, b)]
             if values[0].any() and len(values[1]):
                 found[f"occupancy_{layer}"] = _ratio(values[0], values[1], rng)
+            else:
+                whose = "generated" if values[0].any() else "real"
+                reasons[f"occupancy_{layer}"] = f"the {whose} sample has no hits in layer {layer}"
         if a["clusters"].any():
             found["clusters"] = _ratio(a["clusters"], b["clusters"], rng)
+        else:
+            reasons["clusters"] = "the real sample has no hits"
         for name in ("size", "charge"):
             found[f"{name}_w1"] = spectrum_distances(a[name], b[name], rng=rng)[1]
-        return findings(found, _LABELS)
+        return reasons | findings(found, _LABELS)
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Charge, occupancy of each sensor, clusters and their classes, and the correlation of pixels."""

@@ -30,6 +30,7 @@ COMPONENTS = 16  # principal components whose Fréchet distance is taken
 OCCUPIED = 0.1  # of the largest real value: above it a pixel counts as hit
 FRECHET_IMAGES = 200
 LEARNED = 1000  # images whose principal components are taken where they have more pixels
+LARGEST = 255  # value of a pixel that is expected
 
 _LABELS = {
     "frechet": ("Fréchet distance of principal components", 1.0),
@@ -74,6 +75,14 @@ class ImageFormat(Format):
         if x.dim() != 4:
             raise PartiganError(f"images have the shape (images, channel, height, width), not {list(sample.x.shape)}")
         return checked(replace(sample, x=x))
+
+    def doubts(self, sample: Batch) -> list[str]:
+        """Pixels outside 0 to 255."""
+        low, high = float(sample.x.min()), float(sample.x.max())
+        if low >= 0 and high <= LARGEST:
+            return []
+        cause = "are they normalised already?" if low < 0 else "are they raw counts or energies?"
+        return [f"pixels go from {low:.3g} to {high:.4g}, where 0 to {LARGEST} are expected; {cause}"]
 
 
 class ImageObservables(Observables):

@@ -17,6 +17,7 @@ from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds
 from partigan.data.jets import (
     FEATURES,
+    PARTICLE_FEATURES,
     Floats,
     attributes,
     checked_particles,
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 EFP_JETS = 1000  # fewer cannot tell FPD and KPD, whose EFPs have long tails
 COV_JETS, COV_BATCHES = 100, 10  # jets in a batch of COV and MMD, and batches; half of these are the least
 VALIDATION_JETS = 3000  # for the Fréchet distance, whose EFPs cost more than everything else of a validation
+AXIS = 0.2  # mean distance of a jet's axis from 0, above which angles do not look relative
+BEYOND = 1.5  # distance from the axis that few particles of a jet have
 W1_COLUMNS = [FPD_GRAPHS.index(graph) for graph in W1_GRAPHS]  # of ``efps``, the polynomials of W1-EFP
 
 _LABELS = {
@@ -103,6 +106,32 @@ class JetFormat(Format):
             x = torch.cat((x, flag[..., None].float()), dim=2)
         table = torch.from_numpy(checked_particles(x.numpy(), "particles"))
         return checked(replace(sample, x=table[..., :3].contiguous(), mask=table[..., 3] > 0.5))
+
+    def doubts(self, sample: Batch) -> list[str]:
+        """Sums of pt_rel far from 1, jets whose axis is not at 0, and particles far from it."""
+        assert sample.mask is not None
+        pt = sample.x[..., 2] * sample.mask
+        total = pt.sum(1)
+        found = []
+        if not 0.5 < (median := float(total.median())) < 1.5:
+            found.append(
+                f"pt_rel sums to {median:.3g} in the median jet, where 1 is expected; is it pt over the pt of the jet, "
+                "and are all particles here?"
+            )
+        share = pt / total.clamp_min(1e-12)[:, None]
+        for number, name in enumerate(PARTICLE_FEATURES[:2]):
+            axis = (share * sample.x[..., number]).sum(1)
+            if (median := float(axis.abs().median())) > AXIS:
+                found.append(
+                    f"{name} is {median:.2g} away from 0 in the median jet, averaged with pt; is it absolute, or in "
+                    f"degrees? Subtract the {name.removesuffix('_rel')} of the jet"
+                )
+        far = (share * (sample.x[..., :2].norm(dim=2) > BEYOND)).sum(1).mean()
+        if not found and far > 0.05:
+            found.append(
+                f"{far:.0%} of the pt is more than {BEYOND} away from the axis of its jet; are the angles in degrees?"
+            )
+        return found
 
     def assume(self, sample: Batch) -> dict[str, Any]:
         """A jet pt of 1 and no units."""

@@ -17,6 +17,7 @@ from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import checked
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Measurement
+from partigan.progress import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,6 +90,10 @@ class Format(ABC):
         """
         return checked(sample)
 
+    def doubts(self, sample: Batch) -> list[str]:
+        """What values say that a sample is not what this kind expects, with the likely cause; a sentence each."""
+        return []
+
     def assume(self, sample: Batch) -> dict[str, Any]:
         """What `describe` would say, for samples given as arrays."""
         return {}
@@ -98,12 +103,14 @@ class Conditions(ABC):
     """What networks and generation take from the data.
 
     Attributes:
+        whole: samples that belong together, such as the sensors of an event; files hold whole ones.
         block: samples of one block of a stream; conditions are drawn block by block.
         chunk: samples that ``generate`` holds in memory, a multiple of ``block``.
         group: samples without mask that a generator gets at a time.
         fixed: entries of `state` that must be those of training, when conditions are drawn from another file.
     """
 
+    whole: int = 1
     block: int = 1024
     chunk: int = 20_480
     group: int = 1024
@@ -178,7 +185,7 @@ class Evaluation(ABC):
     @abstractmethod
     def metrics(
         self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
-    ) -> dict[str, Finding]:
+    ) -> Mapping[str, Finding | str]:
         """Metrics of a generated sample against a real one.
 
         Args:
@@ -190,7 +197,8 @@ class Evaluation(ABC):
             seed: of everything that is drawn at random.
 
         Returns:
-            The metrics by name, without those for which the samples are too small.
+            The metrics by name, the reason in place of one that cannot be taken, and nothing for those for which the
+            samples are too small.
         """
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
@@ -221,6 +229,12 @@ class Kind:
     conditions: Conditions
     observables: Observables
     evaluation: Evaluation
+
+
+def warn(layout: Format, sample: Batch, name: str) -> None:
+    """Say what is doubtful about a sample."""
+    for doubt in layout.doubts(sample):
+        tell(f"warning: {name}: {doubt}")
 
 
 def findings(measured: Mapping[str, Measurement], labels: Mapping[str, tuple[str, float]]) -> dict[str, Finding]:

@@ -196,6 +196,7 @@ class PartFormat(MapFormat):
 class MapConditions(Conditions):
     """Whole events: each sensor once, in the one order."""
 
+    whole = 40
     block = 40
     chunk = 400
     group = 8
@@ -238,6 +239,7 @@ class MapConditions(Conditions):
 class CropConditions(MapConditions):
     """Each sensor in turn, at random places."""
 
+    whole = 1
     block = 1000
     chunk = 20_000
     group = 256

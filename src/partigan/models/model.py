@@ -112,6 +112,14 @@ class Model:
         ]
         return Batch.joined(parts)
 
+    def once(self) -> None:
+        """Make one group of samples and forget them: what a long generation does over and over."""
+        rng = rng_for("once")
+        size = self.kind.conditions.group
+        condition, mask = self.kind.conditions.draw(self.conditions, size, rng)
+        mask = mask if self.transform.masked else None
+        self._group(next(groups(size, mask, size)), slice(None), condition, mask, rng)
+
     def _block(self, seed: int, number: int, low: int, high: int) -> Batch:
         """Samples ``low`` to ``high`` of one block of a stream.
 

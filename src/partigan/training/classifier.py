@@ -22,7 +22,12 @@ from partigan.training.session import Session
 
 
 def fit(
-    session: Session, real: Batch, valid: Batch, arguments: Mapping[str, Any], about: Mapping[str, dict[str, Any]]
+    session: Session,
+    real: Batch,
+    valid: Batch,
+    arguments: Mapping[str, Any],
+    about: Mapping[str, dict[str, Any]],
+    threads: int | None = None,
 ) -> Critic:
     """Train a classifier on samples whose condition is their class.
 
@@ -32,6 +37,7 @@ def fit(
         valid: samples that choose the best checkpoint.
         arguments: of networks, that the data decide.
         about: ``origin`` of the data for the manifest, and ``conditions``, what the use of the run has to know.
+        threads: as for `Session.train`.
 
     Returns:
         The network of the best checkpoint, on the CPU and in evaluation mode; nothing is looked at twice by the
@@ -43,7 +49,7 @@ def fit(
     def validate(classifier: nn.Module, step: int) -> dict[str, float]:
         return quality(classifier.eval(), prepared)  # the copy that minutes are measured with trains
 
-    session.train(about["conditions"], validate, Selection("loss", "loss"))
+    session.train(about["conditions"], validate, Selection("loss", "loss"), threads)
     network = session.system.networks[session.system.product]
     if session.trainer.fabric.is_global_zero:
         unpack_module(session.system.product, network, load_tensors(session.run.weights)[0])

@@ -30,6 +30,7 @@ from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
 from partigan.run import Run
 from partigan.systems.system import System
+from partigan.threads import choose
 from partigan.training.players import Feed
 from partigan.training.selection import Selection
 from partigan.training.trainer import Trainer, Validate
@@ -121,27 +122,35 @@ class Session:
         self.system.rehearse(tried, self.transform.inverse)
         self.physical = copy.deepcopy(self.transform).to(self.trainer.fabric.device).inverse  # terms work on the device
 
-    def train(self, conditions: dict[str, Any], validate: Validate, selection: Selection) -> None:
+    def train(
+        self, conditions: dict[str, Any], validate: Validate, selection: Selection, threads: int | None = None
+    ) -> None:
         """Write the files that a run starts from, where it is not resumed, and train to the end.
 
         Args:
             conditions: what the use of the run has to know of the training data.
             validate: gives metrics of the averaged product; called with it and the training step.
             selection: chooses the best checkpoint by these metrics.
+            threads: as the user asks for; None = measured before the first step, see `partigan.threads`.
         """
         fabric = self.trainer.fabric
         fabric.launch()
+        size, share = self.trainer.options.batch_size, Share(fabric.global_rank, fabric.world_size)
+        loaders = {
+            name: Loader(held, size, self.seed, share, self.transform, name) for name, held in self._held.items()
+        }
+        feed = Feed(loaders, self.seed, self.physical)
+        before = self.run.manifest["threads"] if self.resumed else None
+        number = choose(threads, lambda: self.trainer.trial(self.system, feed), before, fabric.broadcast)
+        if before not in (None, number):
+            tell(f"note: the run was started with {before} threads; with others it is not the same bit for bit")
         if not self.resumed and fabric.is_global_zero:
             stored = {"kind": self.content.get("kind"), "state": self.transform.state(), "conditions": conditions}
             with atomic_folder(self.run.path, "partigan train") as folder:
                 run = Run(folder, self.run.product)
                 run.create(yaml.safe_dump(self._settings(), sort_keys=False), stored, self._manifest())
         fabric.barrier()
-        size, share = self.trainer.options.batch_size, Share(fabric.global_rank, fabric.world_size)
-        loaders = {
-            name: Loader(held, size, self.seed, share, self.transform, name) for name, held in self._held.items()
-        }
-        self.trainer.fit(self.run, self.system, Feed(loaders, self.seed, self.physical), validate, selection)
+        self.trainer.fit(self.run, self.system, feed, validate, selection)
 
     def _settings(self) -> dict[str, Any]:
         return {**self.resolved, "seed": self.seed}
@@ -175,8 +184,6 @@ class Session:
             raise PartiganError(
                 f"{self.run.path} was trained on other data than {self._origin['path']}; resume with the same"
             )
-        if (threads := self.run.manifest["threads"]) != torch.get_num_threads():
-            tell(f"note: the run was started with {threads} threads; with others it is not the same bit for bit")
 
 
 @contextmanager
@@ -194,14 +201,6 @@ def writing_run(out: str | Path, data: Mapping[str, Source], resume: bool, overw
     else:
         with writing(out, [each.path for each in data.values()], overwrite=overwrite, resume=resume):
             yield
-
-
-def set_threads(threads: int | None) -> None:
-    """Set torch's threads; None leaves them as they are."""
-    if threads is not None:
-        if threads < 1:
-            raise PartiganError(f"threads = {threads}; at least one is needed")
-        torch.set_num_threads(threads)
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import signal
 import threading
 import time
@@ -76,6 +77,12 @@ class Trainer:
         if self.fabric.is_global_zero:
             run.update_manifest(plan=plan)
         _Training(self, run, system, feed, plan["max_steps"], selection).to_the_end(validate)
+
+    def trial(self, system: System, feed: Feed) -> Callable[[], object]:
+        """A function that does a training step of copies of the networks, to measure how long it takes."""
+        players = Players(self.fabric, copy.deepcopy(system), feed, self.options.gradient_clip)
+        steps = itertools.count()
+        return lambda: players.train_step(next(steps), 100)
 
     def _plan(self, system: System, feed: Feed, validate: Validate) -> dict[str, Any]:
         """The number of training steps, measured on copies where minutes were asked for."""
@@ -188,16 +195,16 @@ class _Training:
         self.fabric.barrier()
         if first:
             self.run.update_manifest(finished=self._outcome())
+            tell(*self.selection.outcome())
 
     def _validate(self, log: Log, display: TrainingDisplay, validate: Validate) -> None:
         """Validate the average, keep it where it is the best, and see whether to stop."""
         values = validate(self.ema.network, self.step)
         log.write(self.step, values | self.players.singular_values())
-        if chosen := self.selection.take(self.step, values):
+        if self.selection.take(self.step, values):
             weights = pack_module(self.system.product, self.ema.network)
             save_tensors(self.run.weights, weights, {"step": self.step, **values})
-        note = "best" if chosen else f"vetoed by {self.selection.veto}" if self.selection.vetoed(values) else ""
-        display.validation(self.step, values, note)
+        display.validation(self.step, values, self.selection.word(self.step, values))
         rules = self.options.rules
         signs = [] if rules.collapse == "ignore" else collapse_signs(log.lines)
         for sign in signs:
