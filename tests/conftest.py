@@ -13,10 +13,13 @@ import pytest
 import torch
 
 from helpers import SHARED, JetFile, toy_jets
+from partigan.data.batch import Batch
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.jets import write_jets
+from partigan.data.samples import write_samples
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
+from partigan.simulate.toys import TOYS
 
 torch.set_num_threads(1)
 
@@ -57,3 +60,15 @@ def oracle() -> dict[str, np.ndarray]:
     if not path.exists():
         pytest.skip(f"{path} is not here")
     return dict(np.load(path))
+
+
+@pytest.fixture
+def two_tables(tmp_path: Path) -> dict[str, str]:
+    """A ring, and the same ring elsewhere and wider: simulation and data, not paired."""
+    files = {}
+    for name, (factor, shift, seed) in {"simulation": (1.0, 0.0, 1), "data": (1.3, 0.7, 2)}.items():
+        rows = factor * TOYS["ring"].draw(3000, np.random.default_rng(seed)) + shift
+        sample = Batch(torch.from_numpy(rows.astype(np.float32)))
+        files[name] = str(tmp_path / f"{name}.h5")
+        write_samples(files[name], "rows", [sample], {"kind": "tables"}, {"x": "", "y": ""})
+    return files

@@ -40,6 +40,64 @@ SHORT: dict[str, Any] = {
 }
 
 
+CYCLEGAN = """
+about: {title: Two unpaired tables, paper: arXiv:1703.10593, status: a test}
+kind: tables
+transform: data.transforms.tables.Standardise
+system:
+  systems.system.System:
+    networks:
+      translator:
+        nets.translation.BothWays:
+          there: {nets.tables.TableTranslator: {width: 32, depth: 2}}
+          back: {nets.tables.TableTranslator: {width: 32, depth: 2}}
+      data_critic: {nets.tables.TableCritic: {width: 32, depth: 2}}
+      simulation_critic: {nets.tables.TableCritic: {width: 32, depth: 2}}
+      history: {nets.history.History: {size: 20}}
+    phases:
+      data_critic:
+        updates: [data_critic]
+        loss: {systems.gan.CriticLoss: {objective: objectives.losses.LeastSquares, critic: data_critic,
+          generator: translator/there, source: simulation, history: history}}
+        optimizer: &adam {torch.optim.Adam: {lr: 0.002, betas: [0.5, 0.999]}}
+      simulation_critic:
+        updates: [simulation_critic]
+        loss: {systems.gan.CriticLoss: {objective: objectives.losses.LeastSquares, critic: simulation_critic,
+          generator: translator/back, real: simulation, source: data}}
+        optimizer: *adam
+      translators:
+        updates: [translator]
+        loss:
+          systems.system.SumOfLosses:
+            losses:
+              forth:
+                systems.gan.GeneratorLoss:
+                  objective: objectives.losses.LeastSquares
+                  critic: data_critic
+                  generator: translator/there
+                  source: simulation
+                  terms:
+                    cycle: {term: {objectives.translation.CycleConsistency: {there: translator/there,
+                      back: translator/back, sample: simulation}}, weight: 1.0}
+                    identity: {term: {objectives.translation.IdentityMapping: {network: translator/there,
+                      sample: data}}, weight: 0.5}
+              back:
+                systems.gan.GeneratorLoss:
+                  objective: objectives.losses.LeastSquares
+                  critic: simulation_critic
+                  generator: translator/back
+                  real: simulation
+                  source: data
+                  terms:
+                    cycle: {term: {objectives.translation.CycleConsistency: {there: translator/back,
+                      back: translator/there, sample: data}}, weight: 1.0}
+        optimizer: *adam
+    product: translator
+    source: simulation
+trainer: {batch_size: 64, max_steps: 400, validations: 4, checkpoint_seconds: 0.05, accelerator: cpu}
+"""
+
+
 def rng(seed: int = 0) -> Rng:
     return np.random.default_rng(seed)
 

@@ -1,7 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `train`, `fit_classifier`, `load`,
-`generate`, `evaluate`, `compare`.
+`generate`, `refine`, `evaluate`, `compare`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from partigan.commands.evaluate import evaluate as evaluate
     from partigan.commands.fit_classifier import fit_classifier as fit_classifier
     from partigan.commands.generate import generate as generate
+    from partigan.commands.refine import refine as refine
     from partigan.commands.train import train as train
     from partigan.errors import PartiganError as PartiganError
     from partigan.models.model import load as load
@@ -29,6 +30,7 @@ _HOME = {
     "fit_classifier": "partigan.commands.fit_classifier",
     "generate": "partigan.commands.generate",
     "load": "partigan.models.model",
+    "refine": "partigan.commands.refine",
     "simulate_jets": "partigan.simulate.jets",
     "simulate_pxd": "partigan.simulate.pxd",
     "train": "partigan.commands.train",
@@ -40,6 +42,7 @@ __all__ = [
     "fit_classifier",
     "generate",
     "load",
+    "refine",
     "simulate_jets",
     "simulate_pxd",
     "train",

@@ -155,40 +155,82 @@ def _plain(module: str, name: str, **positional: str) -> Command:
     return command
 
 
-def _training(name: str, data: str, example: str, required: bool) -> Command:
-    """The command of a function that trains; options of a configuration's sections are taken before the parser.
+def _train(parser: ArgumentParser, arguments: list[str]) -> Run:
+    from partigan.commands.train import train
+
+    overrides = _configured(parser, train, arguments, required=True)
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="file of training samples")
+    others = _other_samples(parser, arguments, overrides)
+    for name in others:
+        text = f"file of the sample {name!r} that this configuration trains on, too"
+        parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
+
+    def run(options: Namespace) -> None:
+        own = _own(options)
+        given = {name: own.pop(name) for name in ("data", *others)}
+        train(**own, data=given, overrides=overrides)
+
+    return run
+
+
+def _other_samples(parser: ArgumentParser, arguments: list[str], overrides: dict[str, str]) -> list[str]:
+    """Names of a configuration's samples beside ``data``; it is built only where options are left that may be such."""
+    known = {action.dest for action in parser._actions} - {"help"}
+    names = {word.removeprefix("--").partition("=")[0] for word in arguments if word.startswith("--")}
+    words = [text for word in arguments for text in word.partition("=")[::2] if text]
+    if names <= known or "--config" not in words[:-1]:
+        return []
+    from partigan.commands.train import sample_names
+
+    return sorted(sample_names(words[words.index("--config") + 1], overrides, "--trust" in words) - {"data"} - known)
+
+
+def _fit_classifier(parser: ArgumentParser, arguments: list[str]) -> Run:
+    from partigan.commands.fit_classifier import fit_classifier
+
+    overrides = _configured(parser, fit_classifier, arguments, required=False)
+    text = "files of real samples, CLASS=FILE for each class, or one FILE with classes"
+    parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help=text)
+    return lambda options: fit_classifier(**{**_own(options), "data": _files(options.data), "overrides": overrides})
+
+
+def _configured(parser: ArgumentParser, function: Any, arguments: list[str], required: bool) -> dict[str, str]:
+    """Options of a function that trains; those of a configuration's sections are taken out of ``arguments``.
 
     Args:
-        name: of the function, and of its module.
-        data: help of ``--data``.
-        example: of several files.
+        parser: of the command.
+        function: what trains.
+        arguments: of the command.
         required: whether a configuration must be given.
     """
+    from partigan.systems.options import TrainerOptions
 
-    def command(parser: ArgumentParser, arguments: list[str]) -> Run:
-        from partigan.systems.options import TrainerOptions
-
-        function = getattr(import_module(f"partigan.commands.{name}"), name)
-        _options(parser, function, "config", "data", "overrides")
-        parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help=data)
-        text = "preset ('partigan list' shows all) or YAML file; any of its options can be given, too, such as "
-        text += "--system.generator.latent 32 or --system.objective objectives.losses.Hinge"
-        parser.add_argument("--config", type=str, required=required, help=text)
-        parser.add_class_arguments(TrainerOptions, "trainer")
-        overrides = _overrides(arguments)
-
-        def run(options: Namespace) -> None:
-            given = _files(options.data, example)
-            function(**{**_own(options), "data": given, "overrides": overrides})
-
-        return run
-
-    return command
+    _options(parser, function, "config", "data", "overrides")
+    text = "preset ('partigan list' shows all) or YAML file; any of its options can be given, too, such as "
+    text += "--system.generator.latent 32 or --system.objective objectives.losses.Hinge"
+    parser.add_argument("--config", type=str, required=required, help=text)
+    parser.add_class_arguments(TrainerOptions, "trainer")
+    return _overrides(arguments)
 
 
 def _own(options: Namespace) -> dict[str, Any]:
     """Parsed options without those of the trainer, which are overrides of the configuration."""
     return {name: value for name, value in vars(options).items() if name != "trainer"}
+
+
+def _refine(parser: ArgumentParser, _: list[str]) -> Run:
+    from partigan.commands.refine import refine
+
+    parser.add_argument("run", type=Path, help="run directory of a refiner or translator")
+    _options(parser, refine, "run", "given", "backward")
+    parser.add_argument("--in", type=Path, required=True, metavar="FILE", help="file of samples to change")
+    parser.add_argument("--backward", action="store_true", help="the other way, where the run has one")
+
+    def run(options: Namespace) -> None:
+        own = vars(options)
+        refine(given=own.pop("in"), **own)
+
+    return run
 
 
 def _overrides(arguments: list[str]) -> dict[str, str]:
@@ -210,11 +252,11 @@ def _overrides(arguments: list[str]) -> dict[str, str]:
     return found
 
 
-def _files(entries: list[str], example: str) -> Any:
-    """One file, or files by name from texts NAME=FILE."""
+def _files(entries: list[str]) -> Any:
+    """One file, or files by class from texts CLASS=FILE."""
     if len(entries) == 1 and ("=" not in entries[0] or Path(entries[0]).exists()):
         return Path(entries[0])
-    return _named(entries, "--data", example)
+    return _named(entries, "--data", "g=g.h5 q=q.h5")
 
 
 def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
@@ -293,26 +335,17 @@ _COMMANDS: _Commands = {
     ),
     "train": (
         "train a system of the literature, or one of your own",
-        _training(
-            "train",
-            "a file of training samples, or NAME=FILE for each sample of a system with several",
-            "simulation=s.h5 data=d.h5",
-            required=True,
-        ),
+        _train,
     ),
     "fit-classifier": (
         "train a classifier of real samples, with which 'evaluate' takes FID, KID, inception score and FPND",
-        _training(
-            "fit_classifier",
-            "files of real samples, CLASS=FILE for each class, or one FILE with classes",
-            "g=g.h5 q=q.h5",
-            required=False,
-        ),
+        _fit_classifier,
     ),
     "generate": (
         "generate samples with a trained run",
         _plain("commands.generate", "generate", run="run directory, or a run that comes with partigan: pxd-fast"),
     ),
+    "refine": ("change samples with a trained refiner or translator", _refine),
     "evaluate": ("compare a generated sample with a real one", _evaluate),
     "compare": ("put several reports of 'evaluate' side by side", _compare),
     "benchmark": (

@@ -14,69 +14,15 @@ import pytest
 import torch
 import yaml
 
-from helpers import Distance, ToyCritic, ToyGenerator, equal_tensors, toy_batch, weights
+from helpers import CYCLEGAN, Distance, ToyCritic, ToyGenerator, equal_tensors, toy_batch, weights
 from partigan import PartiganError, load, train
 from partigan.config import build, read, resolve
-from partigan.data.batch import Batch
-from partigan.data.samples import read_samples, write_samples
+from partigan.data.samples import read_samples
 from partigan.metrics.sliced import sliced_w1
-from partigan.simulate.toys import TOYS, simulate_toy
+from partigan.simulate.toys import simulate_toy
 from partigan.systems.system import Phase, SumOfLosses, System, Tick
 from partigan.training.log import read_log
 
-CYCLEGAN = """
-about: {title: Two unpaired tables, paper: arXiv:1703.10593, status: a test}
-kind: tables
-transform: data.transforms.tables.Standardise
-system:
-  systems.system.System:
-    networks:
-      to_data: {nets.tables.TableTranslator: {width: 32, depth: 2}}
-      to_simulation: {nets.tables.TableTranslator: {width: 32, depth: 2}}
-      data_critic: {nets.tables.TableCritic: {width: 32, depth: 2}}
-      simulation_critic: {nets.tables.TableCritic: {width: 32, depth: 2}}
-    phases:
-      data_critic:
-        updates: [data_critic]
-        loss: {systems.gan.CriticLoss: {objective: objectives.losses.LeastSquares, critic: data_critic,
-          generator: to_data, source: simulation}}
-        optimizer: &adam {torch.optim.Adam: {lr: 0.002, betas: [0.5, 0.999]}}
-      simulation_critic:
-        updates: [simulation_critic]
-        loss: {systems.gan.CriticLoss: {objective: objectives.losses.LeastSquares, critic: simulation_critic,
-          generator: to_simulation, real: simulation, source: data}}
-        optimizer: *adam
-      translators:
-        updates: [to_data, to_simulation]
-        loss:
-          systems.system.SumOfLosses:
-            losses:
-              forth:
-                systems.gan.GeneratorLoss:
-                  objective: objectives.losses.LeastSquares
-                  critic: data_critic
-                  generator: to_data
-                  source: simulation
-                  terms:
-                    cycle: {term: {objectives.translation.CycleConsistency: {there: to_data, back: to_simulation,
-                      sample: simulation}}, weight: 1.0}
-                    identity: {term: {objectives.translation.IdentityMapping: {network: to_data, sample: data}},
-                      weight: 0.5}
-              back:
-                systems.gan.GeneratorLoss:
-                  objective: objectives.losses.LeastSquares
-                  critic: simulation_critic
-                  generator: to_simulation
-                  real: simulation
-                  source: data
-                  terms:
-                    cycle: {term: {objectives.translation.CycleConsistency: {there: to_simulation, back: to_data,
-                      sample: data}}, weight: 1.0}
-        optimizer: *adam
-    product: to_data
-    source: simulation
-trainer: {batch_size: 64, max_steps: 400, validations: 4, checkpoint_seconds: 0.05, accelerator: cpu}
-"""
 SCRIPT = """
 import json, sys
 from partigan import train
@@ -84,20 +30,8 @@ train(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], threads=1, resume=True)
 """
 
 
-@pytest.fixture
-def two_tables(tmp_path: Path) -> dict[str, str]:
-    """A ring, and the same ring elsewhere and wider: simulation and data, not paired."""
-    files = {}
-    for name, (factor, shift, seed) in {"simulation": (1.0, 0.0, 1), "data": (1.3, 0.7, 2)}.items():
-        rows = factor * TOYS["ring"].draw(3000, np.random.default_rng(seed)) + shift
-        sample = Batch(torch.from_numpy(rows.astype(np.float32)))
-        files[name] = str(tmp_path / f"{name}.h5")
-        write_samples(files[name], "rows", [sample], {"kind": "tables"}, {"x": "", "y": ""})
-    return files
-
-
 def test_a_cyclegan_is_yaml_alone_trains_is_killed_and_resumes(tmp_path: Path, two_tables: dict[str, str]) -> None:
-    """Four networks, three phases, two samples, cycle and identity terms."""
+    """Four networks, three phases, two samples, cycle and identity terms, a history of made samples."""
     config = tmp_path / "cycle.yaml"
     config.write_text(CYCLEGAN)
     whole = train(str(config), two_tables, tmp_path / "whole", threads=1)
@@ -115,7 +49,8 @@ def test_a_cyclegan_is_yaml_alone_trains_is_killed_and_resumes(tmp_path: Path, t
         f"translators/{part}" for part in ("forth.objective", "forth.cycle", "forth.identity", "back.cycle")
     } < names
     assert {"data_critic/score/fake", "simulation_critic/objective", "translators/gradient/norm"} < names
-    assert whole.weights.name == "to_data.safetensors"
+    assert whole.weights.name == "translator.safetensors"
+    assert weights(whole.path)["network.history.filled"] == 20
     model = load(whole.path)
     simulation, data = (model.kind.format.read(Path(path), "test") for path in two_tables.values())
     refined = model.refine(simulation)
@@ -128,7 +63,7 @@ def test_a_cyclegan_is_yaml_alone_trains_is_killed_and_resumes(tmp_path: Path, t
 
 def test_samples_that_a_system_needs_and_does_not_get_are_named(tmp_path: Path, two_tables: dict[str, str]) -> None:
     config: dict[str, Any] = yaml.safe_load(CYCLEGAN)
-    with pytest.raises(PartiganError, match=r"on data, simulation, and there is no simulation; give --data data="):
+    with pytest.raises(PartiganError, match=r"on data, simulation, and there is no simulation; give --data FILE --sim"):
         train(config, two_tables["data"], tmp_path / "r", threads=1)
     assert not (tmp_path / "r").exists()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from partigan import config as configuration
 from partigan.data.batch import Batch
-from partigan.data.sources import Given, Source, by_name, source
+from partigan.data.sources import Given, Source, by_name, same_features, source
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import halves
 from partigan.files import fresh_name
@@ -83,16 +84,19 @@ def train(
 
 def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: int | None) -> Run:
     """A training in an admitted session."""
+    target = _target(given)
+    described = {name: each.describe() for name, each in given.items()}
+    for name in given:
+        same_features(given[target].name, described[target], given[name].name, described[name])
     training = {name: source.training() for name, source in given.items()}
     for name, sample in training.items():
         warn(kind.format, sample, given[name].name)
-    target = _target(given)
     session.prepare(training, kind.conditions.arguments(training[target]), _origin(given))
     session.run = Run(session.run.path, session.system.product)
     if session.resumed:
         conditions = session.run.transform["conditions"]
     else:
-        conditions = kind.conditions.state(training[target], given[target].describe())
+        conditions = kind.conditions.state(training[target], described[target])
     validate = _Validation(session, kind, given, conditions)
     rules = session.trainer.options.rules
     selection = Selection.by(rules, kind.evaluation.selection)
@@ -103,6 +107,15 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
     if session.trainer.fabric.is_global_zero:
         tell(f"the best {session.system.product} is in {session.run.weights}")
     return session.run
+
+
+def sample_names(config: str, overrides: dict[str, Any], trust: bool = False) -> set[str]:
+    """Names of the samples that a configuration trains on: ``data``, or ``simulation`` and ``data``.
+
+    Raises:
+        PartiganError: unknown options, or a configuration that is not trusted.
+    """
+    return configuration.build(configuration.read(config, overrides), trust)[0].samples
 
 
 def _target(given: Mapping[str, Source]) -> str:
@@ -122,6 +135,11 @@ def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     }
 
 
+def _start(sample: Batch) -> Batch:
+    """What a translator starts from: the pairs of a sample where it has some, else the sample itself."""
+    return sample if sample.source is None else replace(sample, x=sample.source, source=None)
+
+
 class _Validation:
     """Metrics of the averaged product on the validation split."""
 
@@ -130,7 +148,7 @@ class _Validation:
         most = kind.evaluation.validated
         self.real = given[_target(given)].read("valid")[:most]
         start = session.system.source
-        self.start = None if start is None else given[start].read("valid")[:most]
+        self.start = None if start is None else _start(given[start].read("valid")[:most])
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:

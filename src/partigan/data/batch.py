@@ -15,12 +15,14 @@ class Batch:
     """Samples with what belongs to them.
 
     Attributes:
-        x: clouds ``(batch, particles, features)``, images ``(batch, channel, height, width)`` or tables
-            ``(batch, features)``, floating point.
-        mask: ``(batch, particles)`` bool, True = real particle; None for images and tables.
+        x: clouds ``(batch, particles, features)``, images ``(batch, channel, height, width)``, traces
+            ``(batch, channel, bins)`` or tables ``(batch, features)``, floating point.
+        mask: ``(batch, particles)`` bool, True = real particle; None for all others.
         condition: ``(batch, features)`` float or ``(batch,)`` class index; None where there is none.
         weight: ``(batch,)`` event weights such as sWeights; None = 1.
         source: the input of a refiner or translator, shaped like ``x``; None elsewhere.
+        truth: ``(batch, features)`` float, what a reconstruction is asked for, such as the energy; networks never see
+            it; None where it is not known.
 
     Example:
         >>> jets = Batch(torch.zeros(2, 5, 3), torch.arange(5) < torch.tensor([[2], [1]]))
@@ -33,6 +35,7 @@ class Batch:
     condition: Tensor | None = None
     weight: Tensor | None = None
     source: Tensor | None = None
+    truth: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x)

@@ -279,6 +279,20 @@ def attributes_of(found: Any, where: str | Path, size: int) -> dict[str, Any]:
         return dict(found.attrs)
 
 
+def number_of(path: Path, name: str) -> int:
+    """The number of samples in a file; ``name`` is that of their dataset."""
+    with open_hdf5(path, f"a dataset {name} is needed") as file:
+        return len(file.dataset(name))
+
+
+def split_attributes(path: Path) -> dict[str, Any]:
+    """The attributes by which a file says its splits; none where it is not HDF5."""
+    if not is_hdf5(path):
+        return {}
+    with open_hdf5(path, "") as file:
+        return {name: value for name, value in file.attributes.items() if name.startswith("split_")}
+
+
 def text(value: Any) -> str:
     """A string attribute, however it was stored."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

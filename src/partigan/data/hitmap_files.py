@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan.data import hdf5
-from partigan.data.hdf5 import holds, open_hdf5, strings, write_chunks
+from partigan.data.hdf5 import holds, number_of, open_hdf5, strings, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
 from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
-from partigan.data.splits import stored_rows
+from partigan.data.splits import Rows, stored_rows
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import MANIFEST, atomic, manifest_of
@@ -43,13 +43,13 @@ _SAID = "partigan"  # name of the provenance in ROOT files, a string of JSON
 _ENTRIES = 200  # of a ROOT file in memory at a time
 
 
-def read_hitmaps(path: str | Path, split: str = "all") -> Hitmaps:
+def read_hitmaps(path: str | Path, split: Rows = "all") -> Hitmaps:
     """Read hitmaps from an HDF5 file, a ROOT file (``.root``) or a folder of PNG images, and check every hit.
 
     Args:
         path: the file or folder.
-        split: ``train``, ``valid``, ``test`` or ``all``, by events. The attributes ``split_train`` ... of an HDF5 file
-            are obeyed; everything else is cut 70/15/15 in its order.
+        split: ``train``, ``valid``, ``test``, ``all``, or rows, by events. The attributes ``split_train`` ... of an
+            HDF5 file are obeyed; everything else is cut 70/15/15 in its order.
 
     Raises:
         PartiganError: the file is missing, truncated or of another layout, or holds a hit that no sensor can have; the
@@ -68,7 +68,7 @@ def read_hitmaps(path: str | Path, split: str = "all") -> Hitmaps:
     return found.events(first, last)
 
 
-def _read_hdf5(path: Path, split: str) -> Hitmaps:
+def _read_hdf5(path: Path, split: Rows) -> Hitmaps:
     with open_hdf5(path, _LAYOUT) as file:
         counted, *columns = (file.dataset(name) for name in ("counts", "u", "v", "charge"))
         named = tuple(strings(file.attributes.get("sensors", NAMES)))
@@ -152,6 +152,12 @@ def write_hitmaps(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[
     columns = ("counts", "u", "v", "charge")
     rows = ({name: getattr(chunk, name) for name in columns} for chunk in chunks)
     write_chunks(path, rows, {**attributes, "sensors": NAMES}, {}, rows=2**14, compression="gzip", shuffle=True)
+
+
+def events_of(path: str | Path) -> int:
+    """The number of events in a file or folder that `read_hitmaps` reads."""
+    path = Path(path)
+    return len(read_hitmaps(path)) if path.is_dir() or path.suffix == ".root" else number_of(path, "counts")
 
 
 def is_hitmaps(path: Path) -> bool:

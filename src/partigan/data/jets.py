@@ -19,7 +19,7 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import Opened, Stored, open_hdf5, strings, write_chunks
-from partigan.data.splits import stored_rows
+from partigan.data.splits import Rows, stored_rows
 from partigan.errors import PartiganError
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")
@@ -59,12 +59,12 @@ class JetTable(NamedTuple):
         )
 
 
-def read_jets(path: str | Path, split: str = "all", finite: bool = True) -> JetTable:
+def read_jets(path: str | Path, split: Rows = "all", finite: bool = True) -> JetTable:
     """Read jets from a file in the JetNet layout and check every one of them.
 
     Args:
         path: an HDF5 file with ``particle_features`` (jets, particles, 4) and ``jet_features`` (jets, 4).
-        split: ``train``, ``valid``, ``test`` or ``all``. A file's own ``split_train`` ... attributes
+        split: ``train``, ``valid``, ``test``, ``all``, or rows. A file's own ``split_train`` ... attributes
             (first and one-past-last row) are obeyed; a file without them is cut 70/15/15 in its order.
         finite: refuse NaN and infinite values; False to count the failures of a generator.
 

@@ -4,6 +4,8 @@ rows or images  (samples, features) or (samples, channel, height, width), floati
 labels          (samples,) integers from 0, class labels; optional
 conditions      (samples, features) floating point, in place of labels; optional
 weights         (samples,) floating point, event weights such as sWeights; optional
+truth           (samples, features) floating point, what a reconstruction is asked for; networks never see it; optional
+source          as the samples, what each of them was made from: pairs of a translation; optional
 """
 
 from __future__ import annotations
@@ -18,21 +20,24 @@ from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import Opened, Stored, open_hdf5, write_chunks
-from partigan.data.splits import stored_rows
+from partigan.data.splits import Rows, stored_rows
 from partigan.errors import PartiganError
 
 CLASSES = 2**16
 """Labels are below it: there is a row of weights and a count for each class."""
-_BESIDE = {"labels": (1, "iu"), "conditions": (2, "fiu"), "weights": (1, "fiu")}
+_BESIDE = {"labels": (1, "iu"), "conditions": (2, "fiu"), "weights": (1, "fiu"), "truth": (2, "fiu")}
 """Dimensions and types of what belongs to each sample."""
 
+_PARTS = {"labels": "condition", "conditions": "condition", "weights": "weight", "truth": "truth", "source": "source"}
+"""Parts of a batch, by the dataset that holds them."""
 
-def read_samples(path: str | Path, split: str, name: str, dimensions: int, finite: bool = True) -> Batch:
+
+def read_samples(path: str | Path, split: Rows, name: str, dimensions: int, finite: bool = True) -> Batch:
     """Samples of a split, checked.
 
     Args:
         path: the file.
-        split: train, valid, test or all; see `partigan.data.hdf5.stored_rows`.
+        split: train, valid, test, all, or rows; see `partigan.data.splits.stored_rows`.
         name: of the dataset.
         dimensions: of the dataset, with that of the samples.
         finite: refuse NaN and infinite values; False to count the failures of a generator.
@@ -50,18 +55,16 @@ def read_samples(path: str | Path, split: str, name: str, dimensions: int, finit
         first, last = stored_rows(file.attributes, len(samples), split, path, "samples")
         x = samples.rows(first, last, np.float32)
         beside = {
-            other: _beside(file, other, len(samples)).rows(first, last, kept)
-            for other, kept in (("labels", None), ("conditions", np.float32), ("weights", np.float32))
+            other: _beside(file, other, samples).rows(first, last, None if other == "labels" else np.float32)
+            for other in _PARTS
             if other in file.names
         }
     if "labels" in beside and "conditions" in beside:
         raise PartiganError(f"{path}: there are labels and conditions; remove one of them")
     if "labels" in beside:  # checked as they are stored: huge unsigned numbers would turn negative
         beside["labels"] = _classes(beside["labels"], f"{path}: ", first)
-    tensors = {other: torch.from_numpy(values) for other, values in beside.items()}
-    condition = tensors.get("labels", tensors.get("conditions"))
-    sample = Batch(torch.from_numpy(x), condition=condition, weight=tensors.get("weights"))
-    return checked(sample, f"{path}: ", name, first, finite)
+    parts = {_PARTS[other]: torch.from_numpy(values) for other, values in beside.items()}
+    return checked(Batch(torch.from_numpy(x), **parts), f"{path}: ", name, first, finite)
 
 
 def _classes(labels: NDArray[Any], where: str, first: int) -> NDArray[np.int64]:
@@ -74,14 +77,14 @@ def _classes(labels: NDArray[Any], where: str, first: int) -> NDArray[np.int64]:
     return labels.astype(np.int64)
 
 
-def _beside(file: Opened, name: str, samples: int) -> Stored:
-    """Labels, conditions or weights of a file."""
-    found, (dimensions, types) = file.dataset(name), _BESIDE[name]
-    if len(found.shape) != dimensions or len(found) != samples or found.dtype.kind not in types:
+def _beside(file: Opened, name: str, samples: Stored) -> Stored:
+    """What belongs to the samples of a file."""
+    found, (dimensions, types) = file.dataset(name), _BESIDE.get(name, (len(samples.shape), "fiu"))
+    if len(found.shape) != dimensions or len(found) != len(samples) or found.dtype.kind not in types:
         wanted = "integers" if name == "labels" else "numbers"
         raise PartiganError(
             f"{found.where} is {found.text}; it must be {wanted} of {dimensions} dimensions, one row for each of "
-            f"{samples} samples"
+            f"{len(samples)} samples"
         )
     return found
 
@@ -104,7 +107,7 @@ def checked(sample: Batch, where: str = "", name: str = "x", first: int = 0, fin
     if labels is not None:
         _classes(labels.numpy(), where, first)
     floats = {name: sample.x if finite else None, "conditions": None if labels is not None else condition}
-    for part, values in (floats | {"weights": weight}).items():
+    for part, values in (floats | {"weights": weight, "truth": sample.truth, "source": sample.source}).items():
         fine = torch.ones(1, dtype=torch.bool) if values is None else values.reshape(len(values), -1).isfinite().all(1)
         if not fine.all():
             bad = first + int(fine.byte().argmin())
@@ -121,6 +124,7 @@ def write_samples(
     chunks: Iterable[Batch],
     attributes: Mapping[str, Any],
     features: Mapping[str, str] | None = None,
+    beside: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write samples in this layout, chunk by chunk and atomically.
 
@@ -130,17 +134,18 @@ def write_samples(
         chunks: batches in physical units.
         attributes: provenance.
         features: names of the last axis of the dataset, with their units.
+        beside: the same of conditions and truth.
     """
 
     def datasets(batch: Batch) -> dict[str, NDArray[Any]]:
         found = {name: batch.x.numpy()}
         if batch.condition is not None:
             found["conditions" if batch.condition.is_floating_point() else "labels"] = batch.condition.numpy()
-        if batch.weight is not None:
-            found["weights"] = batch.weight.numpy()
-        return found
+        others = {"weights": batch.weight, "truth": batch.truth, "source": batch.source}
+        return found | {other: part.numpy() for other, part in others.items() if part is not None}
 
-    write_chunks(path, map(datasets, chunks), attributes, {} if features is None else {name: features})
+    columns = dict(beside or {}) | ({} if features is None else {name: features})
+    write_chunks(path, map(datasets, chunks), attributes, columns)
 
 
 def feature_units(path: str | Path, name: str) -> dict[str, str]:

@@ -16,21 +16,21 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import trusted
-from partigan.data.splits import split_rows
+from partigan.data.splits import Rows, split_rows
 from partigan.errors import PartiganError
 from partigan.files import sha256
 
 Given = Any
 """What `source` takes: a path, a `Batch`, an array, or a mapping of arrays."""
 
-_KEYS = ("x", "mask", "condition", "labels", "conditions", "weight")
-_DIMENSIONS = {"mask": 2, "labels": 1, "conditions": 2, "weight": 1}
+_KEYS = ("x", "mask", "condition", "labels", "conditions", "weight", "source", "truth")
+_DIMENSIONS = {"mask": 2, "labels": 1, "conditions": 2, "weight": 1, "truth": 2}
 
 
 class _Format(Protocol):
     """The part of a format (`partigan.kinds.kind.Format`) that sources use."""
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch: ...
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch: ...
     def training(self, path: Path) -> Batch: ...
     def attributes(self, path: Path) -> dict[str, Any]: ...
     def describe(self, path: Path) -> dict[str, Any]: ...
@@ -221,10 +221,24 @@ def by_name(given: Given | Mapping[str, Given], alone: str) -> Mapping[str, Give
     return given if isinstance(given, Mapping) and "x" not in given else {alone: given}
 
 
+def same_features(real: str, a: dict[str, Any], fake: str, b: dict[str, Any]) -> None:
+    """Refuse two samples whose features have different names or units; what has no name or unit fits any."""
+    ours, theirs = (dict(described.get("features", {})) for described in (a, b))
+    plain = [str(number) for number in range(len(ours))]
+    if len(ours) != len(theirs) or (list(ours) != list(theirs) and plain not in (list(ours), list(theirs))):
+        raise PartiganError(
+            f"{fake} has the features {', '.join(theirs)} and {real} {', '.join(ours)}; "
+            "give samples of the same features"
+        )
+    for name in ours:
+        if ours[name] and theirs.get(name) and ours[name] != theirs[name]:
+            raise PartiganError(f"{fake} has {name} in {theirs[name]}, {real} in {ours[name]}; convert one of them")
+
+
 def _batch(given: Any) -> Batch:
     """Arrays as a batch of one length, not yet checked by the kind of data."""
     if isinstance(given, Batch):
-        given = {field.name: getattr(given, field.name) for field in fields(given) if field.name != "source"}
+        given = {field.name: getattr(given, field.name) for field in fields(given)}
     if not isinstance(given, Mapping):
         given = {"x": given}
     if "x" not in given or (strange := [name for name in given if name not in _KEYS]):
@@ -249,8 +263,9 @@ def _batch(given: Any) -> Batch:
         raise PartiganError("labels must be whole numbers; give real numbers as conditions, (samples, features)")
     if "conditions" in parts and condition is not None:
         condition = condition.float()
-    x, mask, weight = parts["x"].float(), parts.get("mask"), parts.get("weight")
-    return Batch(x, None if mask is None else mask > 0.5, condition, None if weight is None else weight.float())
+    mask = parts.get("mask")
+    floats = {name: parts[name].float() for name in ("x", "weight", "source", "truth") if name in parts}
+    return Batch(mask=None if mask is None else mask > 0.5, condition=condition, **floats)
 
 
 def _tensor(values: Any, name: str) -> Tensor:

@@ -14,14 +14,23 @@ from partigan.errors import PartiganError
 SHARES = {"train": 70, "valid": 15, "test": 15}
 """The splits in a file's order, and their percentages of its samples where the file does not say other rows."""
 
+Rows = str | tuple[int, int]
+"""Which samples of a file: a split (train, valid, test, all), or the first and one-past-last row."""
 
-def split_rows(samples: int, split: str) -> tuple[int, int]:
+
+def split_rows(samples: int, split: Rows) -> tuple[int, int]:
     """First and one-past-last row of a split: 70 % train, 15 % valid, 15 % test, in the file's order.
+
+    Args:
+        samples: how many there are.
+        split: train, valid, test or all; or rows, of which those beyond the end are left out.
 
     Example:
         >>> split_rows(200, "valid")
         (140, 170)
     """
+    if not isinstance(split, str):
+        return split[0], min(split[1], samples)
     if split == "all":
         return 0, samples
     before, after = _percents(split, [*SHARES])
@@ -36,7 +45,7 @@ def _percents(split: str, among: list[str]) -> tuple[int, int]:
     return before, before + SHARES[split]
 
 
-def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: Path, what: str) -> tuple[int, int]:
+def stored_rows(attributes: Mapping[str, Any], samples: int, split: Rows, path: Path, what: str) -> tuple[int, int]:
     """First and one-past-last row of a split by a file's attributes ``split_train``, ``split_valid``, ``split_test``.
 
     Splits without an attribute share what the others leave, in the file's order and in proportion to 70/15/15, so that
@@ -45,7 +54,7 @@ def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: P
     Args:
         attributes: of the file.
         samples: how many it holds.
-        split: train, valid, test or all.
+        split: train, valid, test or all; or rows, of which those beyond the end are left out.
         path: of the file, for messages.
         what: plural of a sample, for messages.
 
@@ -57,14 +66,15 @@ def stored_rows(attributes: Mapping[str, Any], samples: int, split: str, path: P
         (500, 2559)
     """
     ranges = _stored(attributes, path, what)
-    if split == "all" or not ranges:
+    if split == "all" or not isinstance(split, str) or not ranges:
         first, last = split_rows(samples, split)
     elif split in ranges:
         first, last = ranges[split]
     else:
         first, last = _left(ranges, samples, split, path)
     if not 0 <= first < last <= samples:
-        raise PartiganError(f"{path}: the {split} split is rows {first} to {last} of {samples}, which holds no {what}")
+        name = f"the {split} split is" if isinstance(split, str) else "asked for are"
+        raise PartiganError(f"{path}: {name} rows {first} to {last} of {samples}, which holds no {what}")
     return first, last
 
 

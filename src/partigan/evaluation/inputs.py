@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from partigan.data.batch import Batch
-from partigan.data.sources import Given, Source, source
+from partigan.data.sources import Given, Source, same_features, source
 from partigan.data.splits import SHARES
 from partigan.errors import PartiganError
 from partigan.kinds import chosen, find, kind_of
@@ -174,7 +174,7 @@ def read_inputs(request: Request) -> Inputs:
     model = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
     described = real_source.describe()
     if fake_source is not None:
-        _same_features(real_source.name, described, fake_source.name, fake_source.describe())
+        same_features(real_source.name, described, fake_source.name, fake_source.describe())
         batch = fake_source.read("all", finite=False)
     else:
         assert model is not None
@@ -247,22 +247,8 @@ def _generated(kind: Kind, model: Model, real: str, described: dict[str, Any], d
         raise PartiganError(f"{model.name} generates {model.kind.name}, not {kind.name}; give --kind {model.kind.name}")
     if names := model.conditions.get("features"):
         units = model.conditions.get("units", [""] * len(names))
-        _same_features(real, described, model.name, {"features": dict(zip(names, units, strict=True))})
+        same_features(real, described, model.name, {"features": dict(zip(names, units, strict=True))})
     return model.sample(*draw)
-
-
-def _same_features(real: str, a: dict[str, Any], fake: str, b: dict[str, Any]) -> None:
-    """Refuse two samples whose features have different names or units; what has no name or unit fits any."""
-    ours, theirs = (dict(described.get("features", {})) for described in (a, b))
-    plain = [str(number) for number in range(len(ours))]
-    if len(ours) != len(theirs) or (list(ours) != list(theirs) and plain not in (list(ours), list(theirs))):
-        raise PartiganError(
-            f"{fake} has the features {', '.join(theirs)} and {real} {', '.join(ours)}; "
-            "compare samples of the same features"
-        )
-    for name in ours:
-        if ours[name] and theirs.get(name) and ours[name] != theirs[name]:
-            raise PartiganError(f"{fake} has {name} in {theirs[name]}, {real} in {ours[name]}; convert one of them")
 
 
 def _side(kind: Kind, sample: Batch, described: dict[str, Any]) -> Side:

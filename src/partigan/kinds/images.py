@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import holds
+from partigan.data.hdf5 import holds, number_of
 from partigan.data.samples import checked, file_attributes, read_samples, write_samples
+from partigan.data.splits import Rows
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import IMAGE, IMAGE_JUDGE
 from partigan.kinds.conditions import LabelConditions
@@ -57,9 +58,13 @@ class ImageFormat(Format):
         """Whether there are ``images``."""
         return holds(path, "images")
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Images of a split."""
         return read_samples(path, split, "images", 4, finite)
+
+    def count(self, path: Path) -> int:
+        """The number of images."""
+        return number_of(path, "images")
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write images and their labels or conditions."""

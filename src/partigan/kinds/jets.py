@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import holds
+from partigan.data.hdf5 import holds, number_of
 from partigan.data.jets import (
     FEATURES,
     PARTICLE_FEATURES,
@@ -28,6 +28,7 @@ from partigan.data.jets import (
     write_jets,
 )
 from partigan.data.samples import checked
+from partigan.data.splits import Rows
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import PARTICLE_FLOW, PARTICLENET
 from partigan.kinds.kind import Conditions, Evaluation, Format, Kind, Observables, Values, findings
@@ -74,9 +75,13 @@ class JetFormat(Format):
         """Whether there are ``particle_features`` and ``jet_features``."""
         return holds(path, "particle_features", "jet_features")
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Jets of a split."""
         return read_jets(path, split, finite).batch()
+
+    def count(self, path: Path) -> int:
+        """The number of jets."""
+        return number_of(path, "particle_features")
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write jets, all with the mean jet pt of the training sample."""

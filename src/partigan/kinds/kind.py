@@ -15,6 +15,7 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import checked
+from partigan.data.splits import Rows
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Measurement
 from partigan.progress import tell
@@ -42,14 +43,18 @@ class Format(ABC):
         """Whether a file has this layout; asked of files without a ``kind`` attribute."""
 
     @abstractmethod
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Samples of a split, checked, in physical units.
 
         Args:
             path: the file.
-            split: train, valid, test or all.
+            split: train, valid, test or all; or rows, of which those beyond the end are left out.
             finite: refuse NaN and infinite values; False keeps them, to count the failures of a generator.
         """
+
+    def count(self, path: Path) -> int:
+        """The number of samples in a file."""
+        return len(self.read(path, "all", finite=False))
 
     def training(self, path: Path) -> Batch:
         """What networks are trained on: the training split, unless a kind trains on another view of it."""

@@ -21,11 +21,12 @@ from torch import Tensor
 
 from partigan.data import hdf5
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import holds
-from partigan.data.hitmap_files import SUFFIXES, hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
+from partigan.data.hdf5 import holds, number_of
+from partigan.data.hitmap_files import SUFFIXES, events_of, hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops
 from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
 from partigan.data.samples import checked, read_samples, write_samples
+from partigan.data.splits import Rows
 from partigan.data.transforms.hitmaps import padded
 from partigan.errors import PartiganError
 from partigan.kinds import classifiers
@@ -77,6 +78,11 @@ def _charges(sample: Batch, shape: tuple[int, int]) -> Batch:
     return checked(replace(sample, x=x.half()))
 
 
+def _events(split: Rows) -> Rows:
+    """Events of maps, of which there are 40 in each."""
+    return split if isinstance(split, str) else (split[0] // len(SENSORS), -(-split[1] // len(SENSORS)))
+
+
 class MapFormat(Format):
     """Whole maps ``(1, 250, 768)`` in files of `partigan.data.hitmap_files`; the class is the sensor."""
 
@@ -86,11 +92,15 @@ class MapFormat(Format):
         """Whether it is a ROOT file, a folder of images, or HDF5 with ``counts``, ``u``, ``v`` and ``charge``."""
         return is_hitmaps(path)
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """All maps of the events of a split, sensor after sensor."""
-        hitmaps = read_hitmaps(path, split)
+        hitmaps = read_hitmaps(path, _events(split))
         maps = torch.arange(hitmaps.counts.size)
         return _images(hitmaps.dense(maps.numpy()), maps % len(SENSORS))
+
+    def count(self, path: Path) -> int:
+        """The number of maps."""
+        return len(SENSORS) * events_of(path)
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write maps as events; the n-th map of each sensor belongs to event n of its chunk."""
@@ -133,14 +143,18 @@ class CropFormat(MapFormat):
         """Whether it is a file of whole maps, or has ``images`` and ``conditions``."""
         return super().recognises(path) or holds(path, "images", "conditions")
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """One crop of each map, at a place that depends on the number of the map in the split alone."""
         if holds(path, "images"):
             return read_samples(path, split, "images", 4, finite)
-        hitmaps = read_hitmaps(path, split)
+        hitmaps = read_hitmaps(path, _events(split))
         maps = torch.arange(hitmaps.counts.size)
         corners = _corners(len(maps), rng_for("crops", len(maps)))
         return _images(crops(hitmaps, maps.numpy(), corners.numpy(), *CROP), _places(maps, corners))
+
+    def count(self, path: Path) -> int:
+        """The number of crops."""
+        return number_of(path, "images") if holds(path, "images") else super().count(path)
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write crops and their conditions."""
@@ -163,9 +177,9 @@ class PartFormat(MapFormat):
 
     also = ("pxd",)
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """All maps of the events of a split, sensor after sensor."""
-        hitmaps = read_hitmaps(path, split)
+        hitmaps = read_hitmaps(path, _events(split))
         maps = torch.arange(hitmaps.counts.size)
         rates = _rates(torch.from_numpy(cluster_numbers(hitmaps)).flatten())
         condition = torch.cat((_places(maps, torch.zeros(len(maps), 2)), rates), dim=1)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import holds
+from partigan.data.hdf5 import holds, number_of
 from partigan.data.samples import checked, feature_units, file_attributes, read_samples, write_samples
+from partigan.data.splits import Rows
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import TABLE
 from partigan.kinds.conditions import LabelConditions
@@ -41,11 +42,15 @@ class TableFormat(Format):
         """Whether there are ``rows``."""
         return holds(path, "rows")
 
-    def read(self, path: Path, split: str, finite: bool = True) -> Batch:
+    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Rows of a split."""
         if "rows" in feature_units(path, "rows"):
             raise PartiganError(f"{path} has a feature called 'rows', as all of them are; give it another name")
         return read_samples(path, split, "rows", 2, finite)
+
+    def count(self, path: Path) -> int:
+        """The number of rows."""
+        return number_of(path, "rows")
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write rows with the names of the training features."""

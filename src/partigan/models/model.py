@@ -21,7 +21,7 @@ from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.models.checkpoint import load_tensors, unpack_module
 from partigan.nets.contracts import Generator, Translator
-from partigan.randomness import check_seed, rng_for
+from partigan.randomness import check_seed, drawing, rng_for
 from partigan.run import Run
 
 GROUP_VALUES = 2**14  # particles in a group: what a block works on stays in the cache
@@ -158,28 +158,63 @@ class Model:
             made = network(noise, part_condition, part_mask[chosen].to(device)).cpu()
         return made
 
+    def backward(self) -> Model:
+        """The same model the other way: a translator that leads back.
+
+        Raises:
+            PartiganError: there is no way back.
+        """
+        return replace(self, network=self._translator.reversed())
+
+    @property
+    def _translator(self) -> Translator:
+        if not isinstance(self.network, Translator):
+            raise PartiganError(f"{self.name}: {type(self.network).__name__} makes samples from noise; use sample")
+        return self.network
+
+    @cached_property
+    def _conditioned(self) -> bool:
+        """Whether the training sample had labels or conditions."""
+        parts = self.kind.conditions
+        return parts.draw(self.conditions, parts.block, rng_for("conditioned"))[0] is not None
+
     @torch.inference_mode()
-    def refine(self, sample: Batch) -> Batch:
+    def refine(self, sample: Batch, seed: int = 1, first: int = 0) -> Batch:
         """Samples changed by a translator: refined, or translated.
+
+        Labels and conditions that the run was not trained with are handed through.
 
         Args:
             sample: in physical units.
+            seed: of translators that draw something, such as the dropout of pix2pix.
+            first: number of the first sample in its file, a multiple of ``Conditions.group``; what is drawn depends on
+                it, so that parts of a file are changed as the whole would be.
 
         Returns:
             The same samples in physical units, with what they were as ``source``.
 
         Raises:
-            PartiganError: the network makes samples from noise.
+            PartiganError: the network makes samples from noise, or they do not fit it.
         """
-        if not isinstance(self.network, Translator):
-            raise PartiganError(f"{self.name}: {type(self.network).__name__} makes samples from noise; use sample")
-        device = next(self._deployed.parameters()).device
-        start = self.transform.forward(sample)
+        self._translator  # noqa: B018  # refuses networks that generate
+        check_seed(seed)
+        device, group = next(self._deployed.parameters()).device, self.kind.conditions.group
         parts = []
-        for rows in torch.split(torch.arange(len(sample)), self.kind.conditions.group):
-            part = start[rows].to(device)
-            parts.append(self._deployed(part.x, part.condition, part.mask).cpu())
-        return replace(self.transform.inverse(replace(start, x=torch.cat(parts))), source=sample.x)
+        try:
+            start = self.transform.forward(sample)
+            if not self._conditioned:
+                start = replace(start, condition=None)
+            for low in range(0, len(sample), group):
+                part = start[low : low + group].to(device)
+                with drawing("refine", seed, (first + low) // group):
+                    parts.append(self._deployed(part.x, part.condition, part.mask).cpu())
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            shape = list(sample.x.shape[1:])
+            raise PartiganError(
+                f"{self.name} fails on samples of shape {shape}: {error}; was it trained on such?"
+            ) from error
+        made = self.transform.inverse(replace(start, x=torch.cat(parts)))
+        return replace(sample, x=made.x, source=sample.x)
 
 
 def groups(size: int, mask: Tensor | None, largest: int) -> Iterator[Tensor]:

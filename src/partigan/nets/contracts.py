@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from partigan.errors import PartiganError
+
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -116,6 +118,14 @@ class Translator(Product):
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Changed samples, shaped like ``x``, in the normalised space; zero where ``mask`` is False."""
+
+    def reversed(self) -> Translator:
+        """The translator that leads the other way; it shares its weights with this one.
+
+        Raises:
+            PartiganError: there is none.
+        """
+        raise PartiganError(f"{type(self).__name__} leads one way only; it has no way back")
 
     def deployed(self) -> Translator:
         """The inference form, see `Product.deployed`."""

@@ -1,10 +1,11 @@
-"""Terms of translations between two samples that are not paired, such as simulation and data.
+"""Terms of translations between two samples, such as simulation and data.
 
 A translator is a network that changes samples: ``translator(x, condition, mask)``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -59,22 +60,36 @@ class CycleConsistency(_Kept):
 class IdentityMapping(_Kept):
     """A translator should leave samples alone that are already where it leads.
 
-    With the sample that a refiner starts from, it is the self-regularisation that keeps refined samples near simulated
-    ones.
-
     Args:
         network: name of the translator.
         sample: name of the sample that it should leave alone.
 
     References:
-        arXiv:1703.10593, section 5.2 (weight 5); A. Shrivastava et al., Learning from Simulated and Unsupervised Images
-        through Adversarial Training, arXiv:1612.07828, section 2.2.
+        arXiv:1703.10593, section 5.2 (weight 5).
     """
 
     weight: ClassVar[float] = 5.0
 
     def __init__(self, network: str, sample: str) -> None:
         super().__init__([network], sample)
+
+
+class SelfRegularisation(Term):
+    """A refined sample should stay near what it was: mean absolute difference from its source.
+
+    References:
+        A. Shrivastava et al., Learning from Simulated and Unsupervised Images through Adversarial Training,
+        arXiv:1612.07828, section 2.2; M. Erdmann et al., arXiv:1802.03325.
+    """
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Mean absolute difference."""
+        made = turn.compared[1]
+        if made.source is None:
+            raise PartiganError(
+                "SelfRegularisation needs a network that changes samples; name its 'source' in the loss"
+            )
+        return _distance(made.x, replace(made, x=made.source))
 
 
 def _distance(x: Tensor, batch: Batch) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -27,6 +28,8 @@ class _Player(Loss):
         real: name of the sample that the critic compares with.
         source: name of the sample that the generator starts from: its pairs (`Batch.source`) where it has some, else
             its samples themselves; None = from noise.
+        through: name of a network that changes real samples before the critic sees them, such as an encoder, without
+            a gradient; None = there is none.
     """
 
     player: ClassVar[str]
@@ -39,14 +42,25 @@ class _Player(Loss):
         generator: str = "generator",
         real: str = DATA,
         source: str | None = None,
+        through: str | None = None,
     ) -> None:
         self.objective = objective
         self.terms = {label: term for label, term in (terms or {}).items() if term is not None}
         self.roles, self.real, self.source = {"critic": critic, "generator": generator}, real, source
+        self.through = through
 
     def needs(self) -> tuple[set[str], set[str]]:
         """Both players, and what is compared."""
-        return {*self.roles.values()}, {self.real} | ({self.source} if self.source else set())
+        samples = {self.real} | ({self.source} if self.source else set())
+        return {*self.roles.values()} | ({self.through} if self.through else set()), samples
+
+    def reached(self, networks: Networks, samples: Samples) -> Batch:
+        """The real samples that made ones should be like."""
+        batch = samples[self.real]
+        if self.through is None:
+            return batch
+        with torch.no_grad():
+            return replace(batch, x=networks[self.through](batch.x, batch.condition, batch.mask))
 
     def play(self, networks: Networks, samples: Samples, tick: Tick) -> tuple[Batch, dict[str, Any]]:
         """Generated samples, and what a `Turn` has to know of how they were made.
@@ -95,14 +109,38 @@ class CriticLoss(_Player):
         generator: name of the generator.
         real: name of the sample that the critic compares with.
         source: name of the sample that the generator starts from; None = from noise.
+        through: name of a network that changes real samples before the critic sees them; None = there is none.
+        history: name of the `partigan.nets.history.History` that mixes earlier samples among the made ones; None =
+            there is none.
     """
 
     player = "critic"
 
+    def __init__(
+        self,
+        objective: Objective,
+        terms: dict[str, ScheduledTerm | None] | None = None,
+        critic: str = "critic",
+        generator: str = "generator",
+        real: str = DATA,
+        source: str | None = None,
+        through: str | None = None,
+        history: str | None = None,
+    ) -> None:
+        super().__init__(objective, terms, critic, generator, real, source, through)
+        self.history = history
+
+    def needs(self) -> tuple[set[str], set[str]]:
+        """Both players, the history, and what is compared."""
+        networks, samples = super().needs()
+        return networks | ({self.history} if self.history else set()), samples
+
     def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
         """Objective and terms."""
         made, about = self.play(networks, samples, tick)
-        critic, batch = about["critic"], samples[self.real]
+        critic, batch = about["critic"], self.reached(networks, samples)
+        if self.history is not None:
+            made = networks[self.history].mixed(made, tick.rng)
         fake = self.shown(made, tick)
         real = self.shown(batch, tick)
         real_output: CriticOutput = critic(real.x, real.condition, real.mask)
@@ -129,6 +167,7 @@ class GeneratorLoss(_Player):
         generator: name of the generator.
         real: name of the sample that the critic compares with.
         source: name of the sample that the generator starts from; None = from noise.
+        through: name of a network that changes real samples before the critic sees them; None = there is none.
     """
 
     player = "generator"
@@ -136,7 +175,7 @@ class GeneratorLoss(_Player):
     def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
         """Objective and terms."""
         made, about = self.play(networks, samples, tick)
-        critic, batch = about["critic"], samples[self.real]
+        critic, batch = about["critic"], self.reached(networks, samples)
         fake = self.shown(made, tick)
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
         real_output: CriticOutput | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,30 @@ OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 Networks = Mapping[str, Any]
 Samples = Mapping[str, Batch]
 DATA = "data"  # the name of the sample where there is only one
+
+
+class Named(Mapping[str, Any]):
+    """Networks by name, and their parts by path: ``generator/judge`` is ``judge`` of the generator.
+
+    Args:
+        networks: whole networks by name.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
+        self.whole = networks
+
+    def __getitem__(self, name: str) -> Any:
+        network, _, part = name.partition("/")
+        try:
+            return self.whole[network].get_submodule(part.replace("/", "."))
+        except AttributeError as error:
+            raise KeyError(name) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.whole)
+
+    def __len__(self) -> int:
+        return len(self.whole)
 
 
 @dataclass(frozen=True)
@@ -48,7 +72,7 @@ class Loss(ABC):
         """The weighted parts of the loss, by name; the trainer minimises their sum.
 
         Args:
-            networks: the system's networks by name.
+            networks: the system's networks, and parts of them, by name.
             samples: normalised batches by name: ``data``, or ``simulation`` and ``data``.
             tick: step and randomness.
         """
@@ -57,7 +81,7 @@ class Loss(ABC):
         """Called after every update of the phase's parameters."""
 
     def needs(self) -> tuple[set[str], set[str]]:
-        """Names of the networks and of the samples that the loss looks at."""
+        """Names of the networks, or of parts of them, and of the samples that the loss looks at."""
         return set(), set()
 
 
@@ -144,17 +168,25 @@ class System(nn.Module):
         super().__init__()
         self.networks = nn.ModuleDict(networks)
         self.phases, self.product, self.source = phases, product, source
-        self._check({product}, "the product")
+        if product not in self.networks:
+            raise self._missing(product, "the product")
         for name, phase in phases.items():
             self._check({part.partition("/")[0] for part in phase.updates}, f"what the phase {name!r} updates")
             self._check(phase.loss.needs()[0], f"what the loss of the phase {name!r} needs")
             self.parameters_of(phase)
 
+    @property
+    def named(self) -> Named:
+        """Networks and parts of them by name."""
+        return Named(dict(self.networks.items()))
+
     def _check(self, names: set[str], what: str) -> None:
-        if missing := sorted(names - {*self.networks}):
-            raise PartiganError(
-                f"there is no network {missing[0]!r}, {what}; the system has {', '.join(self.networks)}"
-            )
+        for name in sorted(names):
+            if name not in self.named:
+                raise self._missing(name, what)
+
+    def _missing(self, name: str, what: str) -> PartiganError:
+        return PartiganError(f"there is no network {name!r}, {what}; the system has {', '.join(self.networks)}")
 
     @property
     def samples(self) -> set[str]:
@@ -171,13 +203,9 @@ class System(nn.Module):
         found: dict[int, nn.Parameter] = {}
         for name in phase.updates:
             network, _, part = name.partition("/")
-            try:
-                module = self.networks[network].get_submodule(part.replace("/", "."))
-            except AttributeError as error:
-                raise PartiganError(
-                    f"the network {network!r} has no part {part!r} that a phase could update"
-                ) from error
-            found.update((id(parameter), parameter) for parameter in module.parameters())
+            if name not in self.named:
+                raise PartiganError(f"the network {network!r} has no part {part!r} that a phase could update")
+            found.update((id(parameter), parameter) for parameter in self.named[name].parameters())
         return list(found.values())
 
     def rehearse(self, samples: Samples, physical: Callable[[Batch], Batch] | None = None) -> None:
@@ -191,11 +219,10 @@ class System(nn.Module):
             PartiganError: what a network or a term needs and does not find.
         """
         twin = copy.deepcopy(self)
-        networks = dict(twin.networks.items())
         for name, phase in twin.phases.items():
             tick = Tick(0, torch.Generator().manual_seed(0), physical=physical)
             try:
-                parts = phase.loss.parts(networks, samples, tick)
+                parts = phase.loss.parts(twin.named, samples, tick)
                 torch.stack(list(parts.values())).sum().backward()
             except (RuntimeError, ValueError, IndexError, TypeError) as error:
                 shapes = ", ".join(str(list(batch.x.shape[1:])) for batch in samples.values())

@@ -16,7 +16,7 @@ from partigan.data.batch import Batch
 from partigan.data.loader import Loader
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
-from partigan.systems.system import Phase, System, Tick
+from partigan.systems.system import Named, Phase, System, Tick
 from partigan.training.health import first_singular_values
 
 Physical = Callable[[Batch], Batch]
@@ -49,7 +49,7 @@ class Players:
 
     def __init__(self, fabric: Fabric, system: System, feed: Feed, clip: float | None = None) -> None:
         self.fabric, self.phases, self.feed, self.clip = fabric, system.phases, feed, clip
-        self.networks = {name: fabric.to_device(network) for name, network in system.networks.items()}
+        self.networks = Named({name: fabric.to_device(network) for name, network in system.networks.items()})
         self.parameters = {name: system.parameters_of(phase) for name, phase in self.phases.items()}
         self.fixed = {name: _others(system, parameters) for name, parameters in self.parameters.items()}
         plain = {name: phase.optimizer(self.parameters[name]) for name, phase in self.phases.items()}

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import yaml
 from lightning_fabric.utilities import rank_zero_only
+from torch import Tensor
 
 from partigan import __version__, config
 from partigan.data.batch import Batch
@@ -102,8 +103,9 @@ class Session:
         if missing := sorted(self.system.samples - samples.keys()):
             raise PartiganError(
                 f"the system trains on {', '.join(sorted(self.system.samples))}, and there is no {missing[0]}; give "
-                f"--data {' '.join(f'{name}=FILE' for name in sorted(self.system.samples))}"
+                f"{' '.join(f'--{name} FILE' for name in sorted(self.system.samples))}"
             )
+        _refuse_unlike(samples)
         for name, phase in self.system.phases.items():  # an optimiser may refuse its options
             try:
                 phase.optimizer(self.system.parameters_of(phase))
@@ -113,7 +115,7 @@ class Session:
             self._refuse_changes()
             self.transform.load_state(self.run.transform["state"])
         else:
-            self.transform.fit(Batch.joined(list(samples.values())))
+            self.transform.fit(Batch.joined([Batch(each.x, each.mask, each.condition) for each in samples.values()]))
         self._held = {name: self.transform.held(sample) for name, sample in samples.items()}
         tried = {
             name: self.transform.batch(held[:REHEARSED].trimmed(), rng_for("rehearsal", self.seed))
@@ -201,6 +203,25 @@ def writing_run(out: str | Path, data: Mapping[str, Source], resume: bool, overw
     else:
         with writing(out, [each.path for each in data.values()], overwrite=overwrite, resume=resume):
             yield
+
+
+def _refuse_unlike(samples: Mapping[str, Batch]) -> None:
+    """Raise where named samples differ in shape, or one has labels, conditions or a mask that another lacks."""
+    first, *others = samples
+    for name in others:
+        for part, called in (("x", "samples"), ("mask", "masks"), ("condition", "labels or conditions")):
+            one, two = (_shape(getattr(samples[each], part)) for each in (first, name))
+            if one != two:
+                raise PartiganError(f"{called} differ: {first} has {one}, {name} {two}; give files of one layout")
+
+
+def _shape(values: Tensor | None) -> str:
+    """Shape of a part of each sample, in words."""
+    if values is None:
+        return "none"
+    if values.dim() == 1:
+        return "one label for each sample"
+    return f"the shape {list(values.shape[1:])}"
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

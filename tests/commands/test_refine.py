@@ -1,0 +1,215 @@
+"""Files through a translator: whole, resumed, by several workers, backward; what is kept and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from helpers import CYCLEGAN
+from partigan import PartiganError, load, refine, train
+from partigan.cli import main
+from partigan.data.batch import Batch
+from partigan.data.samples import read_samples, write_samples
+from partigan.kinds.conditions import LabelConditions
+from partigan.models.model import Model
+from partigan.run import Run
+
+SHORT = {"trainer.max_steps": 3, "trainer.validations": 1}
+
+
+def config() -> dict[str, Any]:
+    """The toy CycleGAN without its terms, whose parsing takes longest."""
+    content: dict[str, Any] = yaml.safe_load(CYCLEGAN)
+    phases = content["system"]["systems.system.System"]["phases"]
+    both = phases.pop("translators")
+    for part, loss in both["loss"]["systems.system.SumOfLosses"]["losses"].items():
+        del loss["systems.gan.GeneratorLoss"]["terms"]
+        name = loss["systems.gan.GeneratorLoss"]["generator"]
+        phases[part] = {"updates": [name], "loss": loss, "optimizer": both["optimizer"]}
+    return content
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A translator of three steps, there and back, trained by the command line."""
+    folder = tmp_path_factory.mktemp("translator")
+    (folder / "cycle.yaml").write_text(yaml.safe_dump(config()))
+    words = ["train", "--config", str(folder / "cycle.yaml"), "--out", str(folder / "run")]
+    for name, shift in (("simulation", 0.0), ("data", 1.0)):
+        rows = Batch(torch.rand(300, 2, generator=torch.Generator().manual_seed(1)) + shift)
+        write_samples(folder / f"{name}.h5", "rows", [rows], {"kind": "tables"}, {"x": "", "y": ""})
+        words += [f"--{name}", str(folder / f"{name}.h5")]
+    main([*words, *(word for name, value in SHORT.items() for word in (f"--{name}", str(value)))])
+    return Run(folder / "run")
+
+
+def full(path: Path, rows: int) -> Batch:
+    """A file of rows with everything that may belong to them, whose splits are its own."""
+    draw = torch.Generator().manual_seed(3)
+    x = torch.rand(rows, 2, generator=draw)
+    sample = Batch(
+        x, condition=torch.arange(rows) % 3, weight=torch.randn(rows, generator=draw), truth=torch.randn(rows, 1)
+    )
+    attributes = {"kind": "tables", "author": "me", "split_train": (0, rows - 7), "split_test": (rows - 7, rows)}
+    write_samples(path, "rows", [sample], attributes, {"x": "", "y": ""}, {"truth": {"energy": "EeV"}})
+    return sample
+
+
+def test_everything_but_the_samples_is_kept(run: Run, tmp_path: Path) -> None:
+    given = full(tmp_path / "given.h5", 300)
+    for backward in (False, True):
+        out = refine(run.path, tmp_path / "given.h5", tmp_path / f"out{backward}.h5", backward=backward)
+        made = read_samples(out, "all", "rows", 2)
+        model = load(run.path).backward() if backward else load(run.path)
+        torch.testing.assert_close(made.x, model.refine(given).x)
+        assert not torch.equal(made.x, given.x)
+        for part in ("condition", "weight", "truth"):
+            assert torch.equal(getattr(made, part), getattr(given, part))
+        assert torch.equal(made.source, given.x)  # type: ignore[arg-type]
+        assert len(read_samples(out, "test", "rows", 2)) == 7
+        with h5py.File(out) as file:
+            said = dict(file.attrs)
+            assert list(file["rows"].attrs["features"]) == ["x", "y"]
+        assert said["author"] == "me"
+        assert said["refined_from"] == str(tmp_path / "given.h5")
+        assert said["training_data_sha256"].split() == run.trained_on
+        assert len(run.trained_on) == 2
+    with pytest.raises(PartiganError, match="exists; give --overwrite"):
+        refine(run.path, tmp_path / "given.h5", out)
+
+
+def test_one_file_for_any_order_interruption_and_number_of_workers(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full(tmp_path / "given.h5", 2500)
+    monkeypatch.setattr(LabelConditions, "chunk", 1024)
+    whole = refine(run.path, tmp_path / "given.h5", tmp_path / "whole.h5").read_bytes()
+    done: list[int] = []
+    real = Model.refine
+
+    def killed(self: Model, sample: Batch, seed: int = 1, first: int = 0) -> Batch:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(first)
+        return real(self, sample, seed, first)
+
+    out = tmp_path / "killed.h5"
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "refine", killed)
+        with pytest.raises(KeyboardInterrupt):
+            refine(run.path, tmp_path / "given.h5", out)
+    assert done == [0, 0, 1024]
+    parts = sorted(out.with_name("killed.h5.parts").glob("0*.h5"))
+    parts[0].unlink()  # the second part is there, the first and the third are made now
+    assert refine(run.path, tmp_path / "given.h5", out, resume=True).read_bytes() == whole
+    monkeypatch.undo()
+    torch.set_num_threads(2)
+    try:
+        once = refine(run.path, tmp_path / "given.h5", tmp_path / "once.h5")
+    finally:
+        torch.set_num_threads(1)
+    assert np.array_equal(*(read_samples(path, "all", "rows", 2).x for path in (once, out)))
+
+
+def test_workers_make_the_same_file(run: Run, tmp_path: Path) -> None:
+    full(tmp_path / "given.h5", 2 * LabelConditions.chunk + 5)
+    command = ["refine", str(run.path), "--in", str(tmp_path / "given.h5"), "--out"]
+    main([*command, str(tmp_path / "two.h5"), "--workers", "2"])
+    main([*command, str(tmp_path / "one.h5")])
+    assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
+
+
+def test_what_cannot_be_refined(run: Run, tmp_path: Path) -> None:
+    rows = Batch(torch.rand(30, 3))
+    write_samples(tmp_path / "three.h5", "rows", [rows], {"kind": "tables"}, {"x": "", "y": "", "z": ""})
+    write_samples(tmp_path / "names.h5", "rows", [Batch(rows.x[:, :2])], {"kind": "tables"}, {"x": "", "q": ""})
+    toys = train("toys", rows, tmp_path / "toys", threads=1, overrides={**SHORT, "trainer.batch_size": 8})
+    cases = {
+        ("three.h5", run.path, False): "has the features x, y, z",
+        ("names.h5", run.path, False): "has the features x, q",
+        ("missing.h5", run.path, False): "does not exist",
+        ("three.h5", toys.path, False): "TableGenerator makes samples from noise; use sample",
+        ("three.h5", toys.path, True): "TableGenerator makes samples from noise; use sample",
+    }
+    for (name, path, backward), message in cases.items():
+        with pytest.raises(PartiganError, match=message):
+            refine(path, tmp_path / name, tmp_path / "out.h5", backward=backward)
+    assert not list(tmp_path.glob("out*"))
+    one_way = replace(load(run.path), network=load(run.path).network.there)  # type: ignore[arg-type]
+    with pytest.raises(PartiganError, match="TableTranslator leads one way only"):
+        one_way.backward()
+    with pytest.raises(PartiganError, match=r"fails on samples of shape \[3\]"):
+        load(run.path).refine(rows)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": torch.rand(90, 3)}, "x, y, 2; give samples of the same features"),
+        ({"condition": torch.arange(90) % 2}, "labels or conditions differ: simulation has none, data one label for"),
+        ({"condition": torch.rand(90, 2)}, r"labels or conditions differ: simulation has none, data the shape \[2\]"),
+    ],
+)
+def test_domains_that_do_not_fit_together_are_refused_at_once(
+    tmp_path: Path, two_tables: dict[str, str], change: dict[str, torch.Tensor], message: str
+) -> None:
+    other = replace(Batch(torch.rand(90, 2)), **change)  # type: ignore[arg-type]
+    names = {"x": "", "y": "", "2": ""}
+    features = dict(list(names.items())[: other.x.shape[1]])
+    write_samples(tmp_path / "other.h5", "rows", [other], {"kind": "tables"}, features)
+    with pytest.raises(PartiganError, match=message) as refused:
+        train(config(), {**two_tables, "data": tmp_path / "other.h5"}, tmp_path / "r", threads=1)
+    assert "\n" not in str(refused.value)
+    assert not (tmp_path / "r").exists()
+
+
+def test_an_empty_domain_and_a_missing_one(
+    tmp_path: Path, two_tables: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cycle.yaml").write_text(yaml.safe_dump(config()))
+    write_samples(tmp_path / "empty.h5", "rows", [Batch(torch.zeros(0, 2))], {"kind": "tables"}, {"x": "", "y": ""})
+    command = ["train", "--config", str(tmp_path / "cycle.yaml"), "--data", two_tables["data"], "--simulation"]
+    for given, message in ((str(tmp_path / "empty.h5"), "empty.h5"), (str(tmp_path / "no.h5"), "does not exist")):
+        with pytest.raises(SystemExit):
+            main([*command, given])
+        assert message in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([*command[:-2], two_tables["data"], "--simulatoin", "s.h5"])
+    assert "unknown option 'simulatoin'; did you mean 'simulation'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(command[:-1])
+    assert "give --data FILE --simulation FILE" in capsys.readouterr().err
+
+
+SCRIPT = """
+import resource, sys
+from partigan import refine
+from partigan.kinds.conditions import LabelConditions
+LabelConditions.chunk = 1024
+refine(*sys.argv[1:4])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
+    """Rows of 300 numbers: 2 MB and 50 MB, each of them written with its source."""
+    rows = torch.rand(40_960, 300, generator=torch.Generator().manual_seed(0))
+    few = {"simulation": rows[:200], "data": rows[200:400]}
+    run = train(config(), few, tmp_path / "run", threads=1, overrides=SHORT)
+    peaks = []
+    for number in (2048, len(rows)):
+        columns = {str(column): "" for column in range(300)}
+        write_samples(tmp_path / f"{number}.h5", "rows", [Batch(rows[:number])], {"kind": "tables"}, columns)
+        words = [str(run.path), str(tmp_path / f"{number}.h5"), str(tmp_path / f"out{number}.h5")]
+        found = subprocess.run([sys.executable, "-c", SCRIPT, *words], check=True, capture_output=True, text=True)
+        peaks.append(int(found.stdout) / 1024)
+    assert peaks[1] < peaks[0] + 25  # MB
