@@ -36,7 +36,8 @@ import partigan
 from partigan import config
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader
-from partigan.files import read_json, write_json
+from partigan.documents import read_json
+from partigan.files import write_json
 from partigan.kinds.jets import JETS, W1_COLUMNS
 from partigan.kinds.kind import Values
 from partigan.metrics.classifier import classify

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from partigan import PartiganError, presets
-from partigan.config import build, changed, expanded, merged, own_class, read, resolve
+from partigan.config import build, changed, expanded, merged, read, resolve
 
 
 @pytest.mark.parametrize(
@@ -126,53 +126,6 @@ def test_arguments_that_the_data_decide_are_filled_in_where_they_are_left_open()
     assert arguments["generator"]["init_args"]["particles"] == 150
     assert arguments["critic"]["init_args"]["particles"] == 30
     assert "classes" not in arguments["generator"]["init_args"]
-
-
-@pytest.mark.parametrize(
-    ("path", "own"),
-    [
-        ("partigan.nets.tables.TableCritic", True),
-        ("torch.optim.Adam", True),
-        ("torch.optim.lr_scheduler.LambdaLR", False),
-        ("torch.nn.ParameterDict", False),
-        ("torch.nn.Linear", False),
-        ("partigan.training.session.subprocess.run", False),
-        ("partigan.training.session.Session", False),
-        ("partigan.nets.clouds.mdma.Generator", False),  # defined elsewhere
-        ("partigan.nets.clouds.mdma.nn.Linear", False),
-        ("partigan.config.class_named", False),
-        ("os.system", False),
-    ],
-)
-def test_a_class_is_ours_by_what_it_is_and_not_by_its_name(path: str, own: bool) -> None:
-    assert own_class(path) == own
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "os.system",
-        "evil.Evil",
-        "{class_path: evil.Evil}",
-        '{"class_path": "os.system"}',
-        {"class_path": "subprocess.Popen", "init_args": {"args": ["touch", "x"]}},
-        {"class_path": "torch.nn.ParameterDict", "init_args": {"parameters": {"class_path": "evil.Evil"}}},
-        [{"evil.Evil": {}}],
-        {"partigan.training.session.subprocess.Popen": {"args": "x"}},
-    ],
-)
-@pytest.mark.parametrize("option", ["system.objective", "system.generator_optimizer", "system.terms", "transform"])
-def test_nobodys_code_is_run_without_trust(option: str, value: Any) -> None:
-    content = read("mdma")
-    section, _, name = option.partition(".")
-    if name:
-        content[section]["init_args"][name] = value
-    else:
-        content[section] = value
-    with pytest.raises(PartiganError, match="--trust"):
-        resolve(content)
-    with pytest.raises(PartiganError, match="--trust"):
-        build({**content, "trainer": {"max_steps": 1}})
 
 
 def test_a_null_in_the_middle_takes_out_what_its_base_has(tmp_path: Path) -> None:

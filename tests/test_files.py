@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 import partigan
+from partigan.documents import read_json, read_yaml
 from partigan.errors import PartiganError
-from partigan.files import atomic, read_json, read_yaml, temporary_name, write_json, write_text
+from partigan.files import atomic, temporary_name, write_json, write_text
 from partigan.folders import open_folder
 
 ROOT = Path(__file__).parents[1]

@@ -15,6 +15,7 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from partigan import __version__
+from partigan.blame import own_code, said
 from partigan.errors import PartiganError, printable
 
 Run = Callable[[Namespace], object]
@@ -41,6 +42,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if own_code(error):
+            _fail(f"your code fails: {said(error)}; --debug shows where", 2)
         _fail(f"unexpected {type(error).__name__}: {error}; --debug shows where, please report it", 1)
 
 
@@ -116,8 +119,10 @@ def _parser(description: str) -> ArgumentParser:
 
 def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     """Options from a function's signature and docstring; booleans are flags."""
-    flags = {"resume", "overwrite", "trust"} & set(inspect.signature(function).parameters)
-    parser.add_function_arguments(function, as_positional=False, skip={*flags, *skip})
+    taken = set(inspect.signature(function).parameters)
+    flags = {"resume", "overwrite", "trust"} & taken
+    left: set[str | int] = {name for name in (*flags, "verify", *skip) if name in taken}
+    parser.add_function_arguments(function, as_positional=False, skip=left)
     helps = {
         "resume": "resume an interrupted job",
         "overwrite": "replace an existing output",
@@ -125,6 +130,9 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     }
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
+    if "verify" in taken:
+        text = "use a run even if its files were changed since it was made"
+        parser.add_argument("--no_verify", dest="verify", action="store_false", default=True, help=text)
 
 
 def _simulate_jets(parser: ArgumentParser, _: list[str]) -> Run:

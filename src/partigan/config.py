@@ -4,8 +4,7 @@ Short form: a class with its arguments is ``{nets.tables.TableGenerator: {latent
 ``objectives.losses.Hinge``; ``partigan.`` may be left out, and so may defaults and the class of a GAN. The resolved
 form, which a run stores, has ``class_path`` with the full path and ``init_args`` with every argument.
 
-A class path is followed only where it leads to a class of partigan that a configuration may name (a network, objective,
-term, transform, ...), or to an optimiser of torch. Everything else needs trust.
+`partigan.trust` decides which class paths are followed without trust.
 """
 
 from __future__ import annotations
@@ -15,30 +14,28 @@ import difflib
 import inspect
 import re
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
-import torch
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch import nn
 
 from partigan import presets
+from partigan.blame import said
 from partigan.data.transforms.transform import Transform
+from partigan.documents import check, parse_yaml
 from partigan.errors import PartiganError
-from partigan.objectives.augmentations import Augmentation
-from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
 from partigan.presets import SECTIONS
 from partigan.systems.options import Rules, TrainerOptions
-from partigan.systems.schedules import Schedule
-from partigan.systems.system import Loss, System
+from partigan.systems.system import System
+from partigan.trust import class_named, refuse_foreign
 
 COMMON = "partigan.systems.gan.GAN"  # the system where a configuration names none
 _WORDS = ("about", "kind")  # sections without classes
-ROLES = (nn.Module, Objective, Term, Augmentation, Loss, Schedule)  # transforms and systems are modules, too
+_DECIDED = ("particles", "features", "channels", "height", "width", "classes", "conditions")  # arguments, by the data
+_OPTION = (str, float, bool, type(None))
+_TRAINER = {"rules?": {str: _OPTION}, str: _OPTION}
 _CLASS = re.compile(r"\w+(\.\w+)*\.[A-Z]\w*")
-_WORD = re.compile(r"[\w/+-]*")  # what a text in a configuration may be that is no class path
 
 
 def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -52,7 +49,7 @@ def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = 
         PartiganError: there is no such preset or file, it is not YAML, or an option is unknown.
     """
     chain: tuple[str, ...] = (config,) if isinstance(config, str) else ()
-    layers = [presets.read(config) if isinstance(config, str) else dict(config)]
+    layers = [presets.read(config) if isinstance(config, str) else presets.checked(config, "the configuration")]
     while (base := layers[-1].pop("base", None)) is not None:
         if base in chain:
             raise PartiganError(f"{chain[0]} is its own base, by way of {' and '.join(chain)}")
@@ -69,23 +66,27 @@ def read(config: str | Mapping[str, Any], overrides: Mapping[str, Any] | None = 
 def expanded(value: Any) -> Any:
     """Short forms of classes written out as ``class_path`` and ``init_args``, all the way down."""
     if isinstance(value, str):
-        return {"class_path": _full(value), "init_args": {}} if _CLASS.fullmatch(value) else value
+        return _spec(value) if _CLASS.fullmatch(value) else value
     if isinstance(value, list):
         return [expanded(entry) for entry in value]
     if not isinstance(value, Mapping):
         return value
     if "class_path" in value:
-        return {"class_path": _full(value["class_path"]), "init_args": expanded(value.get("init_args") or {})}
+        return {**value, **_spec(value["class_path"], value.get("init_args"))}
     if len(value) == 1 and isinstance(name := next(iter(value)), str) and _CLASS.fullmatch(name):
-        return {"class_path": _full(name), "init_args": expanded(value[name] or {})}
+        return _spec(name, value[name])
     return {key: entry if key in _WORDS else expanded(entry) for key, entry in value.items()}
 
 
-def _full(path: Any) -> str:
-    """The whole path of a class: that of partigan where partigan has a module of that name."""
-    if not isinstance(path, str):
-        raise PartiganError(f"{path!r} is no class path; write a text such as nets.tables.TableGenerator")
-    return f"partigan.{path}" if path.partition(".")[0] in _PACKAGES else path
+def _spec(path: Any, arguments: Any = None) -> dict[str, Any]:
+    """A class with its arguments, by its whole path: that of partigan where partigan has a module of that name."""
+    if not (isinstance(path, str) and isinstance(arguments, Mapping | None)):
+        raise PartiganError(
+            f"{str(path)[:60]!r} with {str(arguments)[:60]!r} is no class with its arguments; write a mapping such as "
+            "{nets.tables.TableGenerator: {latent: 2}}"
+        )
+    full = f"partigan.{path}" if path.partition(".")[0] in _PACKAGES else path
+    return {"class_path": full, "init_args": expanded(arguments or {})}
 
 
 _PACKAGES = {"data", "nets", "objectives", "systems"}
@@ -119,9 +120,10 @@ def changed(config: dict[str, Any], overrides: Mapping[str, Any]) -> dict[str, A
     for path, value in overrides.items():
         if isinstance(value, str):
             try:
-                value = yaml.safe_load(value)
-            except yaml.YAMLError as error:
-                raise PartiganError(f"--{path}: {value!r} cannot be read: {error}") from error
+                value = parse_yaml(value)
+            except ValueError as error:
+                reason = " ".join(str(error).split())
+                raise PartiganError(f"--{path}: {value[:60]!r} cannot be read: {reason}") from error
         names = path.split(".")
         change: Any = value if names[0] in _WORDS else expanded(value)
         for name in reversed(names):
@@ -139,7 +141,10 @@ def _check_names(config: Any, names: list[str], path: str) -> None:
         elif names[0] == "trainer" and depth == 1:
             known = inspect.signature(TrainerOptions).parameters
         elif isinstance(config, Mapping) and "class_path" in config:
-            known = inspect.signature(class_named(config["class_path"])).parameters
+            try:
+                known = inspect.signature(class_named(config["class_path"])).parameters
+            except PartiganError:
+                return  # somebody's class; the parser checks its options, where it is trusted
             config = config.get("init_args", {})
         else:
             return  # names of one's own, such as labels of terms, or types that the parser checks
@@ -164,8 +169,8 @@ def resolve(
     Args:
         config: in its expanded form.
         arguments: those that the data decide, such as the number of particles; networks and terms that take them and
-            do not give them get them.
-        trust: follow class paths outside partigan and torch's optimisers.
+            do not give them get them. None = before the data are read; what is needed and not given is 1.
+        trust: follow class paths outside partigan and torch's optimisers; see `partigan.trust`.
 
     Raises:
         PartiganError: an unknown option (the nearest one is suggested), a value of the wrong type, or a class that is
@@ -178,7 +183,7 @@ def resolve(
         raise PartiganError("say what to train: --config with a preset ('partigan list' shows all) or a YAML file")
     if not trust:
         refuse_foreign({key: content[key] for key in ("transform", "system")})
-    _fill(content["system"], arguments or {})
+    _fill(content["system"], arguments, trust)
     _, parsed = _parsed(content, trust)
     kept = {key: content[key] for key in ("about", "kind") if key in content}
     values = {**kept, **_values(parsed)}
@@ -186,17 +191,21 @@ def resolve(
     return values
 
 
-def _fill(value: Any, arguments: Mapping[str, Any]) -> None:
+def _fill(value: Any, arguments: Mapping[str, Any] | None, trust: bool) -> None:
     """Give every network and term the arguments that the data decide, where it takes them and has none of its own."""
     if isinstance(value, Mapping):
-        if "class_path" in value and issubclass(found := class_named(value["class_path"]), nn.Module | Term):
+        if "class_path" in value and issubclass(found := class_named(value["class_path"], trust), nn.Module | Term):
             accepted, given = inspect.signature(found).parameters, value.setdefault("init_args", {})  # type: ignore[attr-defined]
-            given.update({k: v for k, v in arguments.items() if k in accepted and k not in given})
+            needed = {
+                name: 1 for name in _DECIDED if name in accepted and accepted[name].default is inspect.Parameter.empty
+            }
+            filled = needed if arguments is None else arguments
+            given.update({k: v for k, v in filled.items() if k in accepted and k not in given})
         for entry in value.values():
-            _fill(entry, arguments)
+            _fill(entry, arguments, trust)
     elif isinstance(value, list):
         for entry in value:
-            _fill(entry, arguments)
+            _fill(entry, arguments, trust)
 
 
 def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Transform, TrainerOptions]:
@@ -211,13 +220,14 @@ def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Trans
     except (PartiganError, KeyboardInterrupt):
         raise
     except Exception as error:  # a class of the literature, of torch or of the user refuses its arguments
-        raise PartiganError(f"the configuration cannot be built: {error}") from error
+        raise PartiganError(f"the configuration cannot be built: {said(error)}") from error
     return built.system, built.transform, built.trainer
 
 
 def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Namespace]:
     """The sections with classes, checked and typed."""
     sections = {key: copy.deepcopy(content[key]) for key in ("transform", "system", "trainer") if key in content}
+    check(sections.get("trainer", {}), _TRAINER, "trainer")  # the parser would take a text for a file to read
     if not trust:
         refuse_foreign(sections)
     parser = ArgumentParser(exit_on_error=False)
@@ -225,9 +235,12 @@ def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Na
     parser.add_argument("--system", type=System)
     parser.add_argument("--trainer", type=TrainerOptions, default=TrainerOptions())
     try:
-        return parser, parser.parse_object(sections)
+        parsed = parser.parse_object(sections)
     except ArgumentError as error:
-        raise readable(error) from error
+        raise _readable(error, trust) from error
+    if not trust:
+        refuse_foreign(_values(parsed))  # the parser knows classes by other names than their paths
+    return parser, parsed
 
 
 def _values(parsed: Any) -> Any:
@@ -239,77 +252,12 @@ def _values(parsed: Any) -> Any:
     return [_values(value) for value in parsed] if isinstance(parsed, (list, tuple)) else parsed
 
 
-def class_named(path: str) -> Any:
-    """The class of a full import path.
-
-    Raises:
-        PartiganError: there is none.
-    """
-    module, _, name = path.rpartition(".")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise PartiganError(
-            f"there is no class {path!r}: {error}; check the path, and PYTHONPATH for one of your own"
-        ) from error
-    if not inspect.isclass(found):
-        raise PartiganError(f"{path!r} is a {type(found).__name__}, not a class")
-    return found
-
-
-def own_class(path: str) -> bool:
-    """True for a class that a configuration may name without trust.
-
-    Decided on what the path leads to, not on its text: the class must be defined where the path says, inside partigan,
-    and be of one of the ``ROLES``; or be an optimiser of ``torch.optim``.
-    """
-    module, _, name = path.rpartition(".")
-    if module == "torch.optim":
-        found = getattr(torch.optim, name, None)
-        return inspect.isclass(found) and issubclass(found, torch.optim.Optimizer)
-    if not module.startswith("partigan.") or not re.fullmatch(r"[\w.]+", module):
-        return False
-    try:
-        found = class_named(path)
-    except PartiganError:
-        return False
-    return found.__module__ == module and found.__qualname__ == name and issubclass(found, ROLES)
-
-
-def refuse_foreign(value: Any) -> None:
-    """Raise for anything in a configuration that could lead to somebody's code.
-
-    Raises:
-        PartiganError: a class outside partigan, or a text that could be parsed as something else than a word.
-    """
-    if isinstance(value, Mapping):
-        if "class_path" in value and not own_class(path := value["class_path"]):
-            if path.startswith("partigan."):
-                class_named(path)  # says what is wrong with it
-            raise PartiganError(
-                f"the configuration uses {path}, which is not a class of partigan for configurations; look at its "
-                "code, then give --trust to run it"
-            )
-        for key, entry in value.items():
-            if key != "class_path":
-                refuse_foreign(key)
-                refuse_foreign(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            refuse_foreign(entry)
-    elif isinstance(value, str) and not _WORD.fullmatch(value):
-        raise PartiganError(
-            f"the configuration has the text {value[:60]!r} where a word or a number belongs; write a class with its "
-            "arguments as a mapping, or give --trust"
-        )
-
-
-def readable(error: Exception) -> PartiganError:
+def _readable(error: Exception, trust: bool) -> PartiganError:
     """One line of a parser's error: the option, and what is wrong with it."""
     text = " ".join(str(error).split())
     if unknown := re.search(r"unrecognized arguments?: -*([^\s=]+)|option '([\w.]+)'", text, re.IGNORECASE):
         paths = re.findall(r"class_path '([\w.]+)'", text[: unknown.start()])
-        known = list(inspect.signature(class_named(paths[-1])).parameters) if paths else []
+        known = list(inspect.signature(class_named(paths[-1], trust)).parameters) if paths else []
         return unknown_option(unknown[1] or unknown[2], known or [*SECTIONS])
     reasons = (
         (r"Import path (?:partigan\.)?(\S+) does not correspond to a subclass of (\w+)", "{0} is not a class of {1}"),
@@ -319,8 +267,8 @@ def readable(error: Exception) -> PartiganError:
         (r"Expected a <class 'list'>", "give a list"),
         (r"Key \"(\w+)\" is required", "{0} is missing"),
     )
-    for pattern, said in reasons:
+    for pattern, words in reasons:
         if found := re.search(pattern, text):
             keys = re.findall(r'Parser key "([^"]+)"', text[: found.start()])
-            return PartiganError(f"{'.'.join(keys) or 'the configuration'}: {said.format(*found.groups())}")
+            return PartiganError(f"{'.'.join(keys) or 'the configuration'}: {words.format(*found.groups())}")
     return PartiganError(text[:400])

@@ -14,8 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from partigan.documents import read_json
 from partigan.errors import PartiganError
 from partigan.reading import readable, size_of
 
@@ -158,27 +157,6 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write ``value`` as indented JSON, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read JSON; a missing or broken file is a `PartiganError` that names it."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PartiganError(f"{path} is missing") from error
-    except (OSError, ValueError) as error:
-        raise PartiganError(f"{path} cannot be read as JSON: {error}") from error
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of options; a missing or broken one, or one of something else, is a `PartiganError`."""
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PartiganError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise PartiganError(f"{path} is not a mapping of options; see partigan/presets/mdma.yaml for one")
-    return content
 
 
 def refuse_existing(path: str | Path, overwrite: bool) -> None:

@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from partigan.documents import read_json
 from partigan.errors import PartiganError
-from partigan.files import MANIFEST, manifest_of, read_json, refuse_existing, sha256, write_json
+from partigan.files import MANIFEST, manifest_of, refuse_existing, sha256, write_json
 from partigan.folders import open_folder, refuse_strangers, remove_folder, sweep
 
 STAMP = "job_sha256"

@@ -9,19 +9,44 @@
     samples/               generated at every validation, where asked for
     tensorboard/           the same curves for TensorBoard
 
-It can be mailed and loads without running anybody's code: YAML, JSON and safetensors.
+It can be mailed and loads without running anybody's code: YAML, JSON and safetensors. The manifest has the sha256 of
+every file that no longer changes, and its own: a file that is damaged or of another run is refused when it is read.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
+from partigan.documents import Rule, check, read_json, read_yaml
 from partigan.errors import PartiganError
-from partigan.files import read_json, read_yaml, write_json, write_text
+from partigan.files import sha256, write_json, write_text
 
 SHIPPED = Path(__file__).parent / "models" / "weights"  # trained runs that come with partigan, by name
 LAYOUT = 2  # of run directories; raised when older ones can no longer be read
+_CHANGING = ("manifest.json", "checkpoints", "tensorboard")  # have no sha256 in the manifest
+_DIGEST = Rule(str, lambda text: len(text) == 64 and {*text} <= {*"0123456789abcdef"}, "a sha256 of 64 hexadecimals")
+_COUNT = Rule(int, lambda number: number >= 0, "a whole number, not negative")
+_MANIFEST = {
+    "layout": int,
+    "product": str,
+    "files": {str: _DIGEST},
+    "sha256": _DIGEST,
+    "versions": {"partigan": str, str: str},
+    "data": {"sha256": (_DIGEST, {str: _DIGEST}), str: object},
+    "plan?": {"max_steps": _COUNT, str: float},
+    "finished?": {"step": _COUNT, "seconds": float, "selection": {str: object}, str: object},
+    "command?": [str],
+    "threads?": _COUNT,
+    "parameters?": {str: _COUNT},
+    "source?": (str, type(None)),
+    "git_revision?": (str, type(None)),
+    str: object,
+}
+_TRANSFORM = {"kind": (str, type(None)), "state": {str: object}, "conditions": {str: object}}
+_CONFIG = {"transform": {str: object}, "system": {str: object}, "trainer": {str: object}, "seed?": int, str: object}
 
 
 def known_run(path: str | Path) -> Path:
@@ -36,13 +61,14 @@ class Run:
     Args:
         path: the directory, or the name of a run that comes with partigan.
         product: name of the network that is kept, and of its file; None = as the manifest says.
+        verify: refuse files whose sha256 is not that of the manifest.
     """
 
-    def __init__(self, path: str | Path, product: str | None = None) -> None:
+    def __init__(self, path: str | Path, product: str | None = None, verify: bool = True) -> None:
         self.path = known_run(path)
         self.config_file, self._manifest = self.path / "config.yaml", self.path / "manifest.json"
-        self.transform_file = self.path / "transform.json"
-        self._product = product
+        self.transform_file, self.log_file = self.path / "transform.json", self.path / "metrics.jsonl"
+        self._product, self.verify = product, verify
 
     @property
     def product(self) -> str:
@@ -64,7 +90,9 @@ class Run:
     def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Write what a training starts from: configuration last, so that a run exists or not."""
         write_json(self.transform_file, transform)
-        write_json(self._manifest, {"layout": LAYOUT, "product": self.product, **manifest})
+        digests = {self.config_file.name: hashlib.sha256(config.encode()).hexdigest()}
+        digests[self.transform_file.name] = sha256(self.transform_file)
+        self._write({"layout": LAYOUT, "product": self.product, "files": digests, **manifest})
         write_text(self.config_file, config)
 
     def require(self) -> None:
@@ -84,13 +112,10 @@ class Run:
             PartiganError: there is none, or it was written by a partigan whose runs this one does not read.
         """
         self.require()
-        if (layout := self.manifest.get("layout", 1)) != LAYOUT:
-            by = self.manifest.get("versions", {}).get("partigan", "unknown")
-            raise PartiganError(
-                f"{self.path} has layout {layout}, made by partigan {by}, and this one reads layout {LAYOUT}; train it "
-                "again, or use it with the version that made it"
-            )
-        return read_yaml(self.config_file)
+        self.manifest  # noqa: B018  # says where the run has another layout
+        content = read_yaml(self.verified(self.config_file))
+        check(content, _CONFIG, str(self.config_file))
+        return content
 
     def samples(self, step: int) -> Path:
         """Where the samples that were generated at a validation are, or will be."""
@@ -99,12 +124,44 @@ class Run:
     @property
     def transform(self) -> dict[str, Any]:
         """Content of ``transform.json``."""
-        return dict(read_json(self.transform_file))
+        content = read_json(self.verified(self.transform_file))
+        check(content, _TRANSFORM, str(self.transform_file))
+        return dict(content)
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """Content of ``manifest.json``."""
-        return dict(read_json(self._manifest))
+        """Content of ``manifest.json``.
+
+        Raises:
+            PartiganError: it is damaged, or has another layout.
+        """
+        content = read_json(self._manifest)
+        check(content, {str: object}, str(self._manifest))
+        if (layout := content.get("layout", 1)) != LAYOUT:
+            versions = content.get("versions")
+            by = versions.get("partigan", "unknown") if isinstance(versions, dict) else "unknown"
+            raise PartiganError(
+                f"{self.path} has layout {layout}, made by partigan {by}, and this one reads layout {LAYOUT}; train it "
+                "again, or use it with the version that made it"
+            )
+        if self.verify:
+            check(content, _MANIFEST, str(self._manifest))
+            if content["sha256"] != _digest(content):
+                raise _damaged(self._manifest, "its own sha256")
+        return dict(content)
+
+    def verified(self, path: Path) -> Path:
+        """The path of a file of the run, whose content is what it was when the manifest took its sha256.
+
+        Raises:
+            PartiganError: it is missing, or its content is another. A file that a training still changes has no sha256.
+        """
+        known = self.manifest["files"].get(path.relative_to(self.path).as_posix()) if self.verify else None
+        if known is not None and not path.exists():
+            raise PartiganError(f"{path} is missing; restore it, or train again")
+        if known is not None and sha256(path) != known:
+            raise _damaged(path, f"the sha256 in {self._manifest.name}")
+        return path
 
     @property
     def trained_on(self) -> list[str]:
@@ -114,4 +171,34 @@ class Run:
 
     def update_manifest(self, **values: Any) -> None:
         """Add or replace entries of the manifest."""
-        write_json(self._manifest, self.manifest | values)
+        self._write(self.manifest | values)
+
+    def seal(self) -> None:
+        """Keep the sha256 of all files that no longer change; called when they are complete."""
+        parts = (path.relative_to(self.path) for path in sorted(self.path.rglob("*")) if path.is_file())
+        kept = [part for part in parts if part.parts[0] not in _CHANGING and not part.name.startswith(".")]
+        self.update_manifest(files={part.as_posix(): sha256(self.path / part) for part in kept})
+
+    def unseal(self) -> None:
+        """Forget the sha256 of all files that training changes; called before it does."""
+        started = (self.config_file.name, self.transform_file.name)
+        self.update_manifest(
+            files={name: digest for name, digest in self.manifest.get("files", {}).items() if name in started}
+        )
+
+    def _write(self, manifest: dict[str, Any]) -> None:
+        manifest = json.loads(json.dumps(manifest))
+        write_json(self._manifest, manifest | {"sha256": _digest(manifest)})
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """The sha256 of everything else in a manifest."""
+    rest = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(path: Path, what: str) -> PartiganError:
+    return PartiganError(
+        f"{path} is not what {what} says: it was changed, damaged, or is of another run; restore it, or give "
+        "--no-verify to use it as it is"
+    )

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from partigan import objectives, train
-from partigan.config import build, class_named, read, resolve
+from partigan.config import build, read, resolve
 from partigan.data.batch import Batch
 from partigan.data.samples import write_samples
 from partigan.errors import PartiganError
@@ -21,6 +21,7 @@ from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
 from partigan.training.log import read_log
+from partigan.trust import class_named
 
 TEXT = (Path(__file__).parents[2] / "docs" / "toolbox.md").read_text(encoding="utf-8")
 

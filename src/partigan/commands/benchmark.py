@@ -16,10 +16,11 @@ from rich.text import Text
 from partigan.commands.evaluate import evaluate
 from partigan.commands.generate import generate
 from partigan.commands.train import train
+from partigan.documents import read_json
 from partigan.errors import PartiganError, printable
 from partigan.evaluation import protocols
 from partigan.evaluation.verdicts import number
-from partigan.files import atomic, read_json, sha256, write_json, write_text
+from partigan.files import atomic, sha256, write_json, write_text
 from partigan.folders import open_folder
 from partigan.kinds import chosen
 from partigan.kinds.kind import Kind

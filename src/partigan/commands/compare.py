@@ -10,18 +10,30 @@ from typing import Any
 from matplotlib.figure import Figure
 from rich.cells import cell_len
 
+from partigan.documents import Rule, check, read_json
 from partigan.errors import PartiganError
 from partigan.evaluation.figures import Pictures
 from partigan.evaluation.summary import LINES, NUMBERS
 from partigan.evaluation.terminal import lines_of, say, width
 from partigan.evaluation.verdicts import SIGNS, number
-from partigan.files import read_json, write_json, write_text
+from partigan.files import write_json, write_text
 from partigan.folders import atomic_folder
 from partigan.outputs import writing
 from partigan.report.comparison import metrics_side_by_side
 from partigan.report.distributions import Counts, overlay
 from partigan.report.html import facts, heading, note, page, pictures, table
 
+_NUMBER = (float, type(None))
+_METRICS = {str: {"value": _NUMBER, "error": _NUMBER, "in_sample": _NUMBER, "in_sample_error": _NUMBER, str: object}}
+_ABOUT = {"label": str, "unit": float, "verdict": Rule(str, SIGNS.__contains__, "a verdict"), str: object}
+_VERDICT = {"metrics": {str: _ABOUT}, str: object}
+_HISTOGRAMS = {
+    str: Rule(
+        {"label": str, "edges": [float], "real": [int], "generated": [int], "outside": [int]},
+        lambda one: len(one["edges"]) - 1 == len(one["real"]) == len(one["generated"]) and len(one["outside"]) == 4,
+        "counts for each bin, and outside of them",
+    )
+}
 _LABEL = 18  # columns on the terminal that labels keep
 
 
@@ -50,13 +62,12 @@ class Report:
         """
         if not (folder / NUMBERS).exists():
             raise PartiganError(f"{folder} is not a report (no {NUMBERS}); make one with 'partigan evaluate'")
-        about = read_json(folder / "verdict.json")["metrics"] if (folder / "verdict.json").exists() else {}
-        kept = read_json(folder / "histograms.json") if (folder / "histograms.json").exists() else {}
-        try:
-            observables = {name: Counts(**counts) for name, counts in kept.items()}
-        except TypeError as error:
-            raise PartiganError(f"{folder} was made by another version of partigan; evaluate again") from error
-        return cls(folder.resolve().name, read_json(folder / NUMBERS), about, observables)
+        metrics, verdict, kept = (
+            _checked(folder / name, schema)
+            for name, schema in ((NUMBERS, _METRICS), ("verdict.json", _VERDICT), ("histograms.json", _HISTOGRAMS))
+        )
+        observables = {name: Counts(**counts) for name, counts in kept.items()}
+        return cls(folder.resolve().name, metrics, verdict.get("metrics", {}), observables)
 
     def cell(self, name: str, unit: float) -> str:
         """A metric with its error and the sign of its verdict."""
@@ -70,6 +81,15 @@ class Report:
     def in_sample(self, name: str, unit: float) -> str:
         """The in-sample value of a metric with its error."""
         return _text(self.metrics[name]["in_sample"], self.metrics[name]["in_sample_error"], unit)
+
+
+def _checked(path: Path, schema: Any) -> dict[str, Any]:
+    """The content of a file of a report; nothing where there is none."""
+    if not path.exists():
+        return {}
+    content = read_json(path)
+    check(content, schema, str(path))
+    return dict(content)
 
 
 def _text(value: float | None, error: float | None, unit: float) -> str:

@@ -67,6 +67,7 @@ def evaluate(
     seed: int = 1,
     threads: int | None = None,
     trust: bool = False,
+    verify: bool = True,
     overwrite: bool = False,
 ) -> Evaluation:
     """Compare generated with real samples.
@@ -94,6 +95,7 @@ def evaluate(
         seed: of everything that is drawn at random.
         threads: None = OMP_NUM_THREADS, or one.
         trust: follow class paths outside partigan in ``run`` and ``classifier``.
+        verify: refuse a ``run`` or ``classifier`` whose files were changed since it was made.
         overwrite: replace an existing directory.
 
     Returns:
@@ -102,7 +104,7 @@ def evaluate(
     Raises:
         PartiganError: bad files, samples that cannot be compared, or an existing output.
     """
-    request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust)
+    request = Request(real, fake, run, split, protocol, metrics, kind, fpnd, classifier, label, seed, trust, verify)
     choose(threads)
     with writing(out, [real, fake, request.run, classifier], overwrite=overwrite):
         return _evaluated(request, Path(out))
@@ -125,7 +127,8 @@ def _evaluated(request: Request, out: Path) -> Evaluation:
         origin = reference.name if reference is not None and "fpnd" in judged.taken else ""
         summary = Summary(request, inputs, judged, name, terms["paper"], origin)
         summary.write_numbers(folder, compared, out)
-    log = read_log(request.run / "metrics.jsonl") if request.run is not None else []  # imported weights have none
+    trained = request.opened
+    log = [] if trained is None else read_log(trained.verified(trained.log_file))  # imported weights have none
     drawn = draw_figures(inputs, found.results, log, seed)
     drawn.write(out)
     page = summary.write_page(out, drawn)
@@ -177,7 +180,7 @@ def _reference(request: Request, inputs: Inputs) -> Reference | None:
     if request.classifier is None:
         return None
     label = request.label or source(request.real, inputs.kind).label
-    reference = load_reference(request.classifier, label, request.trust)
+    reference = load_reference(request.classifier, label, request.trust, request.verify)
     reference.check(truth)
     return reference
 

@@ -30,6 +30,7 @@ def generate(
     resume: bool = False,
     overwrite: bool = False,
     trust: bool = False,
+    verify: bool = True,
 ) -> Path:
     """Generate samples with a trained run and write them in the layout of its training data.
 
@@ -49,6 +50,7 @@ def generate(
         resume: resume an interrupted generation.
         overwrite: replace an existing file.
         trust: follow class paths outside partigan.
+        verify: refuse a run whose files were changed since it was made.
 
     Returns:
         The file.
@@ -60,7 +62,7 @@ def generate(
         raise PartiganError(f"n = {n}; at least one sample is needed")
     check_seed(seed)
     begin(threads)
-    model = load(run, trust)
+    model = load(run, trust, verify)
     if n % (whole := model.kind.conditions.whole):
         raise PartiganError(
             f"n = {n} samples of {model.kind.name} are no whole events of {whole}; ask for {-(-n // whole) * whole}"

@@ -43,6 +43,7 @@ class Request:
     label: str | None = None
     seed: int = 1
     trust: bool = False
+    verify: bool = True
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
@@ -77,9 +78,15 @@ class Request:
                     raise PartiganError(f"{self.fake} holds {kind.name}, {self.real} {other}; give files of one kind")
             return kind
         if self.run is not None:
-            (run := Run(self.run)).require()
-            return find(str(run.transform["kind"]), self.trust)
+            assert self.opened is not None
+            self.opened.require()
+            return find(str(self.opened.transform["kind"]), self.trust)
         return chosen(None, self.real, self.trust)
+
+    @property
+    def opened(self) -> Run | None:
+        """The files of the run."""
+        return None if self.run is None else Run(self.run, verify=self.verify)
 
     @property
     def needs_generator(self) -> bool:
@@ -89,8 +96,9 @@ class Request:
     def command(self, out: Path) -> str:
         """The command that does the same again."""
         words = ["partigan", "evaluate", "--metrics", *self.metrics, *["--trust"] * self.trust]
+        words += ["--no-verify"] * (not self.verify)
         for field in fields(self):
-            if field.name not in ("trust", "metrics") and (value := getattr(self, field.name)) is not None:
+            if field.name not in ("trust", "verify", "metrics") and (value := getattr(self, field.name)) is not None:
                 words += [f"--{field.name}", named(value)]
         return shlex.join([*words, "--out", str(out)])
 
@@ -171,7 +179,11 @@ def read_inputs(request: Request) -> Inputs:
     trained = _training_data(request, said[1])
     split, why = _split(request.split, trained, real_source)
     truth = real_source.read(split)
-    model = load(request.run, request.trust) if request.run is not None and request.needs_generator else None
+    model = (
+        load(request.run, request.trust, request.verify)
+        if request.run is not None and request.needs_generator
+        else None
+    )
     described = real_source.describe()
     if fake_source is not None:
         same_features(real_source.name, described, fake_source.name, fake_source.describe())
@@ -227,7 +239,7 @@ def _training_data(request: Request, said: dict[str, Any]) -> list[str]:
     """SHA-256 of the files that the generator was trained on, where the generated file or the run says so."""
     if (digests := said.get("training_data_sha256")) is not None:
         return str(digests).split()
-    return [] if request.run is None else Run(request.run).trained_on
+    return [] if request.opened is None else request.opened.trained_on
 
 
 def _split(asked: str | None, trained: list[str], real: Source) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pkgutil import resolve_name
 from typing import Any
 
+from partigan.blame import said
 from partigan.errors import PartiganError
 from partigan.evaluation.metric import Answer, Metric, Rng
 from partigan.evaluation.samples import Samples
@@ -34,7 +35,9 @@ def own_metrics(names: Iterable[str], trust: bool) -> dict[str, Metric]:
         try:
             function = resolve_name(path)
         except Exception as error:  # whatever the user's module does
-            raise PartiganError(f"the metric {path} cannot be imported: {error}; check PYTHONPATH") from error
+            raise PartiganError(
+                f"the metric {path} cannot be imported: {said(error)}; check the path, and PYTHONPATH"
+            ) from error
         found[path] = _metric(path, function)
     return found
 
@@ -46,7 +49,7 @@ def _metric(path: str, function: Any) -> Metric:
         except PartiganError:
             raise
         except Exception as error:  # whatever the user's function does
-            raise PartiganError(f"{path} fails: {type(error).__name__}: {error}") from error
+            raise PartiganError(f"{path} fails: {said(error)}") from error
         if not isinstance(finding, Finding):
             raise PartiganError(f"{path} gives a {type(finding).__name__}; it must give a Finding(label, value, error)")
         return Answer({"": finding})

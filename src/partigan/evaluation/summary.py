@@ -19,7 +19,6 @@ from partigan.evaluation.verdicts import CLASSES, COLOURS, HEADER, MEANING, SIGN
 from partigan.files import write_json, write_text
 from partigan.report.distributions import Counts
 from partigan.report.html import escaped, facts, heading, note, page, pictures, table
-from partigan.run import Run
 
 LINES = 15  # of the table on the terminal
 NUMBERS = "metrics.json"  # every report has it
@@ -138,22 +137,32 @@ class Summary:
                 **inputs.said[1],
             },
         }
-        if request.run is not None:
-            found["Training"] = {key: json.dumps(value) for key, value in Run(request.run).manifest.items()}
+        if request.opened is not None:
+            found["Training"] = {key: json.dumps(value) for key, value in request.opened.manifest.items()}
         protocol = f"{self.protocol} ({self.paper})"
         found["Evaluation"] = {"partigan": __version__, "protocol": protocol, "seed": request.seed}
         return found
 
     def _commands_before(self) -> list[str]:
         """The commands that trained and generated, as far as run and file know them."""
-        run, fake, generated = self.request.run, self.request.fake, self.inputs.said[1]
+        run, fake, generated = self.request.opened, self.request.fake, self.inputs.said[1]
         if run is None:
             return []
         commands = []
-        if command := Run(run).manifest.get("command"):
+        if command := run.manifest.get("command"):
             commands.append(shlex.join(["partigan", *command[1:]]))
         if fake is not None and {"n", "seed"} <= generated.keys():
-            words = ["partigan", "generate", run, "--n", generated["n"], "--seed", generated["seed"], "--out", fake]
+            words = [
+                "partigan",
+                "generate",
+                self.request.run,
+                "--n",
+                generated["n"],
+                "--seed",
+                generated["seed"],
+                "--out",
+                fake,
+            ]
             commands.append(shlex.join(map(str, words)))
         return commands
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from partigan.blame import said
 from partigan.data.hdf5 import is_hdf5, open_hdf5, text
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind
@@ -39,12 +40,12 @@ def find(name: str, trust: bool = False) -> Kind:
         >>> find("jets").evaluation.selection
         ('w1m', 'fpd')
     """
-    if name in KINDS:
+    if isinstance(name, str) and name in KINDS:
         found = resolve_name(KINDS[name])
         assert isinstance(found, Kind)
         return found
-    if "." not in name:
-        near = difflib.get_close_matches(name, KINDS, n=1)
+    if not isinstance(name, str) or "." not in name:
+        near = difflib.get_close_matches(str(name), KINDS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(KINDS)}"
         raise PartiganError(f"unknown kind of data {name!r}; {hint}")
     if not (trust or name in KINDS.values()):
@@ -60,7 +61,9 @@ def _imported(name: str) -> Kind:
         found: Any = resolve_name(name)
         kind = found if isinstance(found, Kind) else found()
     except Exception as error:  # whatever the user's module does
-        raise PartiganError(f"the kind of data {name} cannot be imported: {error}") from error
+        raise PartiganError(
+            f"the kind of data {name} cannot be imported: {said(error)}; check the path, and PYTHONPATH"
+        ) from error
     if not isinstance(kind, Kind):
         raise PartiganError(f"{name} is a {type(kind).__name__}, not a partigan.kinds.kind.Kind, and gives none")
     return kind

@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.documents import Rule
 from partigan.kinds.kind import Conditions
 
 KEPT = 4096  # rows of continuous conditions that a run keeps to draw from
+FREQUENCIES = Rule(
+    [Rule(float, lambda number: 0 <= number < inf, "a number, not negative")], any, "numbers that are not all 0"
+)  # of labels, or of multiplicities
 _SHAPES = {1: ("features",), 2: ("particles", "features"), 3: ("channels", "height", "width")}
 
 
 class LabelConditions(Conditions):
     """Labels are drawn as often as they occur in training (by event weight), continuous conditions row by row."""
+
+    schema = MappingProxyType(
+        {
+            "features?": [str],
+            "units?": [str],
+            "labels?": FREQUENCIES,
+            "conditions?": Rule(
+                [[Rule(float, isfinite, "a finite number")]],
+                lambda rows: len({*map(len, rows)}) == 1,
+                "rows of one length",
+            ),
+        }
+    )
 
     def arguments(self, sample: Batch) -> dict[str, Any]:
         """The shape of a sample, the number of ``classes`` and of float ``conditions``; 0 where there are none."""

@@ -29,8 +29,10 @@ from partigan.data.jets import (
 )
 from partigan.data.samples import checked
 from partigan.data.splits import Rows
+from partigan.documents import Rule
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import PARTICLE_FLOW, PARTICLENET
+from partigan.kinds.conditions import FREQUENCIES
 from partigan.kinds.kind import Conditions, Evaluation, Format, Kind, Observables, Values, findings
 from partigan.metrics.clouds import Clouds
 from partigan.metrics.cov_mmd import cov_mmd
@@ -157,6 +159,15 @@ class JetConditions(Conditions):
     block = 8192
     chunk = 16_384
     fixed = ("particles",)
+    schema = Rule(
+        {
+            "particles": Rule(int, lambda n: 0 < n < 10**6, "a number above 0"),
+            "multiplicity": FREQUENCIES,
+            "jet_pt": float,
+        },
+        lambda state: len(state["multiplicity"]) == state["particles"] + 1,
+        "a multiplicity for each number of particles, from 0 on",
+    )
 
     def arguments(self, sample: Batch) -> dict[str, Any]:
         """Largest number of particles, and features of a particle."""

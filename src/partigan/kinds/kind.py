@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,6 +114,7 @@ class Conditions(ABC):
         chunk: samples that ``generate`` holds in memory, a multiple of ``block``.
         group: samples without mask that a generator gets at a time.
         fixed: entries of `state` that must be those of training, when conditions are drawn from another file.
+        schema: of `state`, see `partigan.documents.check`.
     """
 
     whole: int = 1
@@ -120,6 +122,7 @@ class Conditions(ABC):
     chunk: int = 20_480
     group: int = 1024
     fixed: tuple[str, ...] = ()
+    schema: Any = MappingProxyType({str: object})
 
     @abstractmethod
     def arguments(self, sample: Batch) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
 from partigan.data.samples import checked, read_samples, write_samples
 from partigan.data.splits import Rows
 from partigan.data.transforms.hitmaps import padded
+from partigan.documents import Rule
 from partigan.errors import PartiganError
 from partigan.kinds import classifiers
 from partigan.kinds.hitmaps import HitmapEvaluation, HitmapObservables, sensors
@@ -271,6 +273,15 @@ class PartConditions(MapConditions):
 
     chunk = 200
     group = 1
+    schema = MappingProxyType(
+        {
+            "clusters": Rule(
+                [[Rule(int, lambda number: 0 <= number < 2**31, "a number of clusters")]],
+                lambda events: events and all(len(event) == len(SENSORS) for event in events),
+                "a number for each of 40 sensors, event by event",
+            )
+        }
+    )
 
     def arguments(self, sample: Batch) -> dict[str, Any]:
         """Those of crops, and the size of the whole map."""

@@ -12,6 +12,7 @@ import torch
 from scipy.special import softmax
 
 from partigan.data.batch import Batch
+from partigan.documents import check
 from partigan.errors import PartiganError
 from partigan.metrics.frechet import Moments, fpnd
 from partigan.metrics.measurement import Floats, Measurement
@@ -24,6 +25,7 @@ from partigan.run import Run
 SAMPLES = 50_000  # the most that a distance is taken of, as published
 ALL = "all"  # the name of the classes of a file together
 _MOMENTS = "moments.safetensors"
+_CONDITIONS = {"classes": [str], "shape": [int], "many": bool}
 _GROUP, _VALUES = 250, 2**22  # samples given to the network at a time, and numbers in them
 
 
@@ -116,32 +118,38 @@ def write_moments(run: Run, moments: Mapping[str, Moments]) -> None:
     for label, found in moments.items():
         tensors[f"{label}.mean"], tensors[f"{label}.cov"] = torch.from_numpy(found.mean), torch.from_numpy(found.cov)
     save_tensors(run.path / _MOMENTS, tensors, {"rows": {label: found.rows for label, found in moments.items()}})
+    run.seal()
 
 
-def load_reference(path: str | Path, label: str | None, trust: bool = False) -> Reference:
+def load_reference(path: str | Path, label: str | None, trust: bool = False, verify: bool = True) -> Reference:
     """A classifier of `fit_classifier`, with the moments of its activations on one class.
 
     Args:
         path: the run directory.
         label: name of the class; passed over where all classes were in one file, of which the moments are.
         trust: follow class paths outside partigan.
+        verify: refuse files that were changed since the run was made.
 
     Raises:
-        PartiganError: it is not a finished run of a classifier, does not know the class, or is not trusted.
+        PartiganError: it is not a finished run of a classifier, does not know the class, is damaged, or is not trusted.
     """
-    run = Run(path)
+    run = Run(path, verify=verify)
     run.config  # noqa: B018  # says where it is no run
     if not (run.path / _MOMENTS).exists():
         raise PartiganError(f"{run.path} is not a finished classifier; make one with 'partigan fit-classifier'")
     classifier, transform = opened(run, trust)
-    tensors, state = load_tensors(run.path / _MOMENTS)
+    tensors, state = load_tensors(run.verified(run.path / _MOMENTS))
+    check(state, {"rows": {str: int}}, str(run.path / _MOMENTS))
     conditions = run.transform["conditions"]
-    many = conditions.get("many", False)
+    check(conditions, _CONDITIONS, f"{run.transform_file}: conditions")
+    many = conditions["many"]
     label = ALL if many else label
     if label not in state["rows"]:
         said = "the real file does not say of which its samples are" if label is None else f"not {label!r}"
         raise PartiganError(f"{run.path} knows the classes {', '.join(state['rows'])}, {said}; choose one with --label")
-    mean, cov = tensors[f"{label}.mean"].numpy(), tensors[f"{label}.cov"].numpy()
+    mean, cov = (tensors.get(f"{label}.{name}", torch.zeros(0)).numpy() for name in ("mean", "cov"))
+    if not (mean.ndim == 1 and cov.shape == (len(mean),) * 2 and len(mean) and np.isfinite(cov.sum() + mean.sum())):
+        raise PartiganError(f"{run.path / _MOMENTS}: the moments of {label} are no finite mean and covariance matrix")
     return Reference(
         f"{'all classes' if many else f'the class {label}'} of {run.path}",
         classifier,  # type: ignore[arg-type]

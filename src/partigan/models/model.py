@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from partigan.config import build
 from partigan.data.batch import Batch
 from partigan.data.transforms.transform import Transform
+from partigan.documents import check
 from partigan.errors import PartiganError
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
@@ -252,27 +253,30 @@ def together(parts: list[Tensor], rows: list[Tensor], size: int, width: int | No
     return x
 
 
-def load(path: str | Path, trust: bool = False) -> Model:
+def load(path: str | Path, trust: bool = False, verify: bool = True) -> Model:
     """The best network of a run, ready for use.
 
     Args:
         path: a run directory, or the name of a run that comes with partigan, such as ``pxd-fast``.
         trust: follow class paths outside partigan.
+        verify: refuse files that were changed since the run was made.
 
     Raises:
-        PartiganError: it is not a run directory, has no weights yet, or is not trusted.
+        PartiganError: it is not a run directory, has no weights yet, is damaged, or is not trusted.
 
     Example:
         >>> maps = load("pxd-fast").sample(40, seed=1)
         >>> maps.x.shape  # 40 sensors, one channel, 250 columns, 768 rows
         torch.Size([40, 1, 250, 768])
     """
-    run = Run(path)
+    run = Run(path, verify=verify)
     network, transform = opened(run, trust)
     if not isinstance(network, Generator | Translator):
         raise PartiganError(f"{run.path}: {type(network).__name__} is neither a Generator nor a Translator")
     stored = run.transform
-    return Model(network, transform, find(stored["kind"], trust), stored["conditions"], run.manifest, str(path))
+    kind = find(stored["kind"], trust)
+    check(stored["conditions"], kind.conditions.schema, f"{run.transform_file}: conditions")
+    return Model(network, transform, kind, stored["conditions"], run.manifest, str(path))
 
 
 def opened(run: Run, trust: bool = False) -> tuple[nn.Module, Transform]:
@@ -287,5 +291,5 @@ def opened(run: Run, trust: bool = False) -> tuple[nn.Module, Transform]:
     system, transform, _ = build(config, trust)
     transform.load_state(run.transform["state"])
     network = system.networks[run.product].eval()
-    unpack_module(run.product, network, load_tensors(run.weights)[0])
+    unpack_module(run.product, network, load_tensors(run.verified(run.weights))[0])
     return network, transform

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from partigan.blame import said
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
+from partigan.nets.contracts import Critic, CriticOutput, Product
 from partigan.systems.schedules import Constant, Schedule
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
@@ -219,13 +221,27 @@ class System(nn.Module):
             PartiganError: what a network or a term needs and does not find.
         """
         twin = copy.deepcopy(self)
+        for part in twin.networks.modules():
+            part.register_forward_hook(_check_output)
         for name, phase in twin.phases.items():
             tick = Tick(0, torch.Generator().manual_seed(0), physical=physical)
             try:
                 parts = phase.loss.parts(twin.named, samples, tick)
                 torch.stack(list(parts.values())).sum().backward()
-            except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            except PartiganError:
+                raise
+            except Exception as error:  # whatever networks, losses and terms do, users' own among them
                 shapes = ", ".join(str(list(batch.x.shape[1:])) for batch in samples.values())
                 raise PartiganError(
-                    f"the turn of the {name} fails on samples of shape {shapes}: {error}; do the networks fit the data?"
+                    f"the turn of the {name} fails on samples of shape {shapes}: {said(error)}; do the networks fit "
+                    "the data?"
                 ) from error
+
+
+def _check_output(network: nn.Module, _: Any, output: Any) -> None:
+    """Raise for a network that does not give what its contract says."""
+    for contract, expected in ((Critic, CriticOutput), (Product, Tensor)):
+        if isinstance(network, contract) and not isinstance(output, expected):
+            raise PartiganError(
+                f"{type(network).__name__}.forward gives a {type(output).__name__}; it must give a {expected.__name__}"
+            )

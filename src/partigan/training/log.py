@@ -8,24 +8,26 @@ from typing import Any
 
 from torch import Tensor
 
+from partigan.documents import check, read_lines
 from partigan.files import enlist, write_text
+from partigan.run import Run
 
 
 class Log:
     """``metrics.jsonl`` and TensorBoard, cut back to a step where a training resumes.
 
     Args:
-        folder: the run directory.
+        run: where it is.
         step: lines of later steps are dropped.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, run: Run, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.path = folder / "metrics.jsonl"
+        self.path = run.log_file
         self.lines = [line for line in read_log(self.path) if line["step"] <= step]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
-        board = folder / "tensorboard"
+        board = run.path / "tensorboard"
         self._board = SummaryWriter(str(board), purge_step=step + 1 if step else None)
         for file in board.glob("events.out.tfevents.*"):
             enlist(file)
@@ -44,15 +46,15 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``; a line that a kill cut off is left out."""
-    lines: list[dict[str, Any]] = []
-    if path.exists():
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                lines.append(json.loads(line))
-            except ValueError:
-                continue
-    return [line for line in lines if isinstance(line, dict) and "step" in line]
+    """The lines of a ``metrics.jsonl``; a last line that a kill cut off is left out.
+
+    Raises:
+        PartiganError: another line is not what partigan writes.
+    """
+    lines: list[dict[str, Any]] = read_lines(path) if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        check(line, {"step": int, str: float}, f"{path}, line {number}")
+    return lines
 
 
 class Means:

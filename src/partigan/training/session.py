@@ -19,6 +19,7 @@ from lightning_fabric.utilities import rank_zero_only
 from torch import Tensor
 
 from partigan import __version__, config
+from partigan.blame import said
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader, Share
 from partigan.data.sources import Source
@@ -109,8 +110,8 @@ class Session:
         for name, phase in self.system.phases.items():  # an optimiser may refuse its options
             try:
                 phase.optimizer(self.system.parameters_of(phase))
-            except (TypeError, ValueError) as error:
-                raise PartiganError(f"the optimiser of the {name} refuses: {error}") from error
+            except Exception as error:  # whatever an optimiser does
+                raise PartiganError(f"the optimiser of the {name} refuses: {said(error)}") from error
         if self.resumed:
             self._refuse_changes()
             self.transform.load_state(self.run.transform["state"])

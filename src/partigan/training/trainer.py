@@ -76,6 +76,7 @@ class Trainer:
         plan = run.manifest.get("plan") or self._plan(system, feed, validate)
         if self.fabric.is_global_zero:
             run.update_manifest(plan=plan)
+            run.unseal()
         _Training(self, run, system, feed, plan["max_steps"], selection).to_the_end(validate)
 
     def trial(self, system: System, feed: Feed) -> Callable[[], object]:
@@ -163,7 +164,7 @@ class _Training:
     def to_the_end(self, validate: Validate) -> None:
         """Train, log, validate, and write checkpoints on the way."""
         first = self.fabric.is_global_zero
-        log = Log(self.run.path, self.start) if first else None
+        log = Log(self.run, self.start) if first else None
         log_every = max(1, self.total // LOGGED)
         losses, saved = Means(), time.monotonic()
         with (
@@ -195,6 +196,7 @@ class _Training:
         self.fabric.barrier()
         if first:
             self.run.update_manifest(finished=self._outcome())
+            self.run.seal()
             tell(*self.selection.outcome())
 
     def _validate(self, log: Log, display: TrainingDisplay, validate: Validate) -> None:

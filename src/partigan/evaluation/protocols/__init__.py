@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from partigan.documents import read_yaml
 from partigan.errors import PartiganError
-from partigan.files import read_yaml
 
 FOLDER = Path(__file__).parent
 

@@ -156,6 +156,7 @@ def _imported(weights: Path, arguments: Path, out: Path) -> Run:
         save_tensors(run.weights, pack_module("generator", generator), {"imported": str(weights)})
         stored = {"kind": "jets", "state": transform.state(), "conditions": conditions}
         run.create(yaml.safe_dump(resolved, sort_keys=False), stored, manifest)
+        run.seal()
     tell(f"{resolved['about']['title']}, {jets} jets: {out}")
     return Run(out)
 
