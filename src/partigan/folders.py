@@ -123,7 +123,7 @@ def _aside(path: Path, old: bool = False) -> Path:
 
 
 def sweep(path: Path) -> None:
-    """Remove what killed jobs left beside ``path``; a folder that was about to be replaced gets its name back.
+    """Remove what killed jobs left beside and in ``path``; a folder that was about to be replaced gets its name back.
 
     Only for the process that holds the lock of ``path``.
     """
@@ -140,3 +140,7 @@ def sweep(path: Path) -> None:
             shutil.rmtree(found, ignore_errors=True)
         else:
             found.unlink(missing_ok=True)
+    if (path / MANIFEST).is_file():
+        for found in path.rglob(".*.partigan"):
+            if is_temporary(found.name) and not found.name.endswith(".lock.partigan") and found.is_file():
+                found.unlink(missing_ok=True)

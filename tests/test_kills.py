@@ -1,0 +1,179 @@
+"""Commands that write, killed with SIGKILL: nothing else is lost, and the next try ends with the same files."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load, save
+
+import partigan
+from helpers import SHORT, content_of
+from partigan.commands.compare import Comparison
+from partigan.errors import PartiganError
+from partigan.evaluation.figures import Pictures
+from partigan.kinds.kind import Conditions
+from partigan.simulate import pxd
+from partigan.simulate.digits import simulate_digits
+from partigan.simulate.toys import simulate_toy
+
+Job = Callable[[Path], object]
+TWICE = {"trainer.max_steps": 4, "trainer.validations": 2, "trainer.checkpoint_seconds": 0}
+
+
+def child(call: Callable[[], object]) -> int:
+    """A copy of this process that calls and ends."""
+    if pid := os.fork():
+        return pid
+    try:
+        call()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def killed(pid: int) -> bool:
+    """Whether a child was killed; otherwise it has ended well."""
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)
+
+
+def ends_at_rename(call: Callable[[], object], number: int, after: bool) -> bool:
+    """Whether a call, killed before or after a rename, got that far."""
+
+    def doomed() -> None:
+        real, count = os.replace, 0
+
+        def replace(old: Path, new: Path) -> None:
+            nonlocal count
+            count += 1
+            if count == number and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            real(old, new)
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        os.replace = replace  # type: ignore[assignment]
+        call()
+
+    return killed(child(doomed))
+
+
+@pytest.fixture
+def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """A small command of that name, which writes to its argument."""
+    monkeypatch.setattr(Conditions, "block", 40)
+    monkeypatch.setattr(Conditions, "chunk", 40)
+    monkeypatch.setattr(pxd, "CHUNK", 1)
+    monkeypatch.setattr("partigan.commands.evaluate.draw_figures", lambda *_: Pictures({"A": {"b": b"", "c": b""}}))
+    monkeypatch.setattr(Comparison, "side_by_side", lambda self: None)
+    monkeypatch.setattr(Comparison, "overlays", lambda self: {})
+    data, options = tmp_path / "data.h5", {**SHORT, **TWICE}
+    options = {name: value for name, value in options.items() if name.startswith("trainer")}
+    resumed: dict[str, Any] = {"resume": True}
+
+    def train(out: Path) -> Path:
+        return partigan.train("toys", data, out, threads=1, overrides=options, **resumed).path
+
+    def evaluate(out: Path) -> Path:
+        return partigan.evaluate(data, out, data, split="test", metrics=["swd"], overwrite=True).report
+
+    name = request.param
+    if name in ("generate", "train", "evaluate", "compare"):
+        simulate_toy("ring", 400, data)
+    if name == "generate":
+        run = train(tmp_path / "run")
+        return lambda out: partigan.generate(run, 60, out, threads=1, resume=True)
+    if name == "compare":
+        reports = [evaluate(tmp_path / name).parent for name in ("one", "two")]
+        return lambda out: partigan.compare(reports, out, overwrite=True)
+    return {
+        "toy": lambda out: simulate_toy("ring", 100, out, overwrite=True),
+        "digits": lambda out: simulate_digits(out, overwrite=True),
+        "simulate": lambda out: pxd.simulate_pxd(2, out, background=0.1, resume=True),
+        "images": lambda out: pxd.simulate_pxd(1, out, background=0.1, resume=True),
+        "train": train,
+        "evaluate": evaluate,
+    }[name]
+
+
+def lasting(out: Path) -> dict[str, bytes]:
+    """The content of an output, without notes of the time and the order of what safetensors say of themselves."""
+    files = {out.name: out.read_bytes()} if out.is_file() else content_of(out)
+    timed = (".partigan.json", "manifest.json", "tensorboard", "checkpoints")
+    kept = {name: files[name] for name in files if not name.startswith(timed)}
+    return {n: save(load(data)) if n.endswith(".safetensors") else data for n, data in kept.items()}
+
+
+@pytest.mark.parametrize(
+    ("job", "output", "stride"),
+    [
+        ("toy", "a.h5", 1),
+        ("digits", "a.h5", 1),
+        ("simulate", "a.h5", 3),
+        ("images", "a", 3),
+        ("generate", "a.h5", 3),
+        ("train", "a", 12),
+        ("evaluate", "a", 5),
+        ("compare", "a", 4),
+    ],
+    indirect=["job"],
+)
+def test_killed_at_renames_the_next_try_ends_with_the_same_files(
+    job: Job, output: str, stride: int, tmp_path: Path
+) -> None:
+    out, number, kills = tmp_path / "place" / output, 1, 0
+    job(out)
+    whole = lasting(out.rename(tmp_path / output))
+    (out.parent / "mine").touch()
+    while ends_at_rename(lambda: job(out), number, after=bool(number // stride % 2)):
+        kills, number = kills + 1, number + stride
+        job(out)
+        assert lasting(out) == whole, f"killed at rename {number}"
+        assert {path.name for path in out.parent.iterdir()} == {"mine", output}
+        out.rename(tmp_path / f"{number}-{output}")
+    assert kills >= 1
+
+
+@pytest.mark.parametrize("job", ["simulate", "generate"], indirect=True)
+def test_killed_at_any_moment_the_next_try_ends_with_the_same_files(job: Job, tmp_path: Path) -> None:
+    began = time.monotonic()
+    job(whole := tmp_path / "whole.h5")
+    taken, out, moments, kills = time.monotonic() - began, tmp_path / "place" / "a.h5", random.Random(1), 0
+    for _ in range(5):
+        pid = child(lambda: job(out))
+        time.sleep(moments.uniform(0, taken))
+        os.kill(pid, signal.SIGKILL)
+        kills += killed(pid)
+    job(out)
+    assert kills
+    assert out.read_bytes() == whole.read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["a.h5"]
+
+
+def test_of_two_processes_that_race_for_an_output_one_wins(tmp_path: Path) -> None:
+    out, sizes = tmp_path / "a.h5", (100_000, 100_001)
+
+    def race(n: int) -> None:
+        try:
+            simulate_toy("ring", n, out)
+        except PartiganError as error:
+            (tmp_path / f"{n}.txt").write_text(str(error), encoding="utf-8")
+
+    racers = [child(lambda n=n: race(n)) for n in sizes]  # type: ignore[misc]
+    assert not any(map(killed, racers))
+    (loser,) = tmp_path.glob("*.txt")
+    said = loser.read_text(encoding="utf-8")
+    assert "another process is writing" in said or "exists; give --overwrite" in said
+    (winner,) = {*sizes} - {int(loser.stem)}
+    assert out.read_bytes() == simulate_toy("ring", winner, tmp_path / "b.h5").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.h5", "b.h5", loser.name}
