@@ -118,8 +118,8 @@ def _saturated(charge: NDArray[Any]) -> tuple[NDArray[Any], int]:
 def _say_saturated(path: Path, above: int) -> None:
     if above:
         tell(
-            f"{path}: {above:,} hits of more than {MAXIMUM} ADU, as overlay makes them, count as {MAXIMUM}, where the "
-            "ADC ends"
+            f"{path}: hits of more than {MAXIMUM} ADU, as overlay makes them, count as {MAXIMUM}, where the ADC "
+            f"ends: {above:,}"
         )
 
 

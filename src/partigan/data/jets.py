@@ -160,11 +160,11 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
     if not (mask[:, :-1] >= mask[:, 1:]).all():
         order = np.argsort(~mask, axis=1, kind="stable")
         particles = np.take_along_axis(particles, order[..., None], axis=1)
-    return _wrapped(particles)
+    return wrapped(particles)
 
 
-def _wrapped(particles: Floats) -> Floats:
-    """The same particles with phi_rel in (-pi, pi]: angles are periodic."""
+def wrapped(particles: Floats) -> Floats:
+    """The same particles ``(jets, particles, 3 or more)`` with phi_rel in (-pi, pi]: angles are periodic."""
     outside = np.abs(particles[..., 1]) > np.float32(np.pi)
     outside &= np.isfinite(particles[..., 1])
     if not outside.any():

@@ -25,6 +25,7 @@ from partigan.data.jets import (
     mean_pt,
     read_jets,
     units,
+    wrapped,
     write_jets,
 )
 from partigan.data.samples import checked
@@ -202,6 +203,7 @@ class JetObservables(Observables):
                 f"{int(negative.sum())} of {len(sample)} jets have particles of negative pt_rel; no jet can have them, "
                 "mask these particles"
             )
+        sample = _periodic(sample)
         polynomials = _efps(sample)
         logs = np.log10(np.maximum(polynomials[:, W1_COLUMNS], 1e-12)).T
         return {
@@ -213,6 +215,11 @@ class JetObservables(Observables):
             "efps": polynomials,
             **{f"log_efp_{n}": column for n, column in enumerate(logs, 1)},
         }
+
+
+def _periodic(sample: Batch) -> Batch:
+    """The same jets with phi_rel between -pi and pi, as they are read from files: a generator may go further."""
+    return replace(sample, x=torch.from_numpy(wrapped(sample.x.numpy())))
 
 
 def _efps(sample: Batch) -> NDArray[np.float64]:
@@ -230,6 +237,7 @@ class JetEvaluation(Evaluation):
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """W1 of the relative mass over all jets, and Fréchet distance of the EFPs of the first 3,000."""
+        real, fake = _periodic(real), _periodic(fake)
         masses = [mass(batch.x.double(), batch.mask).numpy() for batch in (real, fake)]
         features = [_efps(batch[:VALIDATION_JETS]) for batch in (real, fake)]
         scale = np.abs(features[0]).max(0)
