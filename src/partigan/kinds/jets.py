@@ -197,13 +197,13 @@ class JetObservables(Observables):
 
     def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
         """Particles, mask, mass, pt sum, multiplicity, the 36 EFPs with d <= 4, and log10 of those of W1-EFP."""
+        sample = _periodic(sample)
         assert sample.mask is not None
         if (negative := ((sample.x[..., 2] < 0) & sample.mask).any(1)).any():
             raise PartiganError(
                 f"{int(negative.sum())} of {len(sample)} jets have particles of negative pt_rel; no jet can have them, "
                 "mask these particles"
             )
-        sample = _periodic(sample)
         polynomials = _efps(sample)
         logs = np.log10(np.maximum(polynomials[:, W1_COLUMNS], 1e-12)).T
         return {

@@ -101,13 +101,13 @@ def test_older_networks_make_what_the_authors_code_makes(pair: str, jets: str, t
         assert jets_made.mask.all()
 
 
-def test_what_does_not_fit_is_named(published: Path, tmp_path: Path) -> None:
-    weights, arguments = published / "mp_g/G_best_epoch.pt", published / "mp_g/args.txt"
-    text = arguments.read_text()
-    changed = tmp_path / "args.txt"
+def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    text, weights, changed = str(arguments("mp", "g")), tmp_path / "G.pt", tmp_path / "args.txt"
+    torch.save(tensors(arguments("mp", "g")), weights)
     for change, message in (
         (("'lfc': False", "'lfc': True"), r"missing: lift\.weight, lift\.bias"),
-        (("'model': 'mpgan'", "'model': 'rgan'"), r"unexpected: mp_layers\.0\.fe"),
+        (("'model': 'mpgan'", "'model': 'rgan'"), "only generators of message passing have masks"),
+        (("'fe': [96, 160, 192]", "'fe': [96, 160]"), r"unexpected: mp_layers\.0\.fe"),
         (("'fn': [256, 256]", "'fn': [256, 255]"), r"of another shape: .*node\.1\.weight \(256, 256\) instead of"),
         (("'jets': 'g'", "'jets': 'w'"), "classes g, q and t, not 'w'"),
         (("'sd': 0.2", "'sd': 0.3"), "sd = 0.3; networks here have 0.2"),
@@ -123,5 +123,6 @@ def test_what_does_not_fit_is_named(published: Path, tmp_path: Path) -> None:
         with pytest.raises(PartiganError, match=message):
             import_weights(weights, changed, tmp_path / "r")
         assert not (tmp_path / "r").exists()
+    changed.write_text(text)
     with pytest.raises(PartiganError, match="without running its code"):
-        import_weights(arguments, arguments, tmp_path / "r")
+        import_weights(changed, changed, tmp_path / "r")

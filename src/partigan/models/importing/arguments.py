@@ -96,6 +96,8 @@ def read_arguments(path: Path) -> dict[str, Any]:
     if (particles := options["num_hits"] - options.get("pad_hits", 0)) != PARTICLES:
         raise PartiganError(f"{path}: num_hits is {particles}; multiplicities are known for {PARTICLES} particles only")
     masked = model == "mpgan" and options["mask_c"]
+    if options["mask"] and model != "mpgan":
+        raise PartiganError(f"{path}: mask = True; only generators of message passing have masks")
     if options["mask"] != masked:
         raise PartiganError(f"{path}: mask = {options['mask']} and mask_c = {options.get('mask_c')} contradict")
     if model == "mpgan" and options["pos_diffs"] and not (options["deltar"] and options["all_ef"]):
