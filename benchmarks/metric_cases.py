@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan.metrics.amplification import equivalent_events
+from partigan.metrics.binned import chi2, separation_power
 from partigan.metrics.classifier import classify
 from partigan.metrics.cov_mmd import cov_mmd
 from partigan.metrics.critic import held_out_critic
@@ -23,13 +24,12 @@ from partigan.metrics.memorisation import birthday, memorisation
 from partigan.metrics.modes import cluster_modes
 from partigan.metrics.two_sample import (
     TwoSampleTest,
-    chi2,
     correlation_difference,
     kolmogorov_smirnov,
     location_and_width,
-    separation_power,
 )
 from partigan.metrics.wasserstein import w1
+from partigan.metrics.weighted import Weighted
 from toy_jets import toy_jets
 
 Floats = NDArray[np.float64]
@@ -109,9 +109,7 @@ CASES: dict[str, Case] = {
     "Kolmogorov-Smirnov": Case(lambda a, b, r: kolmogorov_smirnov(a, b, rng=r), wide, p_value=first),
     "chi2": Case(lambda a, b, r: chi2(a, b, bins=20), wide, p_value=first),
     "chi2 with weights": Case(
-        lambda a, b, r: chi2(
-            a, b, bins=10, real_weights=r.exponential(size=len(a)), fake_weights=r.normal(1, 1, len(b))
-        ),
+        lambda a, b, r: chi2(Weighted(a, r.exponential(size=len(a))), Weighted(b, r.normal(1, 1, len(b))), bins=10),
         wide,
         p_value=first,
     ),

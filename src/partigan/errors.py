@@ -22,3 +22,9 @@ def printable(text: str) -> str:
         a\nb\x1b[2J
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def reason(error: Exception) -> str:
+    """Why something could not be done, in a line: what a `PartiganError` says, or any other error with its name."""
+    text = " ".join(str(error).split())
+    return text if isinstance(error, PartiganError) else f"{type(error).__name__}: {text}".rstrip(": ")

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
 
-from metric_cases import Floats, rows, wide
+from metric_cases import Floats, rng, rows, wide
 from partigan.data.batch import Batch
 from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
 from partigan.evaluation.metric import Answer, Metric
-from partigan.evaluation.samples import Samples, rebuilder
+from partigan.evaluation.samples import Pair, Samples, rebuilder
 from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, chosen, protocol_metrics, run_suite
 from partigan.evaluation.verdicts import Judged
 from partigan.kinds.tables import TABLES, TableEvaluation
 from partigan.metrics.finding import Finding
+from partigan.metrics.frechet import Moments, fpnd
+from partigan.metrics.weighted import Weighted
+from partigan.models.classifier import Seen
 from partigan.models.model import Model
 from partigan.nets.tables import TableGenerator
 
@@ -112,6 +117,64 @@ def test_the_failure_of_a_metric_is_its_own() -> None:
     assert [row.name for row in both.rows] == ["w1", "other", "w1.a", "w1.b", "w1.c"]  # a name of both means both
     assert both.skipped == {"other": "no variance"}
     assert Judged(both.rows, 0, 60, {}).cells("w1")[:3] == ("W1 (x 10^3)", "2.0 ± 1.0", "2.0 ± 1.0")
+
+
+def test_whatever_a_metric_raises_becomes_a_row() -> None:
+    def fails(*_: object) -> Answer:
+        raise ZeroDivisionError("no rows\nat all")
+
+    samples = Samples(NAMES, rows(60, 1), rows(60, 2))
+    found = run_suite(["fails", "ks"], samples, samples, 1, {"fails": Metric(fails, of="samples")})
+    assert found.skipped == {"fails": "ZeroDivisionError: no rows at all"}
+    assert "ks.a" in found.taken
+
+
+def with_junk(size: int, seed: int) -> tuple[Floats, Floats]:
+    """Rows, and among them others that no generator makes, with event weights of 0."""
+    junk = rng(seed).normal(-9, 3, (size // 2, 3))
+    order = rng(seed + 1).permutation(size + len(junk))
+    return np.concatenate([rows(size, seed), junk])[order], np.repeat([2.0, 0.0], [size, len(junk)])[order]
+
+
+@pytest.mark.parametrize("name", sorted(SUITE.keys() - {"critic"}))  # which is slow, and tested by itself
+def test_rows_of_weight_0_are_seen_by_no_metric(name: str) -> None:
+    """Every metric takes event weights or says in its row what became of them; none judges rows that are not there."""
+    size = 500 if name in ("network", "birthday", "likelihood") else 1200
+    (real, of_real), (other, of_other) = with_junk(size, 1), with_junk(size, 3)
+    fake = rows(size, 4)
+
+    def seen(x: Floats, weight: Floats | None) -> Seen:
+        share = 1 / (1 + np.exp(-x[:, :1].clip(-30, 30)))
+        return Seen(x, np.concatenate([share, 1 - share], 1), weight)
+
+    def judge(x: Floats, y: Floats, test: Floats, weight: Floats | None = None) -> Floats:
+        both = np.concatenate([real, fake])
+        trees = HistGradientBoostingClassifier(max_iter=20).fit(both[x[:, 0].astype(int)], y, weight)
+        return np.asarray(trees.predict_proba(both[test[:, 0].astype(int)])[:, 1])
+
+    reference = Moments.of(rows(size, 9))
+    distance = {
+        id(x): lambda x=x, w=w: fpnd(reference, Weighted(x, w), rng=rng()) for x, w in ((fake, None), (other, of_other))
+    }
+    model = {"training": with_junk(size, 7)[0], "judge": judge}
+    pair = Pair(seen(real, of_real), seen(fake, None), True)
+    samples = Samples(NAMES, real, fake, weights=(of_real, None), seen=pair, distance=distance[id(fake)], **model)
+    pair = Pair(seen(real, of_real), seen(other, of_other), True)
+    beside = Samples(NAMES, real, other, weights=(of_real, of_other), seen=pair, distance=distance[id(other)])
+    found = run_suite([name], samples, beside, 1)
+    if name == "reconstruction":
+        assert found.skipped == {name: "it needs the generator: give --run"}
+        return
+    verdicts = Judged(found.rows, 0, size, {}).verdicts
+    assert verdicts
+    assert set(verdicts.values()) == {"agrees"}
+    notes = {row.finding.note for row in found.rows}
+    hit, each = "by hit or miss of event weights", "each row counts once, whatever its event weight"
+    said = {"taken": "", "hit or miss": hit, "rows": each}[SUITE[name].weights]
+    assert all(note.endswith(said) for note in notes)
+    negative = replace(samples, weights=(np.where(of_real > 0, of_real, -1e-3), None))
+    skipped = run_suite([name], negative, None, 1).skipped
+    assert (name in skipped) is (name == "separation" or SUITE[name].weights == "hit or miss")
 
 
 def test_metrics_of_a_protocol_are_taken_together_or_each_by_itself() -> None:

@@ -18,6 +18,7 @@ from partigan.data.jets import write_jets
 from partigan.data.samples import write_samples
 from partigan.evaluation import protocols
 from partigan.kinds import KINDS, find, kind_of
+from partigan.kinds.kind import Values
 from partigan.metrics.finding import Finding
 
 
@@ -102,7 +103,7 @@ def test_kinds_keep_their_contracts(name: str, tmp_path: Path) -> None:
     assert classes is None or classes.shape == (len(valid),)
 
     # observables
-    seen = kind.observables.compute(valid, description)
+    seen = Values(kind.observables.compute(valid, description))
     for scalar, (label, _) in kind.observables.scalars(description).items():
         assert label
         assert seen[scalar].shape == (len(valid),)

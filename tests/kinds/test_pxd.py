@@ -33,7 +33,7 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     assert kind.evaluation.validate(one, dark)["adu_ks"] == 1
 
     def observed(sample: Batch) -> Values:
-        return kind.observables.compute(sample, {})
+        return Values(kind.observables.compute(sample, {}))
 
     terms = protocols.protocol(name, "pe-gan")
     seen, other = observed(one), observed(two)

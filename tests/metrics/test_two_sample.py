@@ -6,12 +6,9 @@ from scipy import stats
 
 from metric_cases import rng
 from partigan.errors import PartiganError
-from partigan.metrics.two_sample import (
-    adjusted,
-    chi2,
-    kolmogorov_smirnov,
-    separation_power,
-)
+from partigan.metrics.binned import chi2
+from partigan.metrics.two_sample import adjusted, kolmogorov_smirnov
+from partigan.metrics.weighted import Weighted
 
 
 def test_tests_of_observables_are_scipys() -> None:
@@ -23,7 +20,7 @@ def test_tests_of_observables_are_scipys() -> None:
     expected = stats.chi2_contingency(table, correction=False)
     (test,) = chi2(*classes)
     assert test == pytest.approx((expected.statistic, expected.pvalue))
-    (weighted,) = chi2(*classes, real_weights=np.full(700, 3.0), fake_weights=np.ones(500))
+    (weighted,) = chi2(Weighted(classes[0], np.full(700, 3.0)), Weighted(classes[1], np.ones(500)))
     assert weighted.statistic == pytest.approx(test.statistic, rel=0.05)
 
 
@@ -34,14 +31,6 @@ def test_ties_do_not_make_kolmogorov_and_smirnov_blind() -> None:
     exact = stats.fisher_exact([[60, 40], [45, 55]]).pvalue
     assert test.p_value == pytest.approx(exact, abs=4 * np.sqrt(exact / 999))
     assert stats.ks_2samp(a, b, method="asymp").pvalue > 3 * exact
-
-
-def test_separation_power_of_shifted_normal_distributions() -> None:
-    a, b = rng(1).normal(0, 1, 50_000), rng(2).normal(1, 1, 50_000)
-    x = np.linspace(-10, 11, 20_001)
-    p, q = stats.norm.pdf(x), stats.norm.pdf(x, 1)
-    (power,) = separation_power(a, b, bins=200)
-    assert power.value == pytest.approx(0.5 * np.trapezoid((p - q) ** 2 / (p + q), x), abs=4 * power.error + 1e-3)
 
 
 def test_adjusted_p_values() -> None:

@@ -161,10 +161,10 @@ def _measured(
 def _judged(inputs: Inputs, compared: Samples, found: Found) -> Judged:
     """The verdicts."""
     differences = {
-        name: largest_difference(compared.real[:, column], compared.fake[:, column], unit)
-        for column, (name, (_, unit)) in enumerate(compared.names.items())
+        name: largest_difference(*pair, unit)
+        for (name, (_, unit)), pair in zip(compared.names.items(), compared.columns, strict=True)
     }
-    return Judged(found.rows, inputs.failures, min(map(len, (compared.real, compared.fake))), differences)
+    return Judged(found.rows, inputs.failures, min(inputs.real.observables.size, inputs.smallest), differences)
 
 
 def _reference(request: Request, inputs: Inputs) -> Reference | None:

@@ -100,7 +100,9 @@ def _fit(session: Session, sort: Kind, sources: Mapping[str, Source], threads: i
     if session.trainer.fabric.is_global_zero:
         parts = {label: real[real.condition == k] for k, label in enumerate(labels)} if one_by_class else {ALL: real}
         prepare = session.transform.forward
-        found = {label: Moments.of(seen(network, prepare, part[:SAMPLES]).activations) for label, part in parts.items()}
+        found = {
+            label: Moments.of(seen(network, prepare, part[:SAMPLES]).of_activations) for label, part in parts.items()
+        }
         write_moments(session.run, found)
         tell(f"the classifier is in {session.run.weights}")
     return session.run

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from partigan import config as configuration
@@ -19,6 +20,7 @@ from partigan.evaluation.inputs import halves
 from partigan.files import fresh_name
 from partigan.kinds import chosen
 from partigan.kinds.kind import Kind, warn
+from partigan.metrics.weighted import accepted, refuse_weights
 from partigan.models.model import Model
 from partigan.progress import tell
 from partigan.randomness import rng_for
@@ -91,6 +93,8 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
     training = {name: source.training() for name, source in given.items()}
     for name, sample in training.items():
         warn(kind.format, sample, given[name].name)
+        if sample.weight is not None:
+            refuse_weights(sample.weight, f"of the training split of {given[name].name}")
     session.prepare(training, kind.conditions.arguments(training[target]), _origin(given))
     session.run = Run(session.run.path, session.system.product)
     if session.resumed:
@@ -140,13 +144,24 @@ def _start(sample: Batch) -> Batch:
     return sample if sample.source is None else replace(sample, x=sample.source, source=None)
 
 
+def _weighed(kind: Kind, real: Batch) -> Batch:
+    """Real samples to validate with: with event weights, or by hit or miss for a kind that does not look at them."""
+    if real.weight is None:
+        return real
+    refuse_weights(real.weight, "of the valid split")
+    if kind.evaluation.weighted:
+        return real
+    rows = accepted(real.weight, len(real), np.random.default_rng(0))
+    return replace(real[torch.from_numpy(rows)], weight=None)
+
+
 class _Validation:
     """Metrics of the averaged product on the validation split."""
 
     def __init__(self, session: Session, kind: Kind, given: Mapping[str, Source], conditions: dict[str, Any]) -> None:
         self.session, self.kind, self.conditions = session, kind, conditions
         most = kind.evaluation.validated
-        self.real = given[_target(given)].read("valid")[:most]
+        self.real = _weighed(kind, given[_target(given)].read("valid")[:most])
         start = session.system.source
         self.start = None if start is None else _start(given[start].read("valid")[:most])
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])

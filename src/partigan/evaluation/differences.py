@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from partigan.metrics.measurement import Floats
+from partigan.metrics.weighted import Sample, Weighted
 
 _EXPLAINS = (0.5, 1.8)  # of the difference that a shift or a change of width would make, to the one that is found
 
@@ -24,12 +25,12 @@ class Difference(NamedTuple):
     text: str
 
 
-def largest_difference(real: Floats, fake: Floats, unit: str = "") -> Difference:
+def largest_difference(real: Floats | Weighted, fake: Floats | Weighted, unit: str = "") -> Difference:
     """The largest difference of two samples: of their means or widths where it explains most of it, else of shape.
 
     Args:
-        real: ``(n,)``.
-        fake: ``(m,)``.
+        real: ``(n,)``, with or without event weights.
+        fake: ``(m,)``, the same.
         unit: of the observable.
 
     Example:
@@ -39,17 +40,20 @@ def largest_difference(real: Floats, fake: Floats, unit: str = "") -> Difference
         >>> largest_difference(real, 1.2 * real).text
         'width +20%'
     """
-    points = np.unique(np.concatenate([real, fake]))
-    below = [np.searchsorted(np.sort(sample), points, side="right") / len(sample) for sample in (real, fake)]
-    excess = below[1] - below[0]
+    a, b = (
+        Sample(np.asarray(sample.x), sample.checked(len(sample.x), name))
+        for name, sample in (("real", Weighted.of(real)), ("fake", Weighted.of(fake)))
+    )
+    points = np.unique(np.concatenate([a.x, b.x]))
+    excess = b.function(points) - a.function(points)
     place = int(np.abs(excess).argmax())
-    size, width = float(abs(excess[place])), float(real.std())
+    size, width = float(abs(excess[place])), float(a.std())
     if size == 0:
         return Difference(0.0, "none")
-    shift = float(fake.mean() - real.mean())
+    shift = float(b.mean() - a.mean())
     unit = f" {unit}" if unit else ""
     if width > 0:
-        relative, ratio = shift / width, float(fake.std()) / width
+        relative, ratio = shift / width, float(b.std()) / width
         texts = {
             f"mean {shift:+.2g}{unit} ({relative:+.2f} std)": _of_shift(relative) / size,
             f"width {ratio - 1:+.0%}": _of_width(ratio) / size,

@@ -9,6 +9,7 @@ from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd
 from partigan.metrics.inception import inception_score, kid
 from partigan.metrics.modes import class_modes
+from partigan.metrics.weighted import Weighted
 
 
 def _fpnd(samples: Samples, _: Rng) -> Answer:
@@ -25,12 +26,12 @@ def _seen(samples: Samples) -> Pair:
 
 def _fid(samples: Samples, rng: Rng) -> Answer:
     real, fake, _ = _seen(samples)
-    return Answer({"": Finding("FID", *fpd(real.activations, fake.activations, rng=rng, normalise=False))})
+    return Answer({"": Finding("FID", *fpd(real.of_activations, fake.of_activations, rng=rng, normalise=False))})
 
 
 def _kid(samples: Samples, rng: Rng) -> Answer:
     real, fake, _ = _seen(samples)
-    return Answer({"": Finding("KID", *kid(real.activations, fake.activations, rng=rng))})
+    return Answer({"": Finding("KID", *kid(real.of_activations, fake.of_activations, rng=rng))})
 
 
 def _inception_score(samples: Samples, _: Rng) -> Answer:
@@ -38,12 +39,12 @@ def _inception_score(samples: Samples, _: Rng) -> Answer:
     if not seen.many:
         raise PartiganError("the samples are of one class, among which there is nothing to score")
     classes = seen.fake.probabilities.shape[1]
-    return Answer({"": Finding(f"Inception score (at most {classes})", *inception_score(seen.fake.probabilities))})
+    return Answer({"": Finding(f"Inception score (at most {classes})", *inception_score(seen.fake.of_probabilities))})
 
 
 def _class_modes(samples: Samples, _: Rng) -> Answer:
     real, fake, _many = _seen(samples)
-    found = class_modes(*(sample.probabilities.argmax(1) for sample in (real, fake)))
+    found = class_modes(*(Weighted(sample.probabilities.argmax(1), sample.weight) for sample in (real, fake)))
     note = f"missing: {', '.join(map(str, found.missing)) or 'none'}"
     label = f"Classes that differ, of {real.probabilities.shape[1]}"
     return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)

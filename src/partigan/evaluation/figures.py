@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from partigan.errors import PartiganError
+from partigan.errors import reason
 from partigan.evaluation.inputs import Inputs
 from partigan.files import atomic
 from partigan.metrics.classifier import Classification
 from partigan.metrics.manifold import PRD
 from partigan.metrics.memorisation import Memorisation
+from partigan.metrics.weighted import Weighted
 from partigan.report.diagnostics import distance_ratios, prd_curve, reliability_diagram
 from partigan.report.distributions import compare
 from partigan.report.html import slug
@@ -71,12 +72,6 @@ class Pictures:
                     temporary.write_bytes(data)
 
 
-def reason(error: Exception) -> str:
-    """Why something could not be done, in a line."""
-    text = " ".join(str(error).split())
-    return text if isinstance(error, PartiganError) else f"{type(error).__name__}: {text}".rstrip(": ")
-
-
 def draw_figures(inputs: Inputs, results: dict[str, Any], log: list[dict[str, Any]], seed: int) -> Pictures:
     """All figures of a report.
 
@@ -116,7 +111,10 @@ def draw_figures(inputs: Inputs, results: dict[str, Any], log: list[dict[str, An
 def _classifier(pictures: Pictures, found: Classification, inputs: Inputs, whose: str) -> None:
     """What a classifier makes of both samples, and where it sees the difference."""
     section = f"Where {whose} see{'s' * (whose == 'the network')} the difference"
-    real, generated = (np.log(p) - np.log1p(-p) for p in (found.real, found.fake))
+    real, generated = (
+        Weighted(np.log(p) - np.log1p(-p), weight)
+        for p, weight in zip((found.real, found.fake), found.weights, strict=True)
+    )
     label = "log p / (1 - p), p = probability of being real"
     pictures.draw(section, f"Log-likelihood ratio of {whose}", lambda: compare((real, generated), label, log=True))
     if (reliability := found.reliability()) is not None:

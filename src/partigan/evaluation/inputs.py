@@ -17,7 +17,8 @@ from partigan.data.sources import Given, Source, same_features, source
 from partigan.data.splits import SHARES
 from partigan.errors import PartiganError
 from partigan.kinds import chosen, find, kind_of
-from partigan.kinds.kind import Kind, Values, warn
+from partigan.kinds.kind import Kind, Values, event_weights, warn
+from partigan.metrics.weighted import refuse_weights
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
@@ -110,10 +111,16 @@ def named(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Side:
-    """A sample and its observables."""
+    """A sample and its observables, both with event weights where there are some."""
 
     batch: Batch
     observables: Values
+
+    @property
+    def text(self) -> str:
+        """Its size, and what its event weights make of it."""
+        weighted = self.observables.weight is not None
+        return f"{len(self.batch):,}" + f" (event weights, worth {self.observables.size:,})" * weighted
 
 
 @dataclass(frozen=True)
@@ -156,14 +163,19 @@ class Inputs:
     def text(self) -> str:
         """What is compared, in a few words."""
         where = "all splits" if self.split == "all" else f"{self.split} split"
-        number, real = len(self.generated.batch), len(self.real.batch)
-        return f"{number:,} generated {self.kind.name} samples against {real:,} real ones ({where})"
+        return f"{self.generated.text} generated {self.kind.name} samples against {self.real.text} real ones ({where})"
 
     @property
     def smallest(self) -> int:
-        """Size of the smallest sample that takes the place of the generated one."""
-        sizes = [len(self.generated.batch), *([] if self.in_sample is None else [len(self.in_sample[1].batch)])]
-        return min(sizes)
+        """Effective size of the smallest sample that takes the place of the generated one."""
+        return min(
+            self.generated.observables.size, *([] if self.in_sample is None else [self.in_sample[1].observables.size])
+        )
+
+    @property
+    def size(self) -> int:
+        """Effective size of the smaller one of the real and the generated sample."""
+        return min(self.real.observables.size, self.generated.observables.size)
 
 
 def read_inputs(request: Request) -> Inputs:
@@ -265,7 +277,9 @@ def _generated(kind: Kind, model: Model, real: str, described: dict[str, Any], d
 
 def _side(kind: Kind, sample: Batch, described: dict[str, Any]) -> Side:
     """A sample with its observables."""
-    return Side(sample, kind.observables.compute(sample, described))
+    if sample.weight is not None:
+        refuse_weights(sample.weight, "of the real sample")
+    return Side(sample, Values(kind.observables.compute(sample, described), event_weights(sample)))
 
 
 def _finite(kind: Kind, generated: Batch, described: dict[str, Any]) -> Side:
@@ -277,7 +291,9 @@ def _finite(kind: Kind, generated: Batch, described: dict[str, Any]) -> Side:
         columns = [value for value in made.values() if len(value) == len(generated)]
         fine = np.all([np.isfinite(column.reshape(len(column), -1)).all(1) for column in columns], axis=0)
         if fine.all():
-            return Side(generated, made)
+            if generated.weight is not None:
+                refuse_weights(generated.weight, "of the generated sample")
+            return Side(generated, Values(made, event_weights(generated)))
         generated = generated[torch.from_numpy(fine)]
     raise PartiganError(f"all {number} generated samples have NaN or infinite values; nothing is left to compare")
 

@@ -14,6 +14,7 @@ from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind
 from partigan.metrics.classifier import FitPredict, Labels
 from partigan.metrics.measurement import Floats
+from partigan.metrics.weighted import refuse_negative
 from partigan.models.classifier import seen
 from partigan.progress import quiet, tell
 from partigan.run import Run
@@ -27,7 +28,8 @@ def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
     """A network that learns to tell generated from real samples, on the raw samples.
 
     It is the kind's ``judge``, trained like any system; a tenth of its samples chooses the best of its checkpoints.
-    Conditions and event weights are not looked at.
+    Conditions are not looked at. Event weights are, if none is negative: with negative ones the likelihood of a network
+    has no maximum.
 
     Args:
         kind: of data.
@@ -48,8 +50,11 @@ def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
     both = Batch.joined([Batch(sample.x, sample.mask) for sample in (real, fake)])
     arguments = {**kind.conditions.arguments(real), "classes": 2}
 
-    def fit_predict(train: Floats, label: Labels, test: Floats) -> Floats:
-        sample = replace(both[torch.from_numpy(train[:, 0]).long()], condition=torch.from_numpy(label))
+    def fit_predict(train: Floats, label: Labels, test: Floats, weight: Floats | None = None) -> Floats:
+        refuse_negative(weight)
+        weights = None if weight is None else torch.from_numpy(weight).float()
+        rows = both[torch.from_numpy(train[:, 0]).long()]
+        sample = replace(rows, condition=torch.from_numpy(label), weight=weights)
         held = len(sample) // _HELD
         if len(sample) - held < (batch := content["trainer"]["batch_size"]):
             raise PartiganError(f"the samples are too small: {len(sample) - held} to train with, a batch has {batch}")
@@ -58,7 +63,7 @@ def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
             session = Session(Run(Path(folder) / "judge", "classifier"), content, seed)
             about = {"origin": {"path": "", "sha256": ""}, "conditions": {}}
             network = fit(session, sample[held:], sample[:held], arguments, about)
-            rows = both[torch.from_numpy(test[:, 0]).long()]
-            return seen(network, session.transform.forward, rows).probabilities[:, 1]
+            classified = both[torch.from_numpy(test[:, 0]).long()]
+            return seen(network, session.transform.forward, classified).probabilities[:, 1]
 
     return fit_predict

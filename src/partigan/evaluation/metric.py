@@ -30,6 +30,8 @@ class Metric(NamedTuple):
         in_sample: whether other real samples can take the place of the generated one.
         of: what it is taken of: the kind's observables, the samples themselves, or what a classifier of the domain
             sees in them.
+        weights: what becomes of event weights: the metric takes them as they are; it is taken of rows that are drawn by
+            hit or miss, which cannot be where some are negative; or it is about rows, which count once.
     """
 
     call: Callable[[Samples, Rng], Answer]
@@ -37,3 +39,4 @@ class Metric(NamedTuple):
     single: bool = False
     in_sample: bool = True
     of: Literal["observables", "samples", "classifier"] = "observables"
+    weights: Literal["taken", "hit or miss", "rows"] = "taken"

@@ -17,7 +17,8 @@ def own_metrics(names: Iterable[str], trust: bool) -> dict[str, Metric]:
     """The metrics among names that are import paths, such as ``mymodule.angle``.
 
     Such a metric is a function of `Samples` and a `numpy.random.Generator` that gives a `Finding`. It is taken of the
-    generated sample and, in its place, of other real ones.
+    generated sample and, in its place, of other real ones. Where there are event weights, both samples hold rows drawn
+    by hit or miss, so that such a function need not know of weights.
 
     Args:
         names: of metrics.
@@ -54,4 +55,4 @@ def _metric(path: str, function: Any) -> Metric:
             raise PartiganError(f"{path} gives a {type(finding).__name__}; it must give a Finding(label, value, error)")
         return Answer({"": finding})
 
-    return Metric(call)
+    return Metric(call, weights="hit or miss")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,11 +13,12 @@ from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import Inputs
 from partigan.evaluation.judge import judge
-from partigan.kinds.kind import Values
+from partigan.kinds.kind import Values, event_weights
 from partigan.metrics.classifier import FitPredict
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
+from partigan.metrics.weighted import Weighted, accepted
 from partigan.models.classifier import SAMPLES, Reference, Seen
 from partigan.models.model import Model
 
@@ -49,6 +50,7 @@ class Samples:
         fake: of the generated sample, or of other real ones in its place, ``(others, observables)``.
         training: of the training sample, where that is not part of ``real``.
         observables: all observables of both samples.
+        weights: event weights of ``real`` and of ``fake``; None = all 1.
         seen: what a classifier of the domain sees, where there is one.
         distance: gives the distance of a classifier's features from those of the real samples that it knows.
         judge: fits a network to raw samples, given by their row numbers; rows of ``fake`` follow those of ``real``.
@@ -61,10 +63,36 @@ class Samples:
     fake: Floats
     training: Floats | None = None
     observables: tuple[Values, Values] | None = None
+    weights: tuple[Floats | None, Floats | None] = (None, None)
     seen: Pair | None = None
     distance: Callable[[], Measurement] | None = None
     judge: FitPredict | None = None
     rebuild: Callable[[np.random.Generator], Measurement] | None = None
+
+    @property
+    def pair(self) -> tuple[Weighted, Weighted]:
+        """Both samples with their weights."""
+        return Weighted(self.real, self.weights[0]), Weighted(self.fake, self.weights[1])
+
+    @property
+    def columns(self) -> Iterator[tuple[Weighted, Weighted]]:
+        """The observables one by one."""
+        return ((replace(a, x=x), replace(b, x=y)) for a, b in [self.pair] for x, y in zip(a.x.T, b.x.T, strict=True))
+
+    @property
+    def weighted(self) -> bool:
+        """Whether there are event weights."""
+        return any(weight is not None for weight in self.weights)
+
+    def unweighted(self, seed: int) -> Samples:
+        """Observables of both samples without weights, by hit or miss.
+
+        Raises:
+            PartiganError: weights below 0.
+        """
+        rng = np.random.default_rng(seed)
+        real, fake = (x[accepted(w, len(x), rng)] for x, w in zip((self.real, self.fake), self.weights, strict=True))
+        return replace(self, real=real, fake=fake, weights=(None, None))
 
 
 def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Samples, Samples | None]:
@@ -88,11 +116,12 @@ def _tables(inputs: Inputs) -> tuple[Samples, Samples | None]:
     names, smallest = inputs.names, inputs.smallest
 
     def table(sample: Values) -> Floats:
-        rows = len(next(iter(sample.values())))
-        return np.array([sample[name] for name in names], dtype=np.float64).reshape(-1, rows).T
+        return np.array([sample[name] for name in names], dtype=np.float64).reshape(-1, sample.rows).T
 
     real, generated = inputs.real.observables, inputs.generated.observables
-    samples = Samples(names, table(real), table(generated)[:smallest], observables=(real, generated))
+    shown = slice(generated.worth(smallest))
+    weights = real.weight, _of(generated.weight, shown)
+    samples = Samples(names, table(real), table(generated)[shown], observables=(real, generated), weights=weights)
     if inputs.in_sample is None:
         return samples, None
     first, second = (side.observables for side in inputs.in_sample)
@@ -100,7 +129,13 @@ def _tables(inputs: Inputs) -> tuple[Samples, Samples | None]:
     if inputs.trained_on:
         samples = replace(samples, training=other[: inputs.trained_on])
     reference = samples.real if first is real else table(first)
-    return samples, Samples(names, reference, other[-smallest:], observables=(first, second))
+    shown = slice(-second.worth(smallest), None)
+    weights = first.weight, _of(second.weight, shown)
+    return samples, Samples(names, reference, other[shown], observables=(first, second), weights=weights)
+
+
+def _of(weight: Floats | None, rows: slice) -> Floats | None:
+    return None if weight is None else weight[rows]
 
 
 def with_reference(
@@ -121,7 +156,7 @@ def with_distance(
 ) -> tuple[Samples, Samples | None]:
     """Both comparisons with the distance from the real samples of a classifier; in-sample that of real samples here."""
     real, fake = inputs.real.batch, inputs.generated.batch
-    size = min(len(real), len(fake), SAMPLES)
+    size = min(inputs.size, SAMPLES)
 
     def distance(sample: Batch) -> Callable[[], Measurement]:
         def measured() -> Measurement:
@@ -141,7 +176,8 @@ def rebuilder(model: Model, sample: Batch) -> Callable[[np.random.Generator], Me
     def rebuild(rng: np.random.Generator) -> Measurement:
         if sample.mask is not None:
             raise PartiganError("particles have no order in which a cloud could be compared with its reconstruction")
-        generator, targets = model.generator, model.transform.forward(sample[:_REBUILT])
+        rows = accepted(event_weights(sample), len(sample), rng)[:_REBUILT]
+        generator, targets = model.generator, model.transform.forward(sample[torch.from_numpy(rows)])
         draw = torch.Generator().manual_seed(seed_of(rng))
         shape = tuple(generator.noise(1, None, draw).shape[1:])
         for parameter in generator.parameters():

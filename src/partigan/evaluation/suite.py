@@ -6,18 +6,19 @@ What the metrics are and what they miss is written at each of them in `partigan.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, reason
 from partigan.evaluation import domain
 from partigan.evaluation.metric import Answer, Metric, Rng
 from partigan.evaluation.rows import Row, normal_p, rows_of
 from partigan.evaluation.samples import Samples
 from partigan.kinds.kind import Evaluation
 from partigan.metrics.amplification import EquivalentEvents, equivalent_events
+from partigan.metrics.binned import chi2, separation_power
 from partigan.metrics.classifier import Classification, classify
 from partigan.metrics.critic import held_out_critic
 from partigan.metrics.finding import Finding
@@ -26,14 +27,9 @@ from partigan.metrics.manifold import density_coverage, prd, precision_recall
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.memorisation import birthday, memorisation
 from partigan.metrics.modes import cluster_modes
-from partigan.metrics.two_sample import (
-    chi2,
-    correlation_difference,
-    kolmogorov_smirnov,
-    location_and_width,
-    separation_power,
-)
+from partigan.metrics.two_sample import correlation_difference, kolmogorov_smirnov, location_and_width
 from partigan.metrics.wasserstein import w1
+from partigan.metrics.weighted import Weighted
 
 _FOLDS = 2  # of a network, whose training takes long
 
@@ -48,27 +44,27 @@ def _singles(samples: Samples, findings: Iterable[Finding]) -> Answer:
 
 
 def _w1(samples: Samples, rng: Rng) -> Answer:
-    columns = zip(samples.names.values(), samples.real.T, samples.fake.T, strict=True)
-    return _singles(samples, (Finding(_with_unit("W1", unit), *w1(a, b, rng=rng)) for (_, unit), a, b in columns))
+    columns = zip(samples.names.values(), samples.columns, strict=True)
+    return _singles(samples, (Finding(_with_unit("W1", unit), *w1(*pair, rng=rng)) for (_, unit), pair in columns))
 
 
 def _ks(samples: Samples, rng: Rng) -> Answer:
-    tests = kolmogorov_smirnov(samples.real, samples.fake, rng=rng)
+    tests = kolmogorov_smirnov(*samples.pair, rng=rng)
     return _singles(samples, (Finding("KS", test.statistic, None, test.p_value) for test in tests))
 
 
 def _chi2(samples: Samples, _: Rng) -> Answer:
-    tests = chi2(samples.real, samples.fake)
+    tests = chi2(*samples.pair)
     return _singles(samples, (Finding("chi2", test.statistic, None, test.p_value, False) for test in tests))
 
 
 def _separation(samples: Samples, _: Rng) -> Answer:
-    found = separation_power(samples.real, samples.fake)
+    found = separation_power(*samples.pair)
     return _singles(samples, (Finding("separation power", *power, None, False) for power in found))
 
 
 def _moments(samples: Samples, rng: Rng) -> Answer:
-    found = location_and_width(samples.real, samples.fake, rng=rng)
+    found = location_and_width(*samples.pair, rng=rng)
     return Answer(
         {
             f"{name}.{moment}": Finding(
@@ -84,7 +80,7 @@ def _moments(samples: Samples, rng: Rng) -> Answer:
 
 
 def _correlations(samples: Samples, rng: Rng) -> Answer:
-    found = correlation_difference(samples.real, samples.fake, rng=rng)
+    found = correlation_difference(*samples.pair, rng=rng)
     pulls = np.divide(found.value, found.error, out=np.zeros_like(found.value), where=found.error > 0)
     row, column = np.unravel_index(np.abs(pulls).argmax(), pulls.shape)
     titles = [title for title, _ in samples.names.values()]
@@ -94,7 +90,7 @@ def _correlations(samples: Samples, rng: Rng) -> Answer:
 
 
 def _classifier(samples: Samples, rng: Rng) -> Answer:
-    return _classified("Classifier AUC (boosted trees)", classify(samples.real, samples.fake, rng=rng))
+    return _classified("Classifier AUC (boosted trees)", classify(*samples.pair, rng=rng))
 
 
 def _classified(label: str, found: Classification) -> Answer:
@@ -111,7 +107,8 @@ def _network(samples: Samples, rng: Rng) -> Answer:
     if samples.judge is None:
         raise PartiganError("this kind of data names no network")
     n, m = len(samples.real), len(samples.fake)
-    found = classify(np.arange(n), np.arange(n, n + m), rng=rng, fit_predict=samples.judge, folds=_FOLDS)
+    rows = (Weighted(x, w) for x, w in zip((np.arange(n), np.arange(n, n + m)), samples.weights, strict=True))
+    found = classify(*rows, rng=rng, fit_predict=samples.judge, folds=_FOLDS)
     return _classified("Classifier AUC (network)", found)
 
 
@@ -131,7 +128,7 @@ def _prd(samples: Samples, rng: Rng) -> Answer:
 
 
 def _ndb(samples: Samples, rng: Rng) -> Answer:
-    found = cluster_modes(samples.real, samples.fake, rng=rng)
+    found = cluster_modes(*samples.pair, rng=rng)
     label, note = f"NDB: clusters off, of {len(found.z)}", f"{len(found.missing)} missing"
     return Answer({"": Finding(label, *found.different, found.p_value, False, note)}, found)
 
@@ -173,7 +170,7 @@ def _likelihood(samples: Samples, rng: Rng) -> Answer:
 
 
 def _critic(samples: Samples, rng: Rng) -> Answer:
-    found = held_out_critic(samples.real, samples.fake, rng=rng)
+    found = held_out_critic(*samples.pair, rng=rng)
     return Answer({"": Finding("Held-out critic: W1 (std)", *found.distance, found.p_value, False)})
 
 
@@ -188,12 +185,12 @@ SUITE: dict[str, Metric] = {
     "critic": Metric(_critic),
     "correlations": Metric(_correlations),
     "ndb": Metric(_ndb),
-    "memorisation": Metric(_memorisation, in_sample=False),
-    "precision-recall": Metric(_precision_recall, cheap=False),
-    "density-coverage": Metric(_density_coverage, cheap=False),
-    "prd": Metric(_prd, cheap=False),
-    "birthday": Metric(_birthday, cheap=False),
-    "likelihood": Metric(_likelihood, cheap=False),
+    "memorisation": Metric(_memorisation, in_sample=False, weights="rows"),
+    "precision-recall": Metric(_precision_recall, cheap=False, weights="hit or miss"),
+    "density-coverage": Metric(_density_coverage, cheap=False, weights="hit or miss"),
+    "prd": Metric(_prd, cheap=False, weights="hit or miss"),
+    "birthday": Metric(_birthday, cheap=False, weights="hit or miss"),
+    "likelihood": Metric(_likelihood, cheap=False, weights="hit or miss"),
     "network": Metric(_network, cheap=False, in_sample=False, of="samples"),
     "reconstruction": Metric(_reconstruction, cheap=False, of="samples"),
     **domain.METRICS,
@@ -202,7 +199,7 @@ SUITE: dict[str, Metric] = {
     "chi2": Metric(_chi2, single=True),
     "separation": Metric(_separation, single=True),
     "moments": Metric(_moments, single=True),
-    "events": Metric(_events, single=True),
+    "events": Metric(_events, single=True, weights="hit or miss"),
 }
 DEFAULT = ("protocol", *(name for name, metric in SUITE.items() if metric.cheap))
 OF_CLASSIFIER = tuple(domain.METRICS)
@@ -244,6 +241,8 @@ def protocol_metrics(evaluation: Evaluation, protocol: dict[str, Any], smallest:
 
     def taken(samples: Samples, names: list[str]) -> Mapping[str, Finding | str]:
         assert samples.observables is not None
+        if samples.weighted and not evaluation.weighted:
+            raise PartiganError("it takes no event weights")
         return evaluation.metrics(*samples.observables, {**protocol, "metrics": names}, smallest, seed)
 
     def metric(name: str) -> Metric:
@@ -251,7 +250,7 @@ def protocol_metrics(evaluation: Evaluation, protocol: dict[str, Any], smallest:
             if id(samples) not in together:
                 try:
                     together[id(samples)] = taken(samples, protocol["metrics"])
-                except PartiganError:
+                except Exception:  # whatever it is, the others are worth having
                     together[id(samples)] = None
             found = together[id(samples)]
             found = taken(samples, [name]) if found is None else found
@@ -311,8 +310,8 @@ def run_suite(
                 continue
             try:
                 answer, beside = _taken(metric, samples, in_sample, seed)
-            except (PartiganError, np.linalg.LinAlgError) as error:
-                found.rows.append(Row.skipped(name, str(error)))
+            except Exception as error:  # whatever it is, the other metrics are worth having
+                found.rows.append(Row.skipped(name, reason(error)))
                 continue
             found.results[name] = answer.result
             titles = {key: title for key, (title, _) in samples.names.items()} if metric.single else {}
@@ -324,7 +323,17 @@ def _taken(metric: Metric, samples: Samples, in_sample: Samples | None, seed: in
     """What a metric finds, and its findings in-sample."""
     if not samples.names and metric.of == "observables":
         raise PartiganError("this kind of data names no observables")
-    answer = metric.call(samples, np.random.default_rng(seed))
-    if not metric.in_sample or in_sample is None:
-        return answer, {}
-    return answer, metric.call(in_sample, np.random.default_rng(seed)).findings
+    both = [samples, *([in_sample] if metric.in_sample and in_sample is not None else [])]
+    note = ""
+    if samples.weighted and metric.weights == "hit or miss":
+        both = [each.unweighted(seed) for each in both]
+        size = min(len(each.fake) for each in both)  # such metrics depend on it
+        both = [replace(each, fake=each.fake[:size]) for each in both]
+        note = f"of {len(both[0].real):,} real and {size:,} generated rows, by hit or miss of event weights"
+    elif samples.weighted and metric.weights == "rows":
+        note = "each row counts once, whatever its event weight"
+    answer, *beside = (metric.call(each, np.random.default_rng(seed)) for each in both)
+    noted = {
+        key: found._replace(note=", ".join(filter(None, (found.note, note)))) for key, found in answer.findings.items()
+    }
+    return answer._replace(findings=noted), beside[0].findings if beside else {}

@@ -54,8 +54,8 @@ class Summary:
         """
         write_json(folder / NUMBERS, {name: row.numbers() for name, row in self.judged.taken.items()})
         histograms = {
-            name: Counts.of(compared.real[:, column], compared.fake[:, column], f"{title} ({unit})" if unit else title)
-            for column, (name, (title, unit)) in enumerate(compared.names.items())
+            name: Counts.of(*pair, f"{title} ({unit})" if unit else title)
+            for (name, (title, unit)), pair in zip(compared.names.items(), compared.columns, strict=True)
         }
         write_json(folder / "histograms.json", {name: counts._asdict() for name, counts in histograms.items()})
         more = {"protocol": self.protocol, "split": self.inputs.split, "command": self.request.command(out)}

@@ -13,10 +13,11 @@ from partigan.data.batch import Batch
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import LAYER_OF, SENSORS
 from partigan.errors import PartiganError
-from partigan.kinds.kind import Evaluation, Observables, Values, findings
+from partigan.kinds.kind import Columns, Evaluation, Observables, Values, event_weights, findings
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.spectra import resampled, spectrum_distances
+from partigan.metrics.weighted import Sample, Weighted
 from partigan.observables.hitmaps import CLASSES, clusters, pair_correlation
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class HitmapObservables(Observables):
             "mean_charge": ("mean charge of a map's hits", "ADU"),
         }
 
-    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Columns:
         """Sensor, occupancy, spectra of hits and clusters of each map, and the sample's correlation of pixels."""
         found = _counts(sample)
         parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("clusters", "size", "charge", "kind")}
@@ -83,7 +84,7 @@ class HitmapObservables(Observables):
         }
 
 
-def _counts(sample: Batch) -> Values:
+def _counts(sample: Batch) -> Columns:
     """Sensor, occupancy, spectrum and mean charge (0 without hits) of each map; quick."""
     spectra = np.zeros((len(sample), MAXIMUM + 1), np.int64)
     for first, (image, _, _, charge) in _hits(sample):
@@ -123,14 +124,16 @@ class HitmapEvaluation(Evaluation):
 
     selection = ("adu_w1", "occupancy")
     names = tuple(_LABELS)
+    weighted = True
 
     def __init__(self, classifier: dict[str, Any], validated: int | None = None) -> None:
         self.classifier, self.validated = classifier, validated
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """W1 and KS of the charge, and the mean distance of the occupancies of the sensors from the real ones."""
-        found = [_counts(sample) for sample in (real, fake)]
-        ks, w1 = spectrum_distances(found[0]["spectrum"], found[1]["spectrum"], rng=np.random.default_rng(0))
+        found = [Values(_counts(sample), event_weights(sample)) for sample in (real, fake)]
+        spectra = (sample.weighted(sample["spectrum"]) for sample in found)
+        ks, w1 = spectrum_distances(*spectra, rng=np.random.default_rng(0))
         means = [_by_sensor(sample) for sample in found]
         seen = np.isfinite(means[0]) & np.isfinite(means[1]) & (means[0] > 0)
         off = np.abs(means[1][seen] / means[0][seen] - 1)
@@ -144,27 +147,28 @@ class HitmapEvaluation(Evaluation):
         As many maps of both samples are compared as the smallest one has, whole events of 40 where there are some.
         """
         rng = np.random.default_rng(seed)
-        size = min(len(real["sensor"]), len(fake["sensor"]), smallest)
-        size -= size % len(SENSORS) if size >= len(SENSORS) else 0
-        if size < 2:
-            raise PartiganError(f"{size} maps are too few to compare; give whole events of {len(SENSORS)}")
-        a, b = ({name: value[:size] for name, value in sample.items()} for sample in (real, fake))
+        size = min(real.size, fake.size, smallest)
+        a, b = (_whole_events(sample, sample.worth(size)) for sample in (real, fake))
+
+        def distances(name: str) -> tuple[Measurement, Measurement]:
+            return spectrum_distances(a.weighted(a[name]), b.weighted(b[name]), rng=rng)
+
         found: dict[str, Measurement] = {}
         reasons: dict[str, Finding | str] = {}
-        found["adu_ks"], found["adu_w1"] = spectrum_distances(a["spectrum"], b["spectrum"], rng=rng)
+        found["adu_ks"], found["adu_w1"] = distances("spectrum")
         for layer in (1, 2):
-            values = [sample["occupancy"][LAYER_OF[sample["sensor"]] == layer] for sample in (a, b)]
-            if values[0].any() and len(values[1]):
+            values = [_rows(sample, "occupancy", LAYER_OF[sample["sensor"]] == layer) for sample in (a, b)]
+            if values[0].x.any() and len(values[1]):
                 found[f"occupancy_{layer}"] = _ratio(values[0], values[1], rng)
             else:
-                whose = "generated" if values[0].any() else "real"
+                whose = "generated" if values[0].x.any() else "real"
                 reasons[f"occupancy_{layer}"] = f"the {whose} sample has no hits in layer {layer}"
         if a["clusters"].any():
-            found["clusters"] = _ratio(a["clusters"], b["clusters"], rng)
+            found["clusters"] = _ratio(_rows(a, "clusters"), _rows(b, "clusters"), rng)
         else:
             reasons["clusters"] = "the real sample has no hits"
         for name in ("size", "charge"):
-            found[f"{name}_w1"] = spectrum_distances(a[name], b[name], rng=rng)[1]
+            found[f"{name}_w1"] = distances(name)[1]
         return reasons | findings(found, _LABELS)
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
@@ -177,15 +181,14 @@ class HitmapEvaluation(Evaluation):
             ("Size of clusters", "size", "pixels of a cluster"),
             ("Charge of clusters", "charge", "charge of a cluster, ADU"),
         ):
-            totals = [sample[name].sum(0) for sample in (real, fake)]
-            values = [np.repeat(np.arange(len(total)), total) for total in totals]
-            if all(len(value) for value in values):
+            values = [_single(sample, name) for sample in (real, fake)]
+            if all(len(value.x) for value in values):
                 figures[title] = compare((values[0], values[1]), label, log=True, integer=name != "charge")
-        occupancies = [(sample["sensor"], 100 * sample["occupancy"]) for sample in (real, fake)]
+        occupancies = [(sample["sensor"], sample.weighted(100 * sample["occupancy"])) for sample in (real, fake)]
         figures["Occupancy of the sensors"] = by_class(
             occupancies[0], occupancies[1], "occupancy of a sensor, %", "sensor"
         )
-        kinds = [np.repeat(np.arange(-1, len(CLASSES)), sample["kind"].sum(0)) for sample in (real, fake)]
+        kinds = [_single(sample, "kind", -1) for sample in (real, fake)]
         figures["Classes of clusters"] = compare(
             (kinds[0], kinds[1]), f"-1 = none, 0, 1, 2 = {', '.join(CLASSES)}", integer=True
         )
@@ -196,14 +199,41 @@ class HitmapEvaluation(Evaluation):
         return figures
 
 
+def _whole_events(sample: Values, size: int) -> Values:
+    """The first maps, whole events of 40 where there are some."""
+    size -= size % len(SENSORS) if size >= len(SENSORS) else 0
+    if size < 2:
+        raise PartiganError(f"{size} maps are too few to compare; give whole events of {len(SENSORS)}")
+    weight = None if sample.weight is None else sample.weight[:size]
+    return Values({name: value[:size] for name, value in sample.items()}, weight)
+
+
+def _rows(sample: Values, name: str, rows: NDArray[np.bool_] | slice = slice(None)) -> Sample:
+    """An observable of some maps."""
+    return Sample(sample[name], sample.weight)[rows]
+
+
+def _single(sample: Values, name: str, first: int = 0) -> Weighted:
+    """The hits or clusters of a spectrum ``(maps, values)`` one by one, counted from ``first``."""
+    spectrum = sample[name]
+    value = np.arange(first, first + spectrum.shape[1])
+    if sample.weight is None:
+        return Weighted(np.repeat(value, spectrum.sum(0)))
+    return Weighted(np.repeat(np.tile(value, len(spectrum)), spectrum.ravel()), sample.repeated(spectrum.sum(1)))
+
+
 def _by_sensor(sample: Values) -> NDArray[Any]:
     """``(40,)``: mean occupancy of the maps of each sensor, NaN where there are none."""
-    number = np.bincount(sample["sensor"], minlength=len(SENSORS))
-    total = np.bincount(sample["sensor"], sample["occupancy"], minlength=len(SENSORS))
+    number = np.bincount(sample["sensor"], sample.weight, len(SENSORS))
+    occupancy = _rows(sample, "occupancy")
+    total = np.bincount(sample["sensor"], occupancy.times(occupancy.x), len(SENSORS))
     return np.asarray(np.divide(total, number, out=np.full(len(SENSORS), np.nan), where=number > 0))
 
 
-def _ratio(real: NDArray[Any], fake: NDArray[Any], rng: np.random.Generator) -> Measurement:
+def _ratio(real: Sample, fake: Sample, rng: np.random.Generator) -> Measurement:
     """Mean of ``fake`` over the mean of ``real``, with the bootstrap's error over maps."""
-    replicas = [resampled(len(values), rng) @ values / len(values) for values in (real, fake)]
+    replicas = []
+    for sample in (real, fake):
+        times = resampled(len(sample), rng)
+        replicas.append(times @ sample.times(sample.x) / (times @ sample.weights))
     return Measurement(float(fake.mean() / real.mean()), float((replicas[1] / replicas[0]).std()))

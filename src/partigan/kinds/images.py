@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,23 @@ from partigan.data.splits import Rows
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import IMAGE, IMAGE_JUDGE
 from partigan.kinds.conditions import LabelConditions
-from partigan.kinds.kind import Evaluation, Format, Kind, Observables, Values, findings
+from partigan.kinds.kind import (
+    Columns,
+    Evaluation,
+    Format,
+    Kind,
+    Observables,
+    Values,
+    event_weights,
+    findings,
+    weighted,
+)
 from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd, frechet_distance
+from partigan.metrics.measurement import Measurement
 from partigan.metrics.sliced import directions, sliced_w1
 from partigan.metrics.wasserstein import w1
+from partigan.metrics.weighted import Sample, Weighted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -97,7 +109,7 @@ class ImageObservables(Observables):
         """Mean, spread, largest, bright and occupied pixels, and row and column of the centre."""
         return _SCALARS
 
-    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Columns:
         """Images, their labels where there are any, and the scalars, over all channels."""
         x = sample.x.double()
         largest, total = x.amax((1, 2, 3)), x.sum((1, 2, 3))
@@ -128,12 +140,14 @@ class ImageEvaluation(Evaluation):
     names = tuple(_LABELS)
     classifier = IMAGE
     judge = IMAGE_JUDGE
+    weighted = True
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """Fréchet distance of the real sample's principal components, and sliced W1 of the pixels."""
-        a, b = (sample.x.flatten(1).double().numpy() for sample in (real, fake))
-        moments = [moment for f in _components(a, b) for moment in (f.mean(0), np.cov(f, rowvar=False))]
-        return {"frechet": frechet_distance(*moments), "swd": sliced_w1(a, b, np.random.default_rng(0))}
+        a, b = (Sample(sample.x.flatten(1).double().numpy(), event_weights(sample)) for sample in (real, fake))
+        moments = [moment for f in _components(a, b) for moment in (f.mean(), f.covariance())]
+        distance = sliced_w1(weighted(real, a.x), weighted(fake, b.x), np.random.default_rng(0))
+        return {"frechet": frechet_distance(*moments), "swd": distance}
 
     def metrics(
         self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
@@ -143,19 +157,26 @@ class ImageEvaluation(Evaluation):
         The Fréchet distance is left out below 200 images.
         """
         rng = np.random.default_rng(seed)
-        size = min(len(real["images"]), smallest)
+        size = min(real.size, smallest)
         if size < 20:
             raise PartiganError(f"{size} images are too few to compare; give at least 20")
-        a, b = (sample["images"].reshape(len(sample["images"]), -1).astype(float) for sample in (real, fake))
-        along = directions(a.shape[1], 32, np.random.default_rng(0))
-        threshold = OCCUPIED * a.max()
+        a, b = (
+            Sample(sample["images"].reshape(sample.rows, -1).astype(float), sample.weight) for sample in (real, fake)
+        )
+        along = directions(a.x.shape[1], 32, np.random.default_rng(0))
+        threshold = OCCUPIED * a.x.max()
+
+        def distance(change: Callable[[NDArray[Any]], NDArray[Any]]) -> Measurement:
+            return w1(real.weighted(change(a.x)), fake.weighted(change(b.x)), samples=size, rng=rng)
+
         found = {
-            "swd": w1(a @ along, b @ along, samples=size, rng=rng),
-            "intensity": w1(a.mean(1), b.mean(1), samples=size, rng=rng),
-            "occupancy": w1((a > threshold).mean(1), (b > threshold).mean(1), samples=size, rng=rng),
+            "swd": distance(lambda x: x @ along),
+            "intensity": distance(lambda x: x.mean(1)),
+            "occupancy": distance(lambda x: (x > threshold).mean(1)),
         }
         if size >= FRECHET_IMAGES:
-            found["frechet"] = fpd(*_components(a, b), rng=rng, normalise=False)
+            first, second = _components(a, b)
+            found["frechet"] = fpd(real.weighted(first.x), fake.weighted(second.x), rng=rng, normalise=False)
         return findings(found, _LABELS)
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
@@ -167,16 +188,16 @@ class ImageEvaluation(Evaluation):
         high, (height, width) = float(shown.max()), shown.shape[2:]
         box, labels = (0.0, float(width), float(height), 0.0), ("column", "row", "mean value")
         pixels, intensity, occupancy = (
-            (change(shown), change(made))
-            for change in (
-                np.ravel,
-                lambda x: x.mean((1, 2, 3)),
-                lambda x: (x > OCCUPIED * high).mean((1, 2, 3)),
+            (Weighted(change(shown), of_real), Weighted(change(made), of_fake))
+            for change, of_real, of_fake in (
+                (np.ravel, real.repeated(shown[0].size), fake.repeated(made[0].size)),
+                (lambda x: x.mean((1, 2, 3)), real.weight, fake.weight),
+                (lambda x: (x > OCCUPIED * high).mean((1, 2, 3)), real.weight, fake.weight),
             )
         )
         figures = {
             "Images": gallery(shown[:, 0], made[:, 0], high),
-            "Mean image": images(shown[:, 0].mean(0)[::-1], made[:, 0].mean(0)[::-1], box, labels),
+            "Mean image": images(real.mean(shown[:, 0])[::-1], fake.mean(made[:, 0])[::-1], box, labels),
             "Pixel values": compare(pixels, "value of a pixel", log=True),
             "Mean intensity": compare(intensity, "mean of an image"),
             "Occupancy": compare(occupancy, "share of pixels that are hit"),
@@ -187,22 +208,22 @@ class ImageEvaluation(Evaluation):
         return figures
 
 
-def _components(real: NDArray[Any], fake: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _components(real: Sample, fake: Sample) -> tuple[Sample, Sample]:
     """Both samples ``(images, pixels)`` along the first principal components of the real one, which have width 1.
 
     Those of images with many pixels are taken of the products of a part of them, a small matrix with the same ones.
     """
-    centre = real.mean(0)
-    few = (real - centre)[:LEARNED]
-    large = real.shape[1] > len(few)
-    values, vectors = np.linalg.eigh(
-        few @ few.T / (len(few) - 1) if large else np.atleast_2d(np.cov(real, rowvar=False))
-    )
+    centre = real.mean()
+    few = real.change(real.x - centre)[:LEARNED]
+    rows = few.x if few.weight is None else few.x * np.sqrt(few.weight.clip(0))[:, None]
+    large = real.x.shape[1] > len(few)
+    values, vectors = np.linalg.eigh(rows @ rows.T / (len(few) - 1) if large else real.covariance())
     kept = slice(-min(COMPONENTS, int((values > 1e-9 * values[-1]).sum())), None)
     along = vectors[:, kept] / np.sqrt(values[kept])
     if large:
-        along = few.T @ along / np.sqrt((len(few) - 1) * values[kept])
-    return (real - centre) @ along, (fake - centre) @ along
+        along = rows.T @ along / np.sqrt((len(few) - 1) * values[kept])
+    first, second = (sample.change((sample.x - centre) @ along) for sample in (real, fake))
+    return first, second
 
 
 IMAGES = Kind("images", ImageFormat(), LabelConditions(), ImageObservables(), ImageEvaluation())

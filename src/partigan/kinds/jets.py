@@ -34,7 +34,18 @@ from partigan.documents import Rule
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import PARTICLE_FLOW, PARTICLENET
 from partigan.kinds.conditions import FREQUENCIES
-from partigan.kinds.kind import Conditions, Evaluation, Format, Kind, Observables, Values, findings
+from partigan.kinds.kind import (
+    Columns,
+    Conditions,
+    Evaluation,
+    Format,
+    Kind,
+    Observables,
+    Values,
+    event_weights,
+    findings,
+    weighted,
+)
 from partigan.metrics.clouds import Clouds
 from partigan.metrics.cov_mmd import cov_mmd
 from partigan.metrics.finding import Finding
@@ -42,6 +53,7 @@ from partigan.metrics.frechet import fpd, frechet_distance
 from partigan.metrics.kpd import kpd
 from partigan.metrics.measurement import Measurement
 from partigan.metrics.wasserstein import w1, wasserstein_1d
+from partigan.metrics.weighted import Sample, Weighted, accepted
 from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, efps, mass, pt_sum
 
 if TYPE_CHECKING:
@@ -175,10 +187,11 @@ class JetConditions(Conditions):
         return {"particles": sample.x.shape[1], "features": sample.x.shape[2]}
 
     def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
-        """How often each multiplicity occurs, and the mean jet pt in GeV."""
+        """How often each multiplicity occurs (by event weight), and the mean jet pt in GeV."""
         assert sample.mask is not None
         width = sample.mask.shape[1]
-        multiplicity = torch.bincount(sample.mask.sum(1), minlength=width + 1)
+        weight = None if sample.weight is None else sample.weight.double()
+        multiplicity = torch.bincount(sample.mask.sum(1), weight, minlength=width + 1).clamp_min(0)
         return {"particles": width, "multiplicity": multiplicity.tolist(), "jet_pt": description["jet_pt"]}
 
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
@@ -195,7 +208,7 @@ class JetObservables(Observables):
         """Relative mass, pt sum, multiplicity, and the 5 EFPs of W1-EFP."""
         return _SCALARS
 
-    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Columns:
         """Particles, mask, mass, pt sum, multiplicity, the 36 EFPs with d <= 4, and log10 of those of W1-EFP."""
         sample = _periodic(sample)
         assert sample.mask is not None
@@ -222,6 +235,19 @@ def _periodic(sample: Batch) -> Batch:
     return replace(sample, x=torch.from_numpy(wrapped(sample.x.numpy())))
 
 
+def _clouds(sample: Values) -> Clouds:
+    return Clouds(sample["particles"], sample["mask"])
+
+
+def _unweighted(real: Values, fake: Values, seed: int) -> list[Clouds]:
+    """Clouds of both samples, by hit or miss where they have event weights."""
+    rng, found = np.random.default_rng(seed), []
+    for sample in (real, fake):
+        rows = accepted(sample.weight, sample.rows, rng) if sample.weight is not None else slice(None)
+        found.append(Clouds(sample["particles"][rows], sample["mask"][rows]))
+    return found
+
+
 def _efps(sample: Batch) -> NDArray[np.float64]:
     return efps(sample.x, sample.mask, FPD_GRAPHS).double().numpy()
 
@@ -233,15 +259,18 @@ class JetEvaluation(Evaluation):
     names = tuple(_LABELS)
     classifier = PARTICLENET
     judge = PARTICLE_FLOW
+    weighted = True
     published = "partigan.models.jetnet.published"
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """W1 of the relative mass over all jets, and Fréchet distance of the EFPs of the first 3,000."""
         real, fake = _periodic(real), _periodic(fake)
-        masses = [mass(batch.x.double(), batch.mask).numpy() for batch in (real, fake)]
-        features = [_efps(batch[:VALIDATION_JETS]) for batch in (real, fake)]
-        scale = np.abs(features[0]).max(0)
-        moments = [moment for f in features for moment in ((f / scale).mean(0), np.cov(f / scale, rowvar=False))]
+        masses = [weighted(batch, mass(batch.x.double(), batch.mask).numpy()) for batch in (real, fake)]
+        some = [batch[:VALIDATION_JETS] for batch in (real, fake)]
+        features = [Sample(_efps(batch), event_weights(batch)) for batch in some]
+        scale = np.abs(features[0].x).max(0)
+        scaled = [f.change(f.x / scale) for f in features]
+        moments = [moment for f in scaled for moment in (f.mean(), f.covariance())]
         return {"w1m": wasserstein_1d(*masses), "fpd": frechet_distance(*moments)}
 
     def metrics(
@@ -254,27 +283,31 @@ class JetEvaluation(Evaluation):
         below 1,000 jets, COV and MMD below 500.
         """
         rng = np.random.default_rng(seed)
-        size = min(len(real["mass"]), smallest // 2, protocol["samples"] or len(real["mass"]))
+        size = min(real.size, smallest // 2, protocol["samples"] or real.size)
         if size < 20:
             raise PartiganError(
-                f"{min(len(real['mass']), smallest)} jets are too few to compare; generate or simulate at least 40"
+                f"{min(real.size, smallest)} jets are too few to compare; generate or simulate at least 40"
             )
         batches = min(protocol["batches"], smallest // size)
         options: dict[str, Any] = {"samples": size, "batches": batches, "rng": rng}
-        mean, rows = protocol["mean"], min(len(real["mass"]), smallest)
-        clouds = [Clouds(sample["particles"], sample["mask"]) for sample in (real, fake)]
-        polynomials = [sample["efps"][:, W1_COLUMNS] for sample in (real, fake)]
+        mean, rows = protocol["mean"], min(real.size, smallest)
+
+        def both(change: Callable[[Values], Any]) -> list[Weighted]:
+            return [sample.weighted(change(sample)) for sample in (real, fake)]
+
+        clouds = both(_clouds)
+        polynomials = both(lambda sample: sample["efps"])
         take: dict[str, Callable[[], Measurement]] = {
-            "w1m": lambda: w1(real["mass"], fake["mass"], **options),
+            "w1m": lambda: w1(*both(lambda sample: sample["mass"]), **options),
             "w1p": lambda: w1(*clouds, mean=mean, **options),
-            "w1efp": lambda: w1(*polynomials, mean=mean, **options),
+            "w1efp": lambda: w1(*both(lambda sample: sample["efps"][:, W1_COLUMNS]), mean=mean, **options),
         }
         if rows >= EFP_JETS:
-            take["fpd"] = lambda: fpd(real["efps"], fake["efps"], rng=rng)
-            take["kpd"] = lambda: kpd(real["efps"], fake["efps"], batch_size=min(5000, rows), rng=rng)
+            take["fpd"] = lambda: fpd(*polynomials, rng=rng)
+            take["kpd"] = lambda: kpd(*polynomials, batch_size=min(5000, rows), rng=rng)
         if (parts := min(COV_BATCHES, rows // COV_JETS)) >= COV_BATCHES // 2:
-            both = cache(lambda: cov_mmd(*clouds, rng=rng, size=COV_JETS, batches=parts))
-            take |= {"cov": lambda: both()[0], "mmd": lambda: both()[1]}
+            pairs = cache(lambda: cov_mmd(*_unweighted(real, fake, seed), rng=rng, size=COV_JETS, batches=parts))
+            take |= {"cov": lambda: pairs()[0], "mmd": lambda: pairs()[1]}
         return findings({name: take[name]() for name in protocol["metrics"] if name in take}, _LABELS)
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
@@ -310,18 +343,23 @@ _FIGURES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def _columns(sample: Values) -> dict[str, NDArray[Any]]:
+def _columns(sample: Values) -> dict[str, Weighted]:
     """What each histogram of the report shows, by its title."""
     particles = sample["particles"][sample["mask"]].T
-    return dict(zip(_FIGURES, (*particles, *(sample[name] for name in _SCALARS)), strict=True))
+    weight = sample.repeated(sample["mask"].sum(1))
+    columns = (*(Weighted(x, weight) for x in particles), *(sample.weighted(sample[name]) for name in _SCALARS))
+    return dict(zip(_FIGURES, columns, strict=True))
 
 
 def _image(sample: Values, extent: tuple[float, float, float, float], jets: int) -> tuple[NDArray[Any], float]:
     """Mean pt_rel of the first jets in 40 x 40 pixels of (eta_rel, phi_rel), phi along the rows; share outside them."""
-    eta, phi, pt = sample["particles"][:jets][sample["mask"][:jets]].T
+    mask, weight = sample["mask"][:jets], None if sample.weight is None else sample.weight[:jets]
+    eta, phi, pt = sample["particles"][:jets][mask].T
+    pt = pt if weight is None else pt * np.repeat(weight, mask.sum(1))
     total, _, _ = np.histogram2d(phi, eta, bins=40, range=(extent[2:], extent[:2]), weights=pt)
     outside = (eta < extent[0]) | (eta > extent[1]) | (phi < extent[2]) | (phi > extent[3])
-    return np.asarray(total / jets), float(pt[outside].sum() / max(pt.sum(), 1e-12))
+    number = jets if weight is None else weight.sum()
+    return np.asarray(total / number), float(pt[outside].sum() / max(pt.sum(), 1e-12))
 
 
 JETS = Kind("jets", JetFormat(), JetConditions(), JetObservables(), JetEvaluation())

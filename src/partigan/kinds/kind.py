@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,14 +19,59 @@ from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import checked
 from partigan.data.splits import Rows
 from partigan.metrics.finding import Finding
-from partigan.metrics.measurement import Measurement
+from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.weighted import Sample, Weighted, effective_size, rows_worth
 from partigan.progress import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Values = dict[str, NDArray[Any]]
+Columns = dict[str, NDArray[Any]]
 """Observables of a sample by name, one array ``(samples, ...)`` each."""
+
+
+class Values(Columns):
+    """Observables of a sample by name, one array ``(samples, ...)`` each, with its event weights.
+
+    Args:
+        columns: the observables.
+        weight: ``(samples,)``; None = all 1.
+    """
+
+    def __init__(self, columns: Mapping[str, NDArray[Any]], weight: Floats | None = None) -> None:
+        super().__init__(columns)
+        self.weight = weight
+
+    def weighted(self, x: Any) -> Weighted:
+        """Something that has a row for each sample, with the weights."""
+        return Weighted(x, self.weight)
+
+    def mean(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Weighted mean over the samples of values ``(samples, ...)``."""
+        return Sample(x, self.weight).mean()
+
+    def repeated(self, times: int | NDArray[np.int64]) -> Floats | None:
+        """The weights of parts of samples, such as pixels: so many of each sample, one sample after another."""
+        return None if self.weight is None else np.repeat(self.weight, times)
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights."""
+        return self.rows if self.weight is None else float(self.weight.sum())
+
+    def worth(self, size: int) -> int:
+        """About how many samples have an effective size; all where it is not that large."""
+        return rows_worth(size, self.weight, self.rows)
+
+    @property
+    def rows(self) -> int:
+        """Number of samples."""
+        return len(next(iter(self.values())))
+
+    @property
+    def size(self) -> int:
+        """Effective number of samples."""
+        return int(effective_size(self.weight, self.rows))
 
 
 class Format(ABC):
@@ -161,7 +207,7 @@ class Observables(ABC):
         return {}
 
     @abstractmethod
-    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Columns:
         """All observables of a sample in physical units, one array ``(samples, ...)`` each."""
 
 
@@ -175,6 +221,8 @@ class Evaluation(ABC):
         classifier: configuration that ``fit-classifier`` trains where no other is given; None = there is none.
         judge: configuration of the classifier that an evaluation trains to tell generated from real samples, as short
             as will do, in steps and not in minutes; None = there is none.
+        weighted: whether `validate`, `metrics` and `figures` look at event weights; where they do not, a sample with
+            weights is unweighted for validations, and reports say that the metrics could not be taken.
         published: import path of a function that takes the name of a class and the shape of a sample and returns a
             published classifier (`partigan.models.classifier.Reference`); None = nobody published one.
     """
@@ -184,6 +232,7 @@ class Evaluation(ABC):
     validated: int | None = None
     classifier: dict[str, Any] | None = None
     judge: dict[str, Any] | None = None
+    weighted: bool = False
     published: str | None = None
 
     @abstractmethod
@@ -200,8 +249,8 @@ class Evaluation(ABC):
             real: observables of the real sample.
             fake: observables of the generated sample, or of other real ones.
             protocol: the entries of a protocol; its ``metrics`` are the names of those to take.
-            smallest: size of the smallest sample that takes the place of ``fake`` in a comparison. It decides sizes
-                and numbers of batches, so that they are the same for all.
+            smallest: effective size of the smallest sample that takes the place of ``fake`` in a comparison. It decides
+                sizes and numbers of batches, so that they are the same for all.
             seed: of everything that is drawn at random.
 
         Returns:
@@ -237,6 +286,16 @@ class Kind:
     conditions: Conditions
     observables: Observables
     evaluation: Evaluation
+
+
+def event_weights(sample: Batch) -> Floats | None:
+    """The event weights of a sample, ``(samples,)``; None where there are none."""
+    return None if sample.weight is None else sample.weight.double().numpy()
+
+
+def weighted(sample: Batch, x: Any) -> Weighted:
+    """Something that has a row for each of some samples, with their event weights."""
+    return Weighted(x, event_weights(sample))
 
 
 def warn(layout: Format, sample: Batch, name: str) -> None:

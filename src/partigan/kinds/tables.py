@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,22 @@ from partigan.data.splits import Rows
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import TABLE
 from partigan.kinds.conditions import LabelConditions
-from partigan.kinds.kind import Evaluation, Format, Kind, Observables, Values, findings
+from partigan.kinds.kind import (
+    Columns,
+    Evaluation,
+    Format,
+    Kind,
+    Observables,
+    Values,
+    event_weights,
+    findings,
+    weighted,
+)
 from partigan.metrics.finding import Finding
 from partigan.metrics.frechet import fpd
 from partigan.metrics.sliced import directions, sliced_w1
 from partigan.metrics.wasserstein import w1, wasserstein_1d
+from partigan.metrics.weighted import Sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,26 +95,29 @@ class TableObservables(Observables):
         """Every feature."""
         return {name: (name, unit) for name, unit in description["features"].items()}
 
-    def compute(self, sample: Batch, description: dict[str, Any]) -> Values:
+    def compute(self, sample: Batch, description: dict[str, Any]) -> Columns:
         """The rows, and their columns by name."""
         rows = sample.x.double().numpy()
         return {"rows": rows, **dict(zip(description["features"], rows.T, strict=True))}
 
 
 class TableEvaluation(Evaluation):
-    """Distances in standard deviations of the real sample; they do not look at event weights."""
+    """Distances in standard deviations of the real sample."""
 
     selection = ("swd", "w1")
     names = tuple(_LABELS)
     classifier = judge = TABLE
+    weighted = True
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """Sliced W1 and mean W1 of the features."""
-        rows = [sample.x.double().numpy() for sample in (real, fake)]
-        a, b = (sample / _widths(rows[0]) for sample in rows)
+        samples = [weighted(sample, sample.x.double().numpy()) for sample in (real, fake)]
+        widths = _widths(samples[0].x, event_weights(real))
+        a, b = (replace(sample, x=sample.x / widths) for sample in samples)
+        columns = zip(a.x.T, b.x.T, strict=True)
         return {
             "swd": sliced_w1(a, b, np.random.default_rng(0)),
-            "w1": float(np.mean([wasserstein_1d(x, y) for x, y in zip(a.T, b.T, strict=True)])),
+            "w1": float(np.mean([wasserstein_1d(replace(a, x=x), replace(b, x=y)) for x, y in columns])),
         }
 
     def metrics(
@@ -113,14 +128,15 @@ class TableEvaluation(Evaluation):
         The Fréchet distance is left out below 1,000 rows.
         """
         rng = np.random.default_rng(seed)
-        size = min(len(real["rows"]), smallest)
+        size = min(real.size, smallest)
         if size < 20:
             raise PartiganError(f"{size} rows are too few to compare; give at least 20")
-        a, b = (sample["rows"] / _widths(real["rows"]) for sample in (real, fake))
-        along = directions(a.shape[1], 32, np.random.default_rng(0))
+        widths = _widths(real["rows"], real.weight)
+        a, b = (sample.weighted(sample["rows"] / widths) for sample in (real, fake))
+        along = directions(a.x.shape[1], 32, np.random.default_rng(0))
         found = {
             "w1": w1(a, b, samples=size, rng=rng),
-            "swd": w1(a @ along, b @ along, samples=size, rng=rng),
+            "swd": w1(replace(a, x=a.x @ along), replace(b, x=b.x @ along), samples=size, rng=rng),
         }
         if size >= FRECHET_ROWS:
             found["frechet"] = fpd(a, b, rng=rng, normalise=False)
@@ -134,13 +150,16 @@ class TableEvaluation(Evaluation):
         rows, made = real["rows"], fake["rows"]
         names = [name for name in real if name != "rows"]
         figures = {
-            f"Feature {name}": compare((rows[:, column], made[:, column]), plain(name))
+            f"Feature {name}": compare((real.weighted(rows[:, column]), fake.weighted(made[:, column])), plain(name))
             for column, name in enumerate(names[:SHOWN])
         }
         if rows.shape[1] > 1:
             (left, bottom), (right, top) = rows[:, :2].min(0), rows[:, :2].max(0) + 1e-9 * _widths(rows[:, :2])
             box = ((bottom, top), (left, right))
-            planes = [np.histogram2d(x[:, 1], x[:, 0], 80, box)[0] / len(x) for x in (rows, made)]
+            planes = [
+                np.histogram2d(x[:, 1], x[:, 0], 80, box, weights=sample.weight)[0] / sample.total
+                for sample, x in ((real, rows), (fake, made))
+            ]
             outside = (max(1 - planes[0].sum(), 0.0), max(1 - planes[1].sum(), 0.0))
             labels = (plain(names[0]), plain(names[1]), "share of the rows")
             figures[f"{names[1]} against {names[0]}"] = images(
@@ -149,9 +168,9 @@ class TableEvaluation(Evaluation):
         return figures
 
 
-def _widths(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _widths(rows: NDArray[np.float64], weight: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
     """Standard deviations of the features, 1 in place of 0."""
-    widths = rows.std(0)
+    widths = Sample(rows, weight).std()
     return np.asarray(np.where(widths > 1e-12 * np.abs(rows).max(0), widths, 1.0))
 
 

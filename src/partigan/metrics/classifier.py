@@ -8,6 +8,8 @@ References:
     A. P. Dawid, The prequential approach, J. R. Statist. Soc. A 147 (1984) 278.
     R. Das et al., How to understand limitations of generative networks, SciPost Phys. 16 (2024) 031, arXiv:2305.16774
     (weights of generated events).
+    M. Borisyak, N. Kazeev, Machine learning on data with sPlot background subtraction, JINST 14 (2019) P08020,
+    arXiv:1905.11719 (training with negative weights).
     C. Guo et al., On calibration of modern neural networks, arXiv:1706.04599 (expected calibration error).
 """
 
@@ -20,42 +22,64 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, Rows
-from partigan.metrics.samples import tables
+from partigan.metrics.samples import tables, weighted_tables
+from partigan.metrics.weighted import Sample, Weighted
 
 Labels = NDArray[np.int64]
-FitPredict = Callable[[Floats, Labels, Floats], ArrayLike]
+FitPredict = Callable[..., ArrayLike]
+"""Takes training events, labels, test events and, where there are event weights, those of the training events."""
 
 _PER_BLOCK = 10  # least rows of each sample in a block
 _RELIABLE = 75  # rows of each sample at least, for a reliability diagram
 _CLIP = 1e-6  # of probabilities, so that their logarithms are finite
 
 
-def gradient_boosting(x_train: Floats, y_train: Labels, x_test: Floats) -> Floats:
+def gradient_boosting(x_train: Floats, y_train: Labels, x_test: Floats, weight: Floats | None = None) -> Floats:
     """Gradient-boosted trees, stopped early on a tenth of the training rows.
+
+    With weights below 0 the likelihood has no maximum: trees run away where the weights in a leaf cancel. A sample with
+    such weights gets their expectation E(w | x) in their place, which a regression estimates and which is not below 0
+    (arXiv:1905.11719): the likelihood then has the same expectation.
 
     Args:
         x_train: ``(rows, features)``.
         y_train: ``(rows,)``, 1 = real, 0 = generated.
         x_test: ``(others, features)``.
+        weight: event weights of the training rows, ``(rows,)``; None = all 1.
 
     Returns:
         The probability that each test row is real, ``(others,)``.
     """
     trees = HistGradientBoostingClassifier(max_iter=300, max_leaf_nodes=16, early_stopping=True, random_state=0)
-    return np.asarray(trees.fit(x_train, y_train).predict_proba(x_test)[:, 1])
+    if weight is not None and (weight < 0).any():
+        weight = _expected_weights(x_train, y_train, weight)
+    return np.asarray(trees.fit(x_train, y_train, weight).predict_proba(x_test)[:, 1])
 
 
-def roc_auc(real: ArrayLike, fake: ArrayLike) -> Measurement:
+def _expected_weights(x: Floats, label: Labels, weight: Floats) -> Floats:
+    """Expectations of weights of either sample, given the features; not below 0."""
+    found = weight.copy()
+    for which in (label == 0, label == 1):
+        if (weight[which] < 0).any():
+            trees = HistGradientBoostingRegressor(max_iter=100, max_leaf_nodes=16, early_stopping=True, random_state=0)
+            expected = trees.fit(x[which], weight[which]).predict(x[which]).clip(0)
+            found[which] = expected * (weight[which].sum() / expected.sum())
+    return found
+
+
+def roc_auc(real: ArrayLike | Weighted, fake: ArrayLike | Weighted) -> Measurement:
     """Area under the ROC curve of a score: the probability that a real event scores above a generated one.
 
-    Equal scores count half. The error is DeLong's, right for a score that was not fitted to these events.
+    Equal scores count half. The error is DeLong's, right for a score that was not fitted to these events. Weights may
+    be negative: the area is a sum over pairs of events, and for samples of one distribution 1/2 in expectation.
 
     Args:
-        real: scores of real events, ``(rows,)``: any function of the event, larger for real ones.
+        real: scores of real events, ``(rows,)``: any function of the event, larger for real ones; `Weighted` for event
+            weights.
         fake: scores of generated events, ``(others,)``.
 
     Returns:
@@ -68,15 +92,23 @@ def roc_auc(real: ArrayLike, fake: ArrayLike) -> Measurement:
         >>> round(roc_auc([0.9, 0.8, 0.3], [0.7, 0.2, 0.1]).value, 3)
         0.889
     """
-    a, b = tables(2, real=real, fake=fake)
-    if a.shape[1] != 1:
-        raise PartiganError(f"a score is one number a row; the scores have the shape {a.shape}")
-    n, m = len(a), len(b)
-    rank = stats.rankdata(np.concatenate([a, b]))
-    below_real = (rank[:n] - stats.rankdata(a)) / m
-    below_fake = (rank[n:] - stats.rankdata(b)) / n
-    variance = below_real.var(ddof=1) / n + below_fake.var(ddof=1) / m
-    return Measurement(float(below_real.mean()), float(np.sqrt(variance)))
+    a, b = weighted_tables(2, real=real, fake=fake)
+    if a.x.shape[1] != 1:
+        raise PartiganError(f"a score is one number a row; the scores have the shape {a.x.shape}")
+    below_real, below_fake = _below(a, b), _below(b, a)
+    variance = a.spread(below_real) / len(a) + b.spread(below_fake) / len(b)
+    return Measurement(float(a.mean(below_real)), float(np.sqrt(variance)))
+
+
+def _below(a: Sample, b: Sample) -> Floats:
+    """Share of the second sample below each score of the first, ``(rows,)``; equal ones count half."""
+    score = a.x[:, 0]
+    if b.weight is None:
+        return np.asarray((stats.rankdata(np.concatenate([a.x, b.x]))[: len(a)] - stats.rankdata(a.x)) / len(b))
+    order = b.x[:, 0].argsort(kind="stable")
+    sums = np.append(0, b.weight[order].cumsum())
+    ends = [np.searchsorted(b.x[order, 0], score, side=side) for side in ("left", "right")]
+    return np.asarray((sums[ends[0]] + sums[ends[1]]) / (2 * sums[-1]))
 
 
 @dataclass(frozen=True)
@@ -90,6 +122,7 @@ class Classification:
         fake_rows: the same of the generated sample, ``(m,)``.
         real: probability that each of these rows is real, for equally frequent kinds, ``(n,)``.
         fake: the same of the generated sample, ``(m,)``.
+        weights: event weights of these rows of both samples; None = all 1.
     """
 
     auc: Measurement
@@ -98,6 +131,7 @@ class Classification:
     fake_rows: Rows
     real: Floats
     fake: Floats
+    weights: tuple[Floats | None, Floats | None] = (None, None)
 
     def log_weights(self) -> Floats:
         """Logarithms of likelihood ratios, real over generated: log p/(1-p) of the generated events, ``(m,)``.
@@ -116,14 +150,19 @@ class Classification:
         return np.asarray(self.fake_rows[np.argsort(-self.fake, kind="stable")[:number]])
 
     def reliability(self) -> Reliability | None:
-        """Reliability of the probabilities on equally many events of both kinds; None for fewer than 75 of each."""
+        """Reliability of the probabilities on equally many events of both kinds; None for fewer than 75 of each.
+
+        None with event weights, too, which may make any share of real events.
+        """
         size = min(len(self.real), len(self.fake))
-        return reliability(self.real[:size], self.fake[:size]) if size >= _RELIABLE else None
+        if size < _RELIABLE or any(weight is not None for weight in self.weights):
+            return None
+        return reliability(self.real[:size], self.fake[:size])
 
 
 def classify(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: ArrayLike | Weighted,
+    fake: ArrayLike | Weighted,
     *,
     rng: np.random.Generator,
     fit_predict: FitPredict = gradient_boosting,
@@ -140,11 +179,13 @@ def classify(
     to 1.4 times for logistic regression. Half the events cost a factor of 1.41, so little is lost.
 
     Args:
-        real: ``(rows, ...)``: features, or raw samples if ``fit_predict`` takes them; labelled 1.
+        real: ``(rows, ...)``: features, or raw samples if ``fit_predict`` takes them; labelled 1. `Weighted` for event
+            weights, which may be negative: the area of any classifier is right with them, whatever it was trained with.
         fake: ``(others, ...)``; the number of rows may differ.
         rng: chooses the blocks.
         fit_predict: takes training events, their labels (1 = real) and test events, all in random order, and returns
-            the probability that each test event is real.
+            the probability that each test event is real. Where there are event weights, those of the training events
+            are the fourth argument, with the mean 1 over either sample.
         folds: number of blocks.
 
     Returns:
@@ -160,16 +201,22 @@ def classify(
         >>> 0.95 < found.auc.value < 1, found.p_value < 1e-6
         (True, True)
     """
-    arrays = np.asarray(real), np.asarray(fake)
+    given = Weighted.of(real), Weighted.of(fake)
+    arrays = np.asarray(given[0].x), np.asarray(given[1].x)
     if folds < 1:
         raise PartiganError(f"folds = {folds}; at least 1 is needed")
     if arrays[0].shape[1:] != arrays[1].shape[1:]:
         raise PartiganError(
             f"real and fake samples must have the same features, not {arrays[0].shape[1:]} and {arrays[1].shape[1:]}"
         )
-    flat_real, flat_fake = (array.reshape(len(array), -1) for array in arrays)
-    flat = tables(2 * folds * _PER_BLOCK, real=flat_real, fake=flat_fake)
-    x, y = np.concatenate(flat).reshape(-1, *(arrays[0].shape[1:] or (1,))), np.repeat([1, 0], [len(a) for a in flat])
+    first, second = (
+        Weighted(array.reshape(len(array), -1), sample.weight) for array, sample in zip(arrays, given, strict=True)
+    )
+    flat = weighted_tables(2 * folds * _PER_BLOCK, real=first, fake=second)
+    x = np.concatenate([sample.x for sample in flat]).reshape(-1, *(arrays[0].shape[1:] or (1,)))
+    y = np.repeat([1, 0], [len(sample) for sample in flat])
+    plain = all(sample.weight is None for sample in flat)
+    weight = None if plain else np.concatenate([sample.weights for sample in flat])
     block = np.empty(len(y), dtype=np.int64)
     for label in (0, 1):
         rows = rng.permutation(np.flatnonzero(y == label))
@@ -180,10 +227,14 @@ def classify(
     areas = []
     for fold in range(folds):
         train, test = (rng.permutation(np.flatnonzero(chosen)) for chosen in (block < fold, block == fold))
-        found = np.asarray(fit_predict(x[train], y[train], x[test]), dtype=np.float64)
+        weights = () if weight is None else (weight[train],)
+        found = np.asarray(fit_predict(x[train], y[train], x[test], *weights), dtype=np.float64)
         if found.shape != (len(test),) or not ((found >= 0) & (found <= 1)).all():
             raise PartiganError("fit_predict must return one probability between 0 and 1 for each test row")
-        areas.append(roc_auc(found[y[test] == 1], found[y[test] == 0]))
+        real_rows, fake_rows = test[y[test] == 1], test[y[test] == 0]
+        p[test] = found
+        scores = [Weighted(p[r], None if weight is None else weight[r]) for r in (real_rows, fake_rows)]
+        areas.append(roc_auc(*scores))
         odds = found.clip(_CLIP, 1 - _CLIP) / (1 - found.clip(_CLIP, 1 - _CLIP)) / prior
         p[test] = odds / (1 + odds)
     values, errors = np.array(areas).T
@@ -196,6 +247,7 @@ def classify(
         classified[1] - len(flat[0]),
         p[classified[0]],
         p[classified[1]],
+        (None, None) if weight is None else (weight[classified[0]], weight[classified[1]]),
     )
 
 

@@ -16,7 +16,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from partigan.metrics.measurement import Floats, Measurement
-from partigan.metrics.samples import seed, some, standardised, tables
+from partigan.metrics.samples import seed, standardised_samples, weighted_tables
+from partigan.metrics.weighted import Sample, Weighted
 
 _CRITICS = 4  # trained on disjoint parts of the training half
 _STEEP = 0.95  # quantile of the slopes that counts as 1
@@ -54,9 +55,36 @@ def _slopes(critic: nn.Module, a: Tensor, b: Tensor, rng: torch.Generator, *, gr
     return norms
 
 
+class _Rows(NamedTuple):
+    """Rows ``(n, features)`` with their weights ``(n,)``; None = all 1."""
+
+    x: Tensor
+    weight: Tensor | None
+
+    @classmethod
+    def of(cls, sample: Sample) -> _Rows:
+        weight = None if sample.weight is None else torch.from_numpy(sample.weight).float()
+        return cls(torch.from_numpy(sample.x).float(), weight)
+
+    def split(self, parts: int) -> list[_Rows]:
+        weights = [None] * parts if self.weight is None else self.weight.tensor_split(parts)
+        return [_Rows(*each) for each in zip(self.x.tensor_split(parts), weights, strict=True)]
+
+    def draw(self, size: int, rng: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Rows drawn as often as |w|, and what they count: 1 or -1, over the mean of that; None = 1."""
+        if self.weight is None:
+            return self.x[torch.randint(len(self.x), (size,), generator=rng)], None
+        rows = torch.multinomial(self.weight.abs(), size, replacement=True, generator=rng)
+        return self.x[rows], self.weight[rows].sign() * (self.weight.abs().sum() / self.weight.sum())
+
+    def typical(self, size: int, rng: torch.Generator) -> Tensor:
+        """The first rows, or rows drawn as often as |w|."""
+        return self.x[:size] if self.weight is None else self.draw(size, rng)[0]
+
+
 def held_out_critic(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: ArrayLike | Weighted,
+    fake: ArrayLike | Weighted,
     *,
     rng: np.random.Generator,
     steps: int = 200,
@@ -72,8 +100,12 @@ def held_out_critic(
     others, the mean underestimates W1 by as much as the critics fall short of the best one (15 to 20 % in the tests).
     The error includes the fluctuation of the held-out rows and the spread of the critics.
 
+    Means of critics are linear in event weights, so these may be negative: rows are drawn as often as |w| and count
+    with their sign.
+
     Args:
-        real: ``(rows, features)``; features are divided by their standard deviations in this sample.
+        real: ``(rows, features)``; features are divided by their standard deviations in this sample. `Weighted` for
+            event weights.
         fake: ``(others, features)``.
         rng: halves the samples and seeds the critics.
         steps: of Adam for each critic.
@@ -86,24 +118,24 @@ def held_out_critic(
     Raises:
         PartiganError: values are not finite, features differ, or there are fewer than 100 rows.
     """
-    pair = tables(100, real=real, fake=fake)
-    shuffled = [some(sample, len(sample), rng) for sample in standardised(pair[0], *pair)]
-    (train_real, test_real), (train_fake, test_fake) = (
-        torch.from_numpy(sample).float().tensor_split(2) for sample in shuffled
-    )
+    pair = weighted_tables(100, real=real, fake=fake)
+    shuffled = [sample[rng.permutation(len(sample))] for sample in standardised_samples(pair[0], *pair)]
+    (train_real, test_real), (train_fake, test_fake) = (_Rows.of(sample).split(2) for sample in shuffled)
+    held_real, held_fake = (sample[-(len(sample) // 2) :] for sample in shuffled)
     generator = torch.Generator().manual_seed(seed(rng))
-    size = min(len(test_real), len(test_fake))
+    size = min(len(test_real.x), len(test_fake.x))
     scores_real, scores_fake = [], []
-    for part in zip(train_real.tensor_split(_CRITICS), train_fake.tensor_split(_CRITICS), strict=True):
+    for part in zip(train_real.split(_CRITICS), train_fake.split(_CRITICS), strict=True):
         critic = _trained(*part, steps, batch_size, width, generator)
-        slope = _slopes(critic, test_real[:size], test_fake[:size], generator).quantile(_STEEP).clamp_min(1e-12)
-        scores_real.append(_scores(critic, test_real) / float(slope))
-        scores_fake.append(_scores(critic, test_fake) / float(slope))
-    differences = np.mean(scores_real, 1) - np.mean(scores_fake, 1)
+        typical = [test.typical(size, generator) for test in (test_real, test_fake)]
+        slope = _slopes(critic, typical[0], typical[1], generator).quantile(_STEEP).clamp_min(1e-12)
+        scores_real.append(_scores(critic, test_real.x) / float(slope))
+        scores_fake.append(_scores(critic, test_fake.x) / float(slope))
+    differences = held_real.mean(np.transpose(scores_real)) - held_fake.mean(np.transpose(scores_fake))
     value = float(differences.mean())
 
     def variances(of_real: Floats, of_fake: Floats) -> Floats:
-        return np.asarray(of_real.var(-1, ddof=1) / len(test_real) + of_fake.var(-1, ddof=1) / len(test_fake))
+        return np.asarray(held_real.spread(of_real.T) / len(held_real) + held_fake.spread(of_fake.T) / len(held_fake))
 
     mean_real, mean_fake = np.mean(scores_real, 0), np.mean(scores_fake, 0)
     of_rows = float(variances(mean_real, mean_fake))
@@ -113,21 +145,23 @@ def held_out_critic(
     return HeldOutCritic(Measurement(value, float(np.sqrt(of_rows + of_training))), p_value)
 
 
-def _trained(
-    real: Tensor, fake: Tensor, steps: int, batch_size: int, width: int, rng: torch.Generator
-) -> nn.Sequential:
-    critic = _perceptron(real.shape[1], width, rng)
+def _trained(real: _Rows, fake: _Rows, steps: int, batch_size: int, width: int, rng: torch.Generator) -> nn.Sequential:
+    critic = _perceptron(real.x.shape[1], width, rng)
     optimiser = torch.optim.Adam(critic.parameters(), lr=_RATE, betas=(0.5, 0.9))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
-        a, b = (sample[torch.randint(len(sample), (batch_size,), generator=rng)] for sample in (real, fake))
+        (a, of_a), (b, of_b) = (sample.draw(batch_size, rng) for sample in (real, fake))
         too_steep = (_slopes(critic, a, b, rng, graph=True) - 1).relu()
-        loss = critic(b).mean() - critic(a).mean() + 10 * too_steep.square().mean()
+        loss = _mean(critic(b), of_b) - _mean(critic(a), of_a) + 10 * too_steep.square().mean()
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         schedule.step()
     return critic
+
+
+def _mean(scores: Tensor, count: Tensor | None) -> Tensor:
+    return scores.mean() if count is None else (scores[:, 0] * count).mean()
 
 
 def _scores(critic: nn.Module, sample: Tensor) -> Floats:

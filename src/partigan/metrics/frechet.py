@@ -20,7 +20,8 @@ from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, comparable, largest, table
-from partigan.metrics.samples import combined_error
+from partigan.metrics.samples import combined_error, weighted_tables
+from partigan.metrics.weighted import Sample, Weighted
 
 _BLOCKS = 50  # into which the rows of a sample are cut; all subsamples are made of whole blocks
 _GROUPS = 25  # of blocks, for the jackknife
@@ -86,27 +87,29 @@ class Moments(NamedTuple):
     rows: int
 
     @classmethod
-    def of(cls, sample: ArrayLike) -> Moments:
-        """Moments of a sample ``(rows, features)`` with at least 2 rows."""
-        rows = table(sample, "reference")
-        return cls(rows.mean(0), np.atleast_2d(np.cov(rows, rowvar=False)), len(rows))
+    def of(cls, sample: ArrayLike | Weighted) -> Moments:
+        """Moments of a sample ``(rows, features)``, with or without event weights, of at least 2 rows."""
+        (found,) = weighted_tables(2, reference=sample)
+        return cls(found.mean(), found.covariance(), len(found))
 
 
 class _Blocks:
     """Moments of the blocks of a sample, which give the moments of any union of blocks."""
 
-    def __init__(self, rows: Floats) -> None:
-        blocks = np.array_split(rows, _BLOCKS)
-        self.count = np.array([len(block) for block in blocks], dtype=np.float64)
-        self.sum = np.stack([block.sum(0) for block in blocks])
-        self.square = np.stack([block.T @ block for block in blocks])
+    def __init__(self, sample: Sample) -> None:
+        blocks = [sample[rows] for rows in np.array_split(np.arange(len(sample)), _BLOCKS)]
+        self.count = np.array([block.weights.sum() for block in blocks])
+        self.of_weights = np.array([np.square(block.weights).sum() for block in blocks])
+        self.sum = np.stack([block.times(block.x).sum(0) for block in blocks])
+        self.square = np.stack([block.times(block.x).T @ block.x for block in blocks])
 
     def moments(self, chosen: Floats) -> tuple[Floats, Floats]:
         """Means and covariances of unions of blocks; ``chosen`` ``(unions, blocks)`` is 1 for blocks in the union."""
         count = (chosen @ self.count)[:, None]
+        lost = (chosen @ self.of_weights)[:, None] / count  # 1 without weights
         mean = chosen @ self.sum / count
         square = np.tensordot(chosen, self.square, 1)
-        cov = (square - (count * mean)[..., None] * mean[:, None]) / (count[..., None] - 1)
+        cov = (square - (count * mean)[..., None] * mean[:, None]) / (count - lost)[..., None]
         return mean, cov
 
 
@@ -133,8 +136,8 @@ def _jackknife(distance: Callable[[Floats], Floats]) -> float:
 
 
 def fpd(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: ArrayLike | Weighted,
+    fake: ArrayLike | Weighted,
     *,
     rng: np.random.Generator,
     min_samples: int = 20_000,
@@ -153,8 +156,9 @@ def fpd(
     The error is that of the jackknife over groups of rows, corrected to second order (Efron & Stein 1981).
 
     Args:
-        real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``.
-        fake: ``(rows, features)``.
+        real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``. `Weighted` for
+            event weights, which may be negative: parts of covariances below 0 count as 0.
+        fake: ``(rows, features)``, the same.
         rng: chooses the subsamples.
         min_samples: size of the smallest subsamples.
         max_samples: size of the largest subsamples.
@@ -173,23 +177,22 @@ def fpd(
         >>> abs(value - 2) < 4 * error
         True
     """
-    samples = table(real, "real"), table(fake, "fake")
-    comparable(*samples, rows=2 * _BLOCKS)
+    samples = weighted_tables(2 * _BLOCKS, real=real, fake=fake)
     if not 0 < min_samples < max_samples:
         raise PartiganError(f"min_samples = {min_samples} must lie between 0 and max_samples = {max_samples}")
-    scale, deviations = largest(samples[0], rng)
+    scale, deviations = largest(samples[0].x, rng)
     if not normalise:
         scale, deviations = np.ones_like(scale), np.zeros_like(deviations)
-    real_rows, fake_rows = (sample[rng.permutation(len(sample))[:max_samples]] / scale for sample in samples)
-    centre = real_rows.mean(0)  # for less rounding
-    a, b = _Blocks(real_rows - centre), _Blocks(fake_rows - centre)
+    some = [sample[rng.permutation(len(sample))[:max_samples]] for sample in samples]
+    centre = (some[0].x / scale).mean(0)  # for less rounding
+    a, b = (_Blocks(sample.change(sample.x / scale - centre)) for sample in some)
 
     least = max(2, round(_BLOCKS * min_samples / max_samples))
     sizes = np.unique(np.round(1 / np.linspace(1 / least, 1 / _BLOCKS, _SIZES)).astype(int))
     means = []
     for size in sizes:
-        some = np.tile(np.where(np.arange(_BLOCKS) < size, 1.0, 0.0), (_DRAWS, 1))
-        union_a, union_b = rng.permuted(some, axis=1), rng.permuted(some, axis=1)
+        chosen = np.tile(np.where(np.arange(_BLOCKS) < size, 1.0, 0.0), (_DRAWS, 1))
+        union_a, union_b = rng.permuted(chosen, axis=1), rng.permuted(chosen, axis=1)
         means.append(_distance(*a.moments(union_a), *b.moments(union_b)).mean())
     value = float(np.polynomial.polynomial.polyfit(1 / sizes, means, 1)[0])
 
@@ -201,7 +204,7 @@ def fpd(
     return Measurement(value, float(np.sqrt(variance + of_scale)))
 
 
-def fpnd(reference: Moments, activations: ArrayLike, *, rng: np.random.Generator) -> Measurement:
+def fpnd(reference: Moments, activations: ArrayLike | Weighted, *, rng: np.random.Generator) -> Measurement:
     """Fréchet distance between a network's activations and those of a reference sample (arXiv:2106.11535, section 5.2).
 
     As published, it is not extrapolated to infinite samples: it grows as rows get fewer, so compare equal numbers of
@@ -210,7 +213,8 @@ def fpnd(reference: Moments, activations: ArrayLike, *, rng: np.random.Generator
 
     Args:
         reference: moments of the activations of real samples.
-        activations: of the sample to compare, ``(rows, features)``; for jets, of ``ParticleNet``.
+        activations: of the sample to compare, ``(rows, features)``; for jets, of ``ParticleNet``. `Weighted` for event
+            weights.
         rng: makes the groups.
 
     Returns:
@@ -219,9 +223,10 @@ def fpnd(reference: Moments, activations: ArrayLike, *, rng: np.random.Generator
     Raises:
         PartiganError: values are not finite, features differ, or rows are too few.
     """
-    rows = table(activations, "fake")
-    comparable(reference.mean[None].repeat(2 * _BLOCKS, 0), rows, rows=2 * _BLOCKS)
-    blocks = _Blocks(rng.permutation(rows) - reference.mean)  # for less rounding
+    (sample,) = weighted_tables(1, fake=activations)
+    comparable(reference.mean[None].repeat(2 * _BLOCKS, 0), sample.x, rows=2 * _BLOCKS)
+    mixed = sample[rng.permutation(len(sample))]
+    blocks = _Blocks(mixed.change(mixed.x - reference.mean))  # for less rounding
     origin = np.zeros_like(reference.mean)
 
     def distance(unions: Floats) -> Floats:

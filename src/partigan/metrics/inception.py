@@ -17,31 +17,36 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
-from partigan.metrics.measurement import Floats, Measurement, table
-from partigan.metrics.samples import chunks, combined_error, some, tables
+from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.samples import chunks, combined_error, weighted_tables
+from partigan.metrics.weighted import Sample, Weighted
 
 
-def _kernel_means(x: Floats, y: Floats) -> tuple[Floats, Floats, float]:
+def _kernel_means(x: Sample, y: Sample) -> tuple[Floats, Floats, float]:
     """Means of k(x, y) = (x.y / d + 1)^3 over rows and over columns, and the mean square of the centred kernel.
 
     If x is y, the diagonal is left out.
     """
     of_x, of_y, square = np.empty(len(x)), np.zeros(len(y)), 0.0
     for rows in chunks(len(x), len(y)):
-        kernel = (x[rows] @ y.T / x.shape[1] + 1) ** 3
+        part = x[rows]
+        kernel = (part.x @ y.x.T / x.x.shape[1] + 1) ** 3
         if x is y:
             kernel[np.arange(len(kernel)), np.arange(*rows.indices(len(x)))] = 0
-        of_x[rows] = kernel.sum(1)
-        of_y += kernel.sum(0)
-        square += float(np.vdot(kernel, kernel))
-    less = 1 if x is y else 0
-    of_x, of_y = of_x / (len(y) - less), of_y / (len(x) - less)
-    mean = of_x.mean()
-    pairs = len(x) * (len(y) - less)
-    return of_x, of_y, max(square / pairs - np.square(of_x).mean() - np.square(of_y).mean() + mean**2, 0.0)
+        by_x, by_y = part.times(kernel), y.times(kernel.T).T
+        of_x[rows] = by_y.sum(1)
+        of_y += by_x.sum(0)
+        square += float(np.vdot(by_x, by_y))
+    total_x, total_y = float(x.weights.sum()), float(y.weights.sum())
+    pairs = total_x * total_y - (float(np.square(x.weights).sum()) if x is y else 0)
+    of_x, of_y = of_x / (pairs / total_x), of_y / (pairs / total_y)
+    mean = x.mean(of_x)
+    return of_x, of_y, max(float(square / pairs - x.mean(of_x**2) - y.mean(of_y**2) + mean**2), 0.0)
 
 
-def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_samples: int = 10_000) -> Measurement:
+def kid(
+    real: ArrayLike | Weighted, fake: ArrayLike | Weighted, *, rng: np.random.Generator, max_samples: int = 10_000
+) -> Measurement:
     """Kernel inception distance: unbiased MMD^2 of the kernel (x.y / d + 1)^3 (arXiv:1801.01401, section 4).
 
     For samples of one distribution it scatters about 0 and may be negative. All rows are compared at once instead of in
@@ -49,7 +54,7 @@ def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_sampl
     U-statistic. It is small if the value is low, so only values above 0 speak against the generator.
 
     Args:
-        real: features of a network, ``(rows, d)``.
+        real: features of a network, ``(rows, d)``; `Weighted` for event weights, which may be negative.
         fake: the same of the other sample, ``(others, d)``.
         rng: chooses the rows.
         max_samples: rows of each sample that are used.
@@ -60,18 +65,18 @@ def kid(real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, max_sampl
     Raises:
         PartiganError: values are not finite, features differ, or there are fewer than 20 rows.
     """
-    a, b = (some(sample, max_samples, rng) for sample in tables(20, real=real, fake=fake))
-    n, m = len(a), len(b)
+    a, b = (sample[rng.permutation(len(sample))[:max_samples]] for sample in weighted_tables(20, real=real, fake=fake))
+    n, m = a.size, b.size
     (a_a, _, square_a), (b_b, _, square_b), (a_b, b_a, square) = (
         _kernel_means(*pair) for pair in ((a, a), (b, b), (a, b))
     )
-    value = a_a.mean() + b_b.mean() - 2 * a_b.mean()
-    first = 4 * ((a_a - a_b).var(ddof=1) / n + (b_b - b_a).var(ddof=1) / m)
+    value = a.mean(a_a) + b.mean(b_b) - 2 * a.mean(a_b)
+    first = 4 * (a.spread(a_a - a_b) / len(a) + b.spread(b_b - b_a) / len(b))
     second = 2 * square_a / n**2 + 2 * square_b / m**2 + 4 * square / (n * m)
     return Measurement(float(value), combined_error(float(first), second))
 
 
-def inception_score(probabilities: ArrayLike) -> Measurement:
+def inception_score(probabilities: ArrayLike | Weighted) -> Measurement:
     """Inception score exp(E KL(p(y|x) || p(y))) (arXiv:1606.03498, section 4).
 
     Between 1 and the number of classes. It is large if the class of every sample is certain and all classes are equally
@@ -79,7 +84,8 @@ def inception_score(probabilities: ArrayLike) -> Measurement:
     corrected.
 
     Args:
-        probabilities: of the classes, given by a classifier for each generated sample, ``(rows, classes)``.
+        probabilities: of the classes, given by a classifier for each generated sample, ``(rows, classes)``; `Weighted`
+            for event weights.
 
     Returns:
         The score and its error.
@@ -87,9 +93,8 @@ def inception_score(probabilities: ArrayLike) -> Measurement:
     Raises:
         PartiganError: a row is not probabilities with the sum 1 within 0.1 %, or there are fewer than 20 rows.
     """
-    p = table(probabilities, "class probability")
-    if len(p) < 20:
-        raise PartiganError(f"the class probability sample has {len(p)} rows; at least 20 are needed")
+    (sample,) = weighted_tables(20, class_probability=probabilities)
+    p = sample.x
     wrong = (p < 0).any(1) | (np.abs(p.sum(1) - 1) > 1e-3)
     if wrong.any():
         raise PartiganError(
@@ -97,8 +102,8 @@ def inception_score(probabilities: ArrayLike) -> Measurement:
             "give the output of a softmax"
         )
     p = p[:, p.any(0)]
-    mean = p.mean(0)
+    mean = sample.mean(p)
     divergence = (np.where(p > 0, p, 1) * np.log(np.where(p > 0, p, 1))).sum(1) - p @ np.log(mean)
-    bias = -0.5 * (p.var(0, ddof=1) / mean).sum() / len(p)
-    score = np.exp(divergence.mean() - bias)
-    return Measurement(float(score), float(score * divergence.std(ddof=1) / np.sqrt(len(p))))
+    bias = -0.5 * (sample.spread(p) / mean).sum() / len(p)
+    score = np.exp(sample.mean(divergence) - bias)
+    return Measurement(float(score), float(score * np.sqrt(sample.spread(divergence)) / np.sqrt(len(p))))

@@ -12,15 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
-from partigan.metrics.measurement import (
-    Floats,
-    Measurement,
-    comparable,
-    draws,
-    fluctuations,
-    largest,
-    table,
-)
+from partigan.metrics.measurement import Floats, Measurement, draws, fluctuations, largest
+from partigan.metrics.samples import weighted_tables
+from partigan.metrics.weighted import Sample, Weighted, rows_worth
 
 _CHUNK = 128  # rows of a kernel matrix at a time, which then stays in the cache
 _ROWS = 10_000  # of each sample, for the error
@@ -38,30 +32,37 @@ def _kernel(u: Floats, v: Floats) -> Floats:
     return np.square(np.square(u @ v.T))
 
 
-def _kernel_sum(u: Floats, v: Floats) -> float:
+def _kernel_sum(u: Sample, v: Sample) -> float:
     total = 0.0
     for first in range(0, len(u), _CHUNK):
-        square = np.square(u[first : first + _CHUNK] @ v.T)
-        total += float(np.vdot(square, square))
+        part = u[first : first + _CHUNK]
+        square = np.square(part.x @ v.x.T)
+        total += float(np.vdot(part.times(square), v.times(square.T).T))
     return total
 
 
-def _mmd2(u: Floats, v: Floats) -> float:
-    """Unbiased estimate of MMD^2 between samples of the same size (Gretton et al., eq. 3)."""
-    n = len(u)
-    within = sum(_kernel_sum(w, w) - (np.square(w).sum(1) ** 4).sum() for w in (u, v)) / (n * (n - 1))
-    return float(within - 2 * _kernel_sum(u, v) / n**2)
+def _pairs(u: Sample) -> tuple[float, float]:
+    """Sum of the kernel over all pairs of different rows, and the sum of their weights."""
+    itself = u.times(u.times(np.square(u.x).sum(1) ** 4)).sum()
+    return _kernel_sum(u, u) - float(itself), float(u.weights.sum() ** 2 - np.square(u.weights).sum())
 
 
-def _squared_difference(x: Floats, y: Floats) -> float:
+def _mmd2(u: Sample, v: Sample) -> float:
+    """Unbiased estimate of MMD^2 between samples (Gretton et al., eq. 3)."""
+    (of_u, pairs_u), (of_v, pairs_v) = _pairs(u), _pairs(v)
+    within = (of_u + of_v * (pairs_u / pairs_v)) / pairs_u
+    return within - 2 * _kernel_sum(u, v) / float(u.weights.sum() * v.weights.sum())
+
+
+def _squared_difference(x: Sample, y: Sample) -> float:
     """Unbiased estimate of the squared difference of the means of two samples."""
-    noise = sum(w.var(0, ddof=1).sum() / len(w) for w in (x, y))
-    return float(np.square(x.mean(0) - y.mean(0)).sum() - noise)
+    noise = sum(w.spread(w.x).sum() / len(w) for w in (x, y))
+    return float(np.square(x.mean() - y.mean()).sum() - noise)
 
 
 def kpd(
-    real: ArrayLike,
-    fake: ArrayLike,
+    real: ArrayLike | Weighted,
+    fake: ArrayLike | Weighted,
     *,
     rng: np.random.Generator,
     batches: int = 10,
@@ -80,11 +81,12 @@ def kpd(
     the covariance of the rows. For features with long tails it needs some thousands of rows to be right.
 
     Args:
-        real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``.
-        fake: ``(rows, features)``.
+        real: ``(rows, features)``; for jets, the 36 EFPs of ``partigan.observables.jets.FPD_GRAPHS``. `Weighted` for
+            event weights, which may be negative.
+        fake: ``(rows, features)``, the same.
         rng: chooses the batches.
         batches: number of batches.
-        batch_size: rows of each sample in a batch.
+        batch_size: rows of each sample in a batch; their effective number where there are weights.
 
     Returns:
         The distance, dimensionless, and its error.
@@ -102,33 +104,33 @@ def kpd(
     """
     if batches < 1 or batch_size < 20:
         raise PartiganError(f"KPD needs batches of 20 rows or more, not {batches} of {batch_size}")
-    samples = table(real, "real"), table(fake, "fake")
-    comparable(*samples, rows=batch_size)
-    scale, deviations = largest(samples[0], rng)
-    parts = [draws(len(sample), batch_size, batches, rng) for sample in samples]
-    u, v = (_lift(sample / scale) for sample in samples)
+    samples = weighted_tables(batch_size, real=real, fake=fake)
+    scale, deviations = largest(samples[0].x, rng)
+    parts = [draws(len(sample), rows_worth(batch_size, sample.weight, len(sample)), batches, rng) for sample in samples]
+    u, v = (sample.change(_lift(sample.x / scale)) for sample in samples)
     value = float(np.median([_mmd2(u[i], v[j]) for i, j in zip(*parts, strict=True)]))
 
     some = [sample[rng.permutation(len(sample))[:_ROWS]] for sample in samples]
-    landmarks = np.concatenate([rows[:_LANDMARKS] for rows in some])
+    landmarks = np.concatenate([sample.x[:_LANDMARKS] for sample in some])
 
-    def embed(scale: Floats) -> list[Floats]:
+    def embed(scale: Floats) -> list[Sample]:
         """Coordinates of both samples whose scalar product is the kernel (Nyström)."""
         base = _lift(landmarks / scale)
         values, vectors = np.linalg.eigh(_kernel(base, base))
         kept = values > 1e-10 * values[-1]
         axes = vectors[:, kept] / np.sqrt(values[kept])
-        return [_kernel(_lift(rows / scale), base) @ axes for rows in some]
+        return [sample.change(_kernel(_lift(sample.x / scale), base) @ axes) for sample in some]
 
     x, y = embed(scale)
-    difference = x.mean(0) - y.mean(0)
+    difference = x.mean() - y.mean()
     length = max(np.linalg.norm(difference), np.finfo(float).tiny)
     difference *= np.sqrt(max(_squared_difference(x, y), 0)) / length
-    covariances = [np.atleast_2d(np.cov(w.T)) for w in (x, y)]
+    covariances = [w.spreads() for w in (x, y)]
     deviation_x, deviation_y = (
         fluctuations(part, covariance, _REPLICAS, rng) for part, covariance in zip(parts, covariances, strict=True)
     )
-    bias = sum(np.trace(covariance) for covariance in covariances) / batch_size
+    rows = len(parts[0][0])
+    bias = sum(np.trace(c) * (rows / len(part[0])) for c, part in zip(covariances, parts, strict=True)) / rows
     replicas = np.median(np.square(difference + deviation_x - deviation_y).sum(-1) - bias, axis=-1)
     rescaled = np.array([_squared_difference(*embed(scale * (1 + _STEP * d))) for d in deviations])
     return Measurement(value, float(np.sqrt(replicas.var() + rescaled.var(ddof=1) / _STEP**2)))

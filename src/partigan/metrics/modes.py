@@ -14,8 +14,10 @@ from scipy import stats
 from sklearn.cluster import KMeans
 
 from partigan.errors import PartiganError
+from partigan.metrics.binned import filled, homogeneity, shares
 from partigan.metrics.measurement import Floats, Measurement, Rows
-from partigan.metrics.samples import seed, some, standardised, tables
+from partigan.metrics.samples import seed, standardised_samples, weighted_tables
+from partigan.metrics.weighted import Sample, Weighted
 
 _FIT = 10_000  # most rows for k-means, and at most a third of the sample
 _LEVEL = 0.05  # of the test of each mode
@@ -45,16 +47,21 @@ class Modes(NamedTuple):
     missing: Rows
 
 
-def _modes(real: Rows, fake: Rows, number: int) -> Modes:
-    """Frequencies of the modes 0 to ``number`` - 1."""
-    counts = np.stack([np.bincount(labels, minlength=number) for labels in (real, fake)])
-    n, m = len(real), len(fake)
-    p, q = counts[0] / n, counts[1] / m
-    pooled = counts.sum(0) / (n + m)
-    deviation = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+def _modes(labels: tuple[Rows, Rows], pair: tuple[Sample, Sample], number: int) -> Modes:
+    """Frequencies of the modes 0 to ``number`` - 1, whose labels are given for the rows of two samples."""
+    a, b = shares(labels, pair, number)
+    p, q = a.share, b.share
+    if all(sample.weight is None for sample in pair):
+        counts = np.stack([np.bincount(each, minlength=number) for each in labels])
+        n, m = map(len, labels)
+        pooled = counts.sum(0) / (n + m)
+        deviation = np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m))
+        present = counts[:, counts.any(0)]
+        p_value = float(stats.chi2_contingency(present, correction=False).pvalue) if present.shape[1] > 1 else 1.0
+    else:
+        deviation = np.sqrt((a.covariance + b.covariance).diagonal())
+        p_value = homogeneity(a, b).p_value
     z = np.divide(q - p, deviation, out=np.zeros(number), where=deviation > 0)
-    present = counts[:, counts.any(0)]
-    p_value = float(stats.chi2_contingency(present, correction=False).pvalue) if present.shape[1] > 1 else 1.0
 
     threshold = stats.norm.isf(_LEVEL / 2)
     # z is the true difference, normal with the variance that is not noise, plus noise of variance 1
@@ -64,14 +71,15 @@ def _modes(real: Rows, fake: Rows, number: int) -> Modes:
     rejected = stats.norm.sf(threshold - true) + stats.norm.cdf(-threshold - true)
     error = np.sqrt((rejected * (1 - rejected)).mean(0).sum())
     different = Measurement(float((np.abs(z) > threshold).sum()), float(error))
-    return Modes(p, q, z, different, p_value, np.flatnonzero((q < _MISSING * p) & (p * m >= _EXPECTED)))
+    missing = np.flatnonzero((q < _MISSING * p) & (p * pair[1].size >= _EXPECTED))
+    return Modes(p, q, z, different, p_value, missing)
 
 
-def class_modes(real: ArrayLike, fake: ArrayLike) -> Modes:
+def class_modes(real: ArrayLike | Weighted, fake: ArrayLike | Weighted) -> Modes:
     """Coverage of classes.
 
     Args:
-        real: class of each real row, ``(rows,)``, whole numbers from 0.
+        real: class of each real row, ``(rows,)``, whole numbers from 0; `Weighted` for event weights.
         fake: class of each generated row, ``(others,)``, from a classifier or the condition.
 
     Returns:
@@ -84,24 +92,30 @@ def class_modes(real: ArrayLike, fake: ArrayLike) -> Modes:
         >>> class_modes(np.arange(200) % 4, np.arange(200) % 3).missing.tolist()
         [3]
     """
-    pair = tables(20, real=real, fake=fake)
-    if any(labels.shape[1] != 1 or (labels < 0).any() or (labels % 1).any() for labels in pair):
+    first, second = pair = weighted_tables(20, real=real, fake=fake)
+    if any(sample.x.shape[1] != 1 or (sample.x < 0).any() or (sample.x % 1).any() for sample in pair):
         raise PartiganError("classes must be whole numbers from 0, one a row")
-    a, b = (labels[:, 0].astype(np.intp) for labels in pair)
-    return _modes(a, b, int(max(a.max(), b.max())) + 1)
+    a, b = (sample.x[:, 0].astype(np.intp) for sample in pair)
+    return _modes((a, b), (first, second), int(max(a.max(), b.max())) + 1)
 
 
 def cluster_modes(
-    real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator, clusters: int = 100, normalise: bool = True
+    real: ArrayLike | Weighted,
+    fake: ArrayLike | Weighted,
+    *,
+    rng: np.random.Generator,
+    clusters: int = 100,
+    normalise: bool = True,
 ) -> Modes:
     """Coverage of clusters of the real sample, and the number of statistically different bins (arXiv:1805.12462).
 
     k-means is fitted to a third of the real rows, at most 10,000. Shares are those of the other rows, so that both
     samples are equally new to the clusters. The error of the number of different bins allows for differences that
-    noise does not explain.
+    noise does not explain. With event weights, clusters are fitted to rows of weight |w|, about 50
+    effective rows of either sample in each or more.
 
     Args:
-        real: ``(rows, features)``.
+        real: ``(rows, features)``; `Weighted` for event weights, which may be negative.
         fake: ``(others, features)``.
         rng: chooses the rows and seeds k-means.
         clusters: number of clusters; fewer if there are fewer different rows.
@@ -115,11 +129,14 @@ def cluster_modes(
     """
     if clusters < 2:
         raise PartiganError(f"clusters = {clusters}; at least 2 are needed")
-    pair = tables(10 * clusters, real=real, fake=fake)
+    pair = weighted_tables(10 * clusters, real=real, fake=fake)
     if normalise:
-        pair = standardised(pair[0], *pair)
-    shuffled = some(pair[0], len(pair[0]), rng)
+        pair = standardised_samples(pair[0], *pair)
+    shuffled = pair[0][rng.permutation(len(pair[0]))]
     size = min(_FIT, len(shuffled) // 3)
-    number = min(clusters, len(np.unique(shuffled[:size], axis=0)))
-    means = KMeans(number, n_init=1, random_state=seed(rng)).fit(shuffled[:size])
-    return _modes(means.predict(shuffled[size:]), means.predict(pair[1]), number)
+    fitted, others = shuffled[:size], shuffled[size:]
+    number = min(filled(clusters, (others, pair[1])), len(np.unique(fitted.x, axis=0)))
+    means = KMeans(number, n_init=1, random_state=seed(rng))
+    means.fit(fitted.x, sample_weight=None if fitted.weight is None else np.abs(fitted.weight))
+    labels = means.predict(others.x), means.predict(pair[1].x)
+    return _modes(labels, (others, pair[1]), number)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Rows, table
+from partigan.metrics.weighted import Sample, Weighted
 
 _ENTRIES = 4_000_000  # of a matrix of distances at a time: 32 MB
 
@@ -39,6 +40,32 @@ def tables(rows: int, **samples: ArrayLike) -> tuple[Floats, ...]:
     return found
 
 
+def weighted_tables(rows: int, **samples: ArrayLike | Weighted) -> tuple[Sample, ...]:
+    """Check samples as `tables` does, with their event weights.
+
+    Args:
+        rows: the least effective size.
+        **samples: arrays, tensors or `Weighted` ones, by their names in messages.
+
+    Returns:
+        The samples in their order.
+
+    Raises:
+        PartiganError: what `tables` raises, weights that no sample can have, or an effective size that is too small.
+    """
+    given = {name: Weighted.of(sample) for name, sample in samples.items()}
+    arrays = tables(rows, **{name: sample.x for name, sample in given.items()})
+    found = []
+    for x, (key, sample) in zip(arrays, given.items(), strict=True):
+        name = key.replace("_", "-")
+        found.append(Sample(x, sample.checked(len(x), name)))
+        if found[-1].size < rows:
+            raise PartiganError(
+                f"the {name} sample has weights worth {found[-1].size:.0f} rows; at least {rows} are needed"
+            )
+    return tuple(found)
+
+
 def some(sample: Floats, size: int, rng: np.random.Generator) -> Floats:
     """Draw at most ``size`` rows of a sample, in random order.
 
@@ -63,24 +90,30 @@ def standardised(reference: Floats, *samples: Floats) -> tuple[Floats, ...]:
     Returns:
         The samples in their order.
     """
-    mean, deviation = reference.mean(0), reference.std(0)
+    return tuple(sample.x for sample in standardised_samples(Sample(reference), *map(Sample, samples)))
+
+
+def standardised_samples(reference: Sample, *samples: Sample) -> tuple[Sample, ...]:
+    """The same with event weights."""
+    mean, deviation = reference.mean(), reference.std()
     scale = np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
-    return tuple((sample - mean) / scale for sample in samples)
+    return tuple(sample.change((sample.x - mean) / scale) for sample in samples)
 
 
-def quantile_cells(feature: Floats, bins: int) -> Rows:
-    """Bin of each row, counted from 0; bins hold equal parts of the rows.
+def quantile_cells(feature: Floats, bins: int, mass: Floats | None = None) -> Rows:
+    """Bin of each row, counted from 0; bins hold equal parts of the rows, or of their mass.
 
     There are fewer bins if rows share values; none is empty.
 
     Args:
         feature: ``(rows,)``.
         bins: the greatest number of bins.
+        mass: of the rows, ``(rows,)``, not below 0; None = all the same.
 
     Returns:
         ``(rows,)``.
     """
-    edges = np.unique(np.quantile(feature, np.arange(1, bins) / bins, method="inverted_cdf"))
+    edges = np.unique(np.quantile(feature, np.arange(1, bins) / bins, method="inverted_cdf", weights=mass))
     return np.asarray(np.unique(np.searchsorted(edges, feature, side="right"), return_inverse=True)[1])
 
 

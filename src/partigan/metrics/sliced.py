@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from partigan.metrics.measurement import Floats, comparable, table
 from partigan.metrics.wasserstein import wasserstein_1d
+from partigan.metrics.weighted import Weighted
 
 
 def directions(features: int, number: int, rng: np.random.Generator) -> Floats:
@@ -19,12 +20,14 @@ def directions(features: int, number: int, rng: np.random.Generator) -> Floats:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=0))
 
 
-def sliced_w1(real: ArrayLike, fake: ArrayLike, rng: np.random.Generator, number: int = 32) -> float:
+def sliced_w1(
+    real: ArrayLike | Weighted, fake: ArrayLike | Weighted, rng: np.random.Generator, number: int = 32
+) -> float:
     """Mean Wasserstein-1 distance of projections.
 
     Args:
-        real: ``(n, features)``.
-        fake: ``(m, features)``.
+        real: ``(n, features)``; `Weighted` for event weights.
+        fake: ``(m, features)``; the same.
         rng: draws the directions.
         number: number of directions.
 
@@ -39,7 +42,10 @@ def sliced_w1(real: ArrayLike, fake: ArrayLike, rng: np.random.Generator, number
         >>> sliced_w1(x, x + 2, np.random.default_rng(1))
         2.0
     """
-    a, b = table(real, "real"), table(fake, "fake")
+    pair = Weighted.of(real), Weighted.of(fake)
+    a, b = table(pair[0].x, "real"), table(pair[1].x, "fake")
     comparable(a, b, 1)
     along = directions(a.shape[1], number, rng)
-    return float(np.mean([wasserstein_1d(x, y) for x, y in zip((a @ along).T, (b @ along).T, strict=True)]))
+    columns = zip((a @ along).T, (b @ along).T, strict=True)
+    weights = pair[0].weight, pair[1].weight
+    return float(np.mean([wasserstein_1d(Weighted(x, weights[0]), Weighted(y, weights[1])) for x, y in columns]))

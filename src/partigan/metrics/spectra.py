@@ -12,12 +12,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, table
+from partigan.metrics.weighted import Sample, Weighted
 
 _REPLICAS = 100
 
 
 def spectrum_distances(
-    real: ArrayLike, fake: ArrayLike, *, rng: np.random.Generator
+    real: ArrayLike | Weighted, fake: ArrayLike | Weighted, *, rng: np.random.Generator
 ) -> tuple[Measurement, Measurement]:
     """Kolmogorov-Smirnov and Wasserstein-1 distance between the spectra of two samples of images.
 
@@ -25,7 +26,8 @@ def spectrum_distances(
     counts as one of charges 0. The errors are those of a bootstrap of images.
 
     Args:
-        real: number of hits of each value 0, 1, 2, ... in each image, ``(images, values)``.
+        real: number of hits of each value 0, 1, 2, ... in each image, ``(images, values)``; `Weighted` for event
+            weights.
         fake: ``(images, values)``; the number of images may differ.
         rng: draws the replicas.
 
@@ -35,16 +37,24 @@ def spectrum_distances(
     Raises:
         PartiganError: shapes are wrong, numbers of values differ, or values are not finite.
     """
-    samples = table(real, "real"), table(fake, "fake")
-    if samples[0].shape[1] != samples[1].shape[1]:
-        raise PartiganError(f"spectra of {samples[0].shape[1]} and {samples[1].shape[1]} values cannot be compared")
-    gap = _function(samples[0].sum(0)) - _function(samples[1].sum(0))
-    replicas = [_function(resampled(len(sample), rng) @ sample) for sample in samples]
+    samples = [_read(real, "real"), _read(fake, "fake")]
+    values = [sample.x.shape[1] for sample in samples]
+    if values[0] != values[1]:
+        raise PartiganError(f"spectra of {values[0]} and {values[1]} values cannot be compared")
+    first, second = (_function(sample.times(sample.x).sum(0)) for sample in samples)
+    gap = first - second
+    replicas = [_function(resampled(len(sample), rng) @ sample.times(sample.x)) for sample in samples]
     gaps = replicas[0] - replicas[1]
     return (
         Measurement(float(np.abs(gap).max()), float(np.abs(gaps).max(1).std())),
         Measurement(float(np.abs(gap).sum()), float(np.abs(gaps).sum(1).std())),
     )
+
+
+def _read(sample: ArrayLike | Weighted, name: str) -> Sample:
+    weighted = Weighted.of(sample)
+    x = table(weighted.x, name)
+    return Sample(x, weighted.checked(len(x), name))
 
 
 def resampled(images: int, rng: np.random.Generator, replicas: int = _REPLICAS) -> Floats:

@@ -25,6 +25,7 @@ from partigan.metrics.measurement import (
     refuse_infinite,
     table,
 )
+from partigan.metrics.weighted import Sample, Weighted, effective_size, rows_worth
 
 _CELLS = 64  # of the distribution functions, for the error; the value is exact
 _REPLICAS = 400  # simulated for the error
@@ -44,14 +45,30 @@ def _between_sorted(a: Floats, b: Floats) -> float:
     return float(gaps @ np.diff(steps, prepend=0)) / (n * m)
 
 
-def wasserstein_1d(a: ArrayLike, b: ArrayLike) -> float:
+def _between(a: Sample, b: Sample) -> float:
+    """Integral of the difference of the distribution functions; values in rising order."""
+    if a.weight is None and b.weight is None:
+        return _between_sorted(a.x, b.x)
+    points = np.sort(np.concatenate([a.x, b.x]), kind="stable")
+    return float(np.abs(a.function(points) - b.function(points))[:-1] @ np.diff(points))
+
+
+def _in_order(x: NDArray[np.floating], weight: Floats | None) -> Sample:
+    """Values in rising order, with their weights."""
+    if weight is None:
+        return Sample(np.sort(x).astype(np.float64, copy=False))
+    order = np.argsort(x, kind="stable")
+    return Sample(x[order].astype(np.float64, copy=False), weight[order])
+
+
+def wasserstein_1d(a: ArrayLike | Weighted, b: ArrayLike | Weighted) -> float:
     """Exact Wasserstein-1 distance between two one-dimensional samples.
 
     W1 = integral of |F_a(t) - F_b(t)| dt with distribution functions F (arXiv:2106.11535, section 3.1).
 
     Args:
-        a: ``(n,)``, any n > 0.
-        b: ``(m,)``, any m > 0.
+        a: ``(n,)``, any n > 0; `Weighted` for event weights, which may be negative.
+        b: ``(m,)``, any m > 0; the same.
 
     Returns:
         The distance, in units of the samples.
@@ -63,11 +80,16 @@ def wasserstein_1d(a: ArrayLike, b: ArrayLike) -> float:
         >>> wasserstein_1d([0, 1, 3], [5, 6, 8])
         5.0
     """
-    columns = table(a, "first"), table(b, "second")
+    given = Weighted.of(a), Weighted.of(b)
+    columns = table(given[0].x, "first"), table(given[1].x, "second")
     if any(column.shape[1] != 1 for column in columns):
-        raise PartiganError(f"two samples (n,) and (m,) are needed, not {np.shape(a)} and {np.shape(b)}")
-    first, second = (np.sort(column[:, 0]) for column in columns)
-    return _between_sorted(first, second)
+        shapes = " and ".join(str(np.shape(sample.x)) for sample in given)
+        raise PartiganError(f"two samples (n,) and (m,) are needed, not {shapes}")
+    first, second = (
+        _in_order(column[:, 0], sample.checked(len(column), name))
+        for column, sample, name in zip(columns, given, ("first", "second"), strict=True)
+    )
+    return _between(first, second)
 
 
 class _Jets(NamedTuple):
@@ -76,14 +98,17 @@ class _Jets(NamedTuple):
     Attributes:
         x: ``(jets, particles, features)``; one "particle" for features of the jet itself.
         mask: ``(jets, particles)``, True for real particles.
+        weight: of the jets, ``(jets,)`` with the mean 1; None = all 1.
     """
 
     x: NDArray[np.floating]
     mask: NDArray[np.bool_]
+    weight: Floats | None
 
     @classmethod
-    def read(cls, sample: ArrayLike | Clouds, name: str) -> _Jets:
-        clouds = Clouds.of(sample)
+    def read(cls, sample: ArrayLike | Clouds | Weighted, name: str) -> _Jets:
+        weighted = Weighted.of(sample)
+        clouds = Clouds.of(weighted.x)
         x = np.asarray(clouds.x)
         if x.ndim < 3 and clouds.mask is None:
             x = table(x, name)[:, None]
@@ -94,14 +119,28 @@ class _Jets(NamedTuple):
             )
         real = Clouds(x, clouds.mask).real(name)
         refuse_infinite((np.isfinite(x).all(-1) | ~real).all(-1), name)
-        return cls(x, real)
+        return cls(x, real, weighted.checked(len(x), name))
 
-    def sorted(self, batches: list[Rows], feature: int) -> list[Floats]:
+    @property
+    def size(self) -> int:
+        """Effective number of jets."""
+        return int(effective_size(self.weight, len(self.x)))
+
+    def batches(self, size: int, number: int, rng: np.random.Generator) -> list[Rows]:
+        """The rows of batches of an effective size."""
+        return draws(len(self.x), rows_worth(size, self.weight, len(self.x)), number, rng)
+
+    def sorted(self, batches: list[Rows], feature: int) -> list[Sample]:
         """The values of a feature in each batch."""
         whole = len(batches[0]) == len(self.x)  # then all batches are the same
         some = batches[:1] if whole else batches
-        values = [np.sort(self.x[rows, :, feature][self.mask[rows]]).astype(np.float64) for rows in some]
+        values = [self._column(rows, feature) for rows in some]
         return values * len(batches) if whole else values
+
+    def _column(self, rows: Rows, feature: int) -> Sample:
+        real = self.mask[rows]
+        weight = None if self.weight is None else np.repeat(self.weight[rows], real.sum(1))
+        return _in_order(self.x[rows, :, feature][real], weight)
 
     def distribution(self, edges: list[Floats]) -> tuple[Floats, Floats]:
         """Distribution functions F of all features, integrated over cells.
@@ -121,6 +160,8 @@ class _Jets(NamedTuple):
             jet = np.repeat(np.arange(len(x)), number)
             sums = [_integrals(x[..., f][real], jet, len(x), e) for f, e in enumerate(edges)]
             all_sums = np.concatenate([*sums, number[:, None]], 1)
+            if self.weight is not None:
+                all_sums = all_sums * self.weight[start : start + _BLOCK, None]
             first += all_sums.sum(0)
             second += all_sums.T @ all_sums
         function = first[:-1] / first[-1]
@@ -149,8 +190,8 @@ def _average(distances: Floats, mean: str) -> Floats:
 
 
 def w1(
-    real: ArrayLike | Clouds,
-    fake: ArrayLike | Clouds,
+    real: ArrayLike | Clouds | Weighted,
+    fake: ArrayLike | Clouds | Weighted,
     *,
     rng: np.random.Generator,
     samples: int | None = None,
@@ -173,10 +214,10 @@ def w1(
 
     Args:
         real: ``(jets,)`` or ``(jets, features)`` for observables of jets; ``(jets, particles, features)``, or `Clouds`
-            with a mask, for features of particles.
+            with a mask, for features of particles. `Weighted` for event weights of the jets, which may be negative.
         fake: the same of the other sample; the number of jets may differ.
         rng: chooses the batches.
-        samples: jets of each sample in a batch; None = the size of the smaller sample.
+        samples: effective number of jets of each sample in a batch; None = that of the smaller sample.
         batches: number of batches.
         mean: how to average over features: ``"plain"``, or ``"inverse-variance"`` with variances over batches.
 
@@ -194,17 +235,17 @@ def w1(
         True
     """
     jets = _Jets.read(real, "real"), _Jets.read(fake, "fake")
-    size = min(len(sample.x) for sample in jets) if samples is None else samples
+    size = min(sample.size for sample in jets) if samples is None else samples
     comparable(jets[0].x, jets[1].x, max(size, 2))
     if size < 1 or batches < 1 or (mean != "plain" and batches < 2):
         raise PartiganError(f"{batches} batches of {size} jets are not enough for the {mean} mean")
-    parts = [draws(len(sample.x), size, batches, rng) for sample in jets]
+    parts = [sample.batches(size, batches, rng) for sample in jets]
 
     distances, edges = [], []
     for feature in range(jets[0].x.shape[-1]):
         a, b = (sample.sorted(part, feature) for sample, part in zip(jets, parts, strict=True))
-        distances.append([_between_sorted(*pair) for pair in zip(a, b, strict=True)])
-        pooled = np.sort(np.concatenate([a[0], b[0]]), kind="stable")
+        distances.append([_between(*pair) for pair in zip(a, b, strict=True)])
+        pooled = np.sort(np.concatenate([a[0].x, b[0].x]), kind="stable")
         cells = max(8, min(_CELLS, 512 // jets[0].x.shape[-1]))
         edges.append(np.unique(pooled[len(pooled) * np.arange(1, cells) // cells]))
     per_batch = np.array(distances).T

@@ -16,6 +16,7 @@ from partigan.documents import check
 from partigan.errors import PartiganError
 from partigan.metrics.frechet import Moments, fpnd
 from partigan.metrics.measurement import Floats, Measurement
+from partigan.metrics.weighted import Weighted, rows_worth
 from partigan.models.checkpoint import load_tensors, save_tensors
 from partigan.models.model import opened
 from partigan.nets.contracts import Critic
@@ -55,21 +56,21 @@ class Reference:
             raise PartiganError(f"{self.name} is for samples of shape {list(self.shape)}, not {list(shape)}")
 
     def distance(self, sample: Batch, size: int, seed: int) -> Measurement:
-        """Fréchet distance of the activations of the first ``size`` samples to the reference.
+        """Fréchet distance of the activations of the first samples, of an effective size, to the reference.
 
         Raises:
             PartiganError: the samples have another shape.
         """
-        return fpnd(self.moments, self.seen(sample, size).activations, rng=np.random.default_rng(seed))
+        return fpnd(self.moments, self.seen(sample, size).of_activations, rng=np.random.default_rng(seed))
 
     def seen(self, sample: Batch, size: int = SAMPLES) -> Seen:
-        """What the classifier sees in the first ``size`` samples.
+        """What the classifier sees in the first samples, of an effective size.
 
         Raises:
             PartiganError: the samples have another shape.
         """
         self.check(sample)
-        return seen(self.classifier, self.prepare, sample[:size])
+        return seen(self.classifier, self.prepare, sample[: rows_worth(size, sample.weight, len(sample))])
 
 
 class Seen(NamedTuple):
@@ -78,10 +79,22 @@ class Seen(NamedTuple):
     Attributes:
         activations: the features that it returns, ``(samples, features)``.
         probabilities: of the classes, ``(samples, classes)``.
+        weight: event weights of the samples, ``(samples,)``; None = all 1.
     """
 
     activations: Floats
     probabilities: Floats
+    weight: Floats | None = None
+
+    @property
+    def of_activations(self) -> Weighted:
+        """The activations with the weights."""
+        return Weighted(self.activations, self.weight)
+
+    @property
+    def of_probabilities(self) -> Weighted:
+        """The probabilities with the weights."""
+        return Weighted(self.probabilities, self.weight)
 
 
 def in_groups(sample: Batch) -> Iterator[Batch]:
@@ -109,7 +122,8 @@ def seen(classifier: Critic, prepare: Callable[[Batch], Batch], sample: Batch) -
             activations.append(output.features.double().numpy())
             logits.append(output.score.double().numpy())
             advance(len(batch))
-    return Seen(np.concatenate(activations), softmax(np.concatenate(logits), axis=1))
+    weight = None if sample.weight is None else sample.weight.double().numpy()
+    return Seen(np.concatenate(activations), softmax(np.concatenate(logits), axis=1), weight)
 
 
 def write_moments(run: Run, moments: Mapping[str, Moments]) -> None:

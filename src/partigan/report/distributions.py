@@ -12,13 +12,48 @@ from hist import Hist
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from partigan.metrics.weighted import Sample, Weighted
 from partigan.report.style import FAKE, REAL, SERIES, Values, plain, style
 
 _RATIO = (0.5, 1.5)  # range of the lower panels
 
 
+class _Histogram(NamedTuple):
+    """A histogram of an observable.
+
+    Attributes:
+        sums: of the weights in the bins, ``(bins,)``.
+        squares: of the squares of the weights, ``(bins,)``.
+        outside: sums of the weights below and above the bins.
+        total: sum of all weights.
+    """
+
+    sums: Values
+    squares: Values
+    outside: tuple[float, float]
+    total: float
+
+    @classmethod
+    def of(cls, sample: Values | Weighted, edges: Values) -> _Histogram:
+        weighted = Weighted.of(sample)
+        x, weight = np.asarray(weighted.x, float), weighted.weight
+        filled = Hist.new.Var(edges).Weight().fill(x, weight=weight)
+        beyond = x < edges[0], x >= edges[-1]
+        if weight is None:
+            return cls(filled.values(), filled.variances(), (beyond[0].sum(), beyond[1].sum()), len(x))
+        weight = np.asarray(weight)
+        outside = float(weight[beyond[0]].sum()), float(weight[beyond[1]].sum())
+        return cls(filled.values(), filled.variances(), outside, float(weight.sum()))
+
+    @property
+    def shares(self) -> tuple[float, float]:
+        """Shares below and above the bins."""
+        size = self.total or 1
+        return float(self.outside[0] / size), float(self.outside[1] / size)
+
+
 def compare(
-    samples: tuple[Values, Values],
+    samples: tuple[Values | Weighted, Values | Weighted],
     label: str,
     *,
     bins: int = 50,
@@ -27,32 +62,34 @@ def compare(
 ) -> Figure:
     """Two normalised histograms with statistical errors, and their ratio below.
 
-    The shares of both samples outside the drawn range stand above the panel.
+    The shares of both samples outside the drawn range stand above the panel. With event weights, errors are roots of
+    the sums of their squares.
 
     Args:
-        samples: real ``(n,)`` and generated ``(m,)`` values.
+        samples: real ``(n,)`` and generated ``(m,)`` values, with event weights where they are `Weighted`.
         label: of the axis, with the unit; may hold formulas.
         bins: number of bins between the outer quantiles of the real sample, with a margin.
         log: logarithmic vertical axis.
         integer: one bin for each integer.
     """
-    edges = _edges(samples[0], bins, integer)
-    counts = [Hist.new.Var(edges).Double().fill(np.asarray(sample, float)).values() for sample in samples]
-    norms = [1 / (max(len(sample), 1) * np.diff(edges)) for sample in samples]
-    density = [count * norm for count, norm in zip(counts, norms, strict=True)]
-    filled = counts[0] > 0
+    edges = _edges(Weighted.of(samples[0]), bins, integer)
+    found = [_Histogram.of(sample, edges) for sample in samples]
+    norms = [1 / ((histogram.total or 1) * np.diff(edges)) for histogram in found]
+    density = [histogram.sums * norm for histogram, norm in zip(found, norms, strict=True)]
+    errors = [np.sqrt(histogram.squares) * norm for histogram, norm in zip(found, norms, strict=True)]
+    filled = found[0].sums > 0
     ratio, error, band = np.full((3, len(filled)), np.nan)
     ratio[filled] = density[1][filled] / density[0][filled]
-    error[filled] = np.sqrt(counts[1][filled]) * norms[1][filled] / density[0][filled]
-    band[filled] = 1 / np.sqrt(counts[0][filled])
+    error[filled] = errors[1][filled] / density[0][filled]
+    band[filled] = errors[0][filled] / density[0][filled]
     with style():
         figure, top, bottom = _panels(edges, label)
-        for count, norm, colour, name in zip(counts, norms, (REAL, FAKE), ("real", "generated"), strict=True):
-            mplhep.histplot(count * norm, edges, yerr=np.sqrt(count) * norm, ax=top, color=colour, label=name)
+        for height, bar, colour, name in zip(density, errors, (REAL, FAKE), ("real", "generated"), strict=True):
+            mplhep.histplot(height, edges, yerr=bar, ax=top, color=colour, label=name)
         top.legend()
-        if log and counts[0].any():
+        if log and filled.any():
             top.set_yscale("log")
-        _outside(top, {"real": _beyond(samples[0], edges), "gen.": _beyond(samples[1], edges)})
+        _outside(top, {"real": found[0].shares, "gen.": found[1].shares})
         bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color=REAL, alpha=0.25)
         bottom.axhline(1, color=REAL, lw=1)
         middle = (edges[1:] + edges[:-1]) / 2
@@ -78,12 +115,6 @@ def _panels(edges: Values, label: str) -> tuple[Figure, Any, Any]:
     return figure, top, bottom
 
 
-def _beyond(sample: Values, edges: Values) -> tuple[float, float]:
-    """Shares of a sample below and above the edges."""
-    size = max(len(sample), 1)
-    return float((sample < edges[0]).sum() / size), float((sample > edges[-1]).sum() / size)
-
-
 def _outside(axis: Any, shares: Mapping[str, tuple[float, float]]) -> None:
     """Write above a panel which shares of the samples lie below and above its range, where there are any."""
     for side, place, word in ((0, "left", "below"), (1, "right", "above")):
@@ -96,10 +127,15 @@ def _percent(shares: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float
     return {name: (100 * low, 100 * high) for name, (low, high) in shares.items()}
 
 
-def _edges(real: Values, bins: int, integer: bool) -> Values:
+def _edges(sample: Weighted, bins: int, integer: bool) -> Values:
+    real = np.asarray(sample.x)
     if integer:
         return np.arange(real.min() - 1.5, real.max() + 2.5)
-    low, high = np.quantile(real, (0.0005, 0.9995))
+    outer = (0.0005, 0.9995)
+    if sample.weight is None:
+        low, high = np.quantile(real, outer)
+    else:
+        low, high = np.quantile(real, outer, method="inverted_cdf", weights=np.abs(sample.weight))
     margin = 0.05 * (high - low) if high - low > 1e-9 * abs(high) else 0.5
     return np.linspace(max(low - margin, 0.0) if real.min() >= 0 else low - margin, high + margin, bins + 1)
 
@@ -110,25 +146,30 @@ class Counts(NamedTuple):
     Attributes:
         label: of the axis, with the unit.
         edges: of the bins, ``(bins + 1,)``.
-        real: numbers of real samples in the bins, ``(bins,)``.
+        real: numbers of real samples in the bins, or sums of their event weights, ``(bins,)``.
         generated: the same of generated ones.
-        outside: numbers of real samples below and above the bins, then of generated ones.
+        outside: the same of real samples below and above the bins, then of generated ones.
     """
 
     label: str
     edges: list[float]
-    real: list[int]
-    generated: list[int]
-    outside: list[int]
+    real: list[float]
+    generated: list[float]
+    outside: list[float]
 
     @classmethod
-    def of(cls, real: Values, generated: Values, label: str) -> Counts:
+    def of(cls, real: Values | Weighted, generated: Values | Weighted, label: str) -> Counts:
         """Histograms of two samples ``(n,)`` and ``(m,)``, in bins that depend on the real one alone."""
-        whole = bool((real == np.round(real)).all()) and float(np.ptp(real)) < 200
-        edges = _edges(real, 50, whole)
-        first, second = (np.histogram(sample, edges)[0].tolist() for sample in (real, generated))
-        outside = [int(n) for s in (real, generated) for n in ((s < edges[0]).sum(), (s > edges[-1]).sum())]
-        return cls(label, edges.tolist(), first, second, outside)
+        samples = Weighted.of(real), Weighted.of(generated)
+        x = np.asarray(samples[0].x)
+        whole = bool((x == np.round(x)).all()) and float(np.ptp(x)) < 200
+        edges = _edges(samples[0], 50, whole)
+        found = [_Histogram.of(sample, edges) for sample in samples]
+        first, second = (
+            [int(n) if sample.weight is None else float(n) for n in (*histogram.sums, *histogram.outside)]
+            for histogram, sample in zip(found, samples, strict=True)
+        )
+        return cls(label, edges.tolist(), first[:-2], second[:-2], [*first[-2:], *second[-2:]])
 
     @property
     def reference(self) -> tuple[Any, ...]:
@@ -136,8 +177,8 @@ class Counts(NamedTuple):
         return self.label, self.edges, self.real, self.outside[:2]
 
     @property
-    def sizes(self) -> tuple[int, int]:
-        """Sizes of the real and the generated sample."""
+    def sizes(self) -> tuple[float, float]:
+        """Sizes of the real and the generated sample, or sums of their event weights."""
         return sum(self.real) + sum(self.outside[:2]), sum(self.generated) + sum(self.outside[2:])
 
 
@@ -149,7 +190,7 @@ def overlay(counts: Mapping[str, Counts]) -> Figure:
     """
     first = next(iter(counts.values()))
     edges, real = np.array(first.edges), np.array(first.real, float)
-    width, size = np.diff(edges), max(first.sizes[0], 1)
+    width, size = np.diff(edges), first.sizes[0] or 1
     density = real / (size * width)
     filled = density > 0
     shares = {"real": (first.outside[0] / size, first.outside[1] / size)}
@@ -158,7 +199,7 @@ def overlay(counts: Mapping[str, Counts]) -> Figure:
         top.stairs(density, edges, color=REAL, fill=True, alpha=0.3, label="real")
         bottom.axhline(1, color=REAL, lw=1)
         for place, (name, found) in enumerate(counts.items()):
-            size = max(found.sizes[1], 1)
+            size = found.sizes[1] or 1
             made = np.array(found.generated, float) / (size * width)
             shares[name] = (found.outside[2] / size, found.outside[3] / size)
             look = {"color": SERIES[place % len(SERIES)], "ls": ("-", "--", ":")[place // len(SERIES) % 3], "lw": 1.4}
@@ -216,12 +257,15 @@ def images(
 
 
 def by_class(
-    real: tuple[Values, Values], fake: tuple[Values, Values], label: str, classes_label: str = "class"
+    real: tuple[Values, Values | Weighted],
+    fake: tuple[Values, Values | Weighted],
+    label: str,
+    classes_label: str = "class",
 ) -> Figure:
     """Mean of a quantity in each class, with its error.
 
     Args:
-        real: class labels ``(n,)`` and values ``(n,)``.
+        real: class labels ``(n,)`` and values ``(n,)``, with event weights where they are `Weighted`.
         fake: the same of the generated sample.
         label: of the quantity.
         classes_label: of the classes.
@@ -231,9 +275,11 @@ def by_class(
         axis = figure.subplots()
         samples = ((real, REAL, "real", -0.1), (fake, FAKE, "generated", 0.1))
         for (classes, values), colour, name, shift in samples:
-            groups = {c: values[classes == c] for c in np.unique(classes)}
+            given = Weighted.of(values)
+            sample = Sample(np.asarray(given.x), None if given.weight is None else np.asarray(given.weight))
+            groups = {c: sample[classes == c] for c in np.unique(classes)}
             means = [group.mean() for group in groups.values()]
-            errors = [group.std() / max(len(group) - 1, 1) ** 0.5 for group in groups.values()]
+            errors = [float(g.spread(g.x) / len(g)) ** 0.5 if len(g) > 1 else 0.0 for g in groups.values()]
             axis.errorbar(np.array(list(groups)) + shift, means, errors, fmt="o", ms=4, color=colour, label=name)
         axis.set(xlabel=classes_label, ylabel=label)
         axis.legend()

@@ -12,7 +12,9 @@ from scipy.stats import rankdata
 from torch import nn
 
 from partigan.data.batch import Batch
+from partigan.metrics.classifier import roc_auc
 from partigan.metrics.measurement import Floats
+from partigan.metrics.weighted import Sample, Weighted
 from partigan.models.checkpoint import load_tensors, unpack_module
 from partigan.models.classifier import in_groups
 from partigan.nets.contracts import Critic
@@ -59,7 +61,10 @@ def fit(
 
 @torch.inference_mode()
 def quality(classifier: nn.Module, sample: Batch) -> dict[str, float]:
-    """Cross-entropy, accuracy, and area under the ROC curve (mean over the classes, each against all others)."""
+    """Cross-entropy, accuracy, and area under the ROC curve (mean over the classes, each against all others).
+
+    All three with event weights, where there are some.
+    """
     assert sample.condition is not None
     device = next(classifier.parameters()).device
     parts = []
@@ -68,14 +73,17 @@ def quality(classifier: nn.Module, sample: Batch) -> dict[str, float]:
         parts.append(classifier(batch.x, None, batch.mask).score.double().cpu())
     logits: Floats = log_softmax(torch.cat(parts).numpy(), axis=1)
     truth = sample.condition.numpy()
+    each = Sample(logits, None if sample.weight is None else sample.weight.double().numpy())
     return {
-        "loss": float(-logits[np.arange(len(truth)), truth].mean()),
-        "accuracy": float((logits.argmax(1) == truth).mean()),
-        "auc": float(np.mean([_auc(logits[:, k], truth == k) for k in range(logits.shape[1])])),
+        "loss": float(-each.mean(logits[np.arange(len(truth)), truth])),
+        "accuracy": float(each.mean(logits.argmax(1) == truth)),
+        "auc": float(np.mean([_auc(logits[:, k], truth == k, each.weight) for k in range(logits.shape[1])])),
     }
 
 
-def _auc(score: Floats, positive: Any) -> float:
+def _auc(score: Floats, positive: Any, weight: Floats | None) -> float:
     """Probability that a positive sample scores higher than a negative one (Mann & Whitney)."""
+    if weight is not None:
+        return roc_auc(*(Weighted(score[rows], weight[rows]) for rows in (positive, ~positive))).value
     ranks, n = rankdata(score), int(positive.sum())
     return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(score) - n)))
