@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import JetFile, toy_hitmaps, toy_jets
+from helpers import JetFile, toy_hitmaps, toy_hits, toy_jets
 from partigan.data.batch import Batch
-from partigan.data.sources import source
+from partigan.data.hitmap_files import write_hitmaps
+from partigan.data.sources import draw, source
 from partigan.errors import PartiganError
 from partigan.kinds import find
 
@@ -132,3 +133,50 @@ def test_the_digest_of_a_folder(tmp_path: Path) -> None:
     first = source(tmp_path / "images", find("pxd")).digest
     (tmp_path / "images" / "a").rename(tmp_path / "images" / "c")
     assert source(tmp_path / "images", find("pxd")).digest != first
+
+
+@pytest.mark.parametrize("block", [1, 3, 7, 100])
+@pytest.mark.parametrize("together", [1, 4])
+def test_samples_are_drawn_from_parts_of_any_size(block: int, together: int) -> None:
+    x = torch.arange(100.0)
+    sizes: list[int] = []
+
+    def parts() -> Any:
+        for first in range(0, 100, block * together):
+            sizes.append(len(x[first : first + block * together]))
+            yield Batch(x[first : first + block * together], condition=x[first : first + block * together].long())
+
+    found, total = draw(parts(), 20, together, seed=3)
+    assert total == 100
+    assert len(found) == 20
+    assert torch.equal(found.x, draw([Batch(x)], 20, together, seed=3)[0].x)
+    assert torch.equal(found.x, found.x.sort().values)
+    assert torch.equal(found.x.long(), found.condition)
+    assert (found.x.view(-1, together)[:, 0] % together == 0).all()
+    assert torch.equal(draw(parts(), 1000, together, seed=3)[0].x, x)
+
+
+def test_all_samples_have_the_same_chance() -> None:
+    counts = torch.zeros(10)
+    for seed in range(600):
+        counts[draw([Batch(torch.arange(6)), Batch(torch.arange(6, 10))], 3, 1, seed)[0].x] += 1
+    assert (counts / 600 - 0.3).abs().max() < 0.08
+
+
+@pytest.mark.parametrize("name", ["jets", "tables", "images", "pxd", "pxd-parts", "pxd-crop"])
+def test_files_in_blocks_hold_what_they_hold_at_once(name: str, jet_file: JetFile, tmp_path: Path) -> None:
+    kind, path = find(name), tmp_path / "a.h5"
+    if name == "jets":
+        path = jet_file(200)
+    elif name.startswith("pxd"):
+        write_hitmaps(path, [toy_hits(10, 200)], {})
+    else:
+        x = torch.rand(50, *{"tables": (3,), "images": (1, 4, 5)}[name])
+        kind.format.write(path, [Batch(x, condition=torch.arange(50) % 4)], {}, {"features": ["a", "b", "c"]})
+    whole = kind.format.read(path, "all")
+    found, total = source(path, kind).drawn(10**6, 1)
+    assert total == len(whole)
+    for one, two in ((found.x, whole.x), (found.condition, whole.condition), (found.mask, whole.mask)):
+        assert (one is None and two is None) or torch.equal(one, two)  # type: ignore[arg-type]
+    some, _ = source(path, kind).drawn(40, 1)
+    assert len(some) == 40

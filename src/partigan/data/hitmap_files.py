@@ -68,6 +68,17 @@ def read_hitmaps(path: str | Path, split: Rows = "all") -> Hitmaps:
     return found.events(first, last)
 
 
+def hitmaps_in_blocks(path: Path, events: int) -> Iterator[Hitmaps]:
+    """All events of a file or folder, some at a time; see `read_hitmaps`."""
+    if path.is_dir() or path.suffix == ".root":
+        for found in [_read_images(path)] if path.is_dir() else read_root(path):
+            for first in range(0, len(found), events):
+                yield found.events(first, min(first + events, len(found)))
+        return
+    for first in range(0, number_of(path, "counts"), events):
+        yield read_hitmaps(path, (first, first + events))
+
+
 def _read_hdf5(path: Path, split: Rows) -> Hitmaps:
     with open_hdf5(path, _LAYOUT) as file:
         counted, *columns = (file.dataset(name) for name in ("counts", "u", "v", "charge"))

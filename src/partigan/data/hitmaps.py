@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.errors import PartiganError
+from partigan.reading import assure_memory
 
 THRESHOLD = 7  # ADU, below which pixels are not read out
 MAXIMUM = 255  # ADU
@@ -121,6 +122,7 @@ class Hitmaps:
     def dense(self, maps: ArrayLike) -> NDArray[np.uint8]:
         """Images ``(maps, 250, 768)`` in ADU of maps ``event * 40 + sensor``."""
         chosen = np.asarray(maps, np.int64)
+        assure_memory(3 * len(chosen) * COLUMNS * ROWS, f"{len(chosen):,} hitmaps as images")
         images = np.zeros((len(chosen), COLUMNS, ROWS), np.uint8)
         for image, start, stop in zip(images, self.offsets[chosen], self.offsets[chosen + 1], strict=True):
             hits = slice(start, stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -31,11 +31,17 @@ class _Format(Protocol):
     """The part of a format (`partigan.kinds.kind.Format`) that sources use."""
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch: ...
+    def blocks(self, path: Path, size: int) -> Iterator[Batch]: ...
     def training(self, path: Path) -> Batch: ...
     def attributes(self, path: Path) -> dict[str, Any]: ...
     def describe(self, path: Path) -> dict[str, Any]: ...
     def check(self, sample: Batch) -> Batch: ...
     def assume(self, sample: Batch) -> dict[str, Any]: ...
+
+
+class _Conditions(Protocol):
+    whole: int
+    chunk: int
 
 
 class _Evaluation(Protocol):
@@ -49,6 +55,8 @@ class _Kind(Protocol):
     def name(self) -> str: ...
     @property
     def format(self) -> _Format: ...
+    @property
+    def conditions(self) -> _Conditions: ...
     @property
     def evaluation(self) -> _Evaluation: ...
 
@@ -76,6 +84,18 @@ class Source(ABC):
         """Samples of a split (train, valid, test, all) in physical units; ``finite=False`` keeps NaN rows of a file."""
 
     @abstractmethod
+    def drawn(self, most: int, seed: int) -> tuple[Batch, int]:
+        """Samples drawn at random from all, NaN rows of a file too, in their order; memory depends on ``most`` alone.
+
+        Args:
+            most: how many are drawn, about; all where there are fewer.
+            seed: makes the choice reproducible.
+
+        Returns:
+            The samples, and how many there are in all.
+        """
+
+    @abstractmethod
     def training(self) -> Batch:
         """What networks are trained on."""
 
@@ -101,6 +121,7 @@ class FileSource(Source):
         self.path: Path = path
         self._trust = trust
         self.name, self._format, self._evaluation = str(path), kind.format, kind.evaluation
+        self._conditions = kind.conditions
 
     @cached_property
     def label(self) -> str | None:  # type: ignore[override]
@@ -120,6 +141,12 @@ class FileSource(Source):
         """Samples of a split."""
         with trusted(self._trust):
             return self._format.read(self.path, split, finite)
+
+    def drawn(self, most: int, seed: int) -> tuple[Batch, int]:
+        """Samples drawn at random."""
+        with trusted(self._trust):
+            parts = self._format.blocks(self.path, self._conditions.chunk)
+            return draw(parts, most, self._conditions.whole, seed)
 
     def training(self) -> Batch:
         """What networks are trained on."""
@@ -143,11 +170,13 @@ class ArraySource(Source):
     Attributes:
         sample: all samples, checked.
         description: see `describe`.
+        whole: samples that are drawn as one, see `Conditions`.
         name: of the source.
     """
 
     sample: Batch
     description: dict[str, Any]
+    whole: int = 1
     name: str = "arrays"
 
     @cached_property
@@ -167,6 +196,10 @@ class ArraySource(Source):
             raise PartiganError(f"{len(self.sample)} samples are too few: the {split} split of the arrays is empty")
         return self.sample[first:last]
 
+    def drawn(self, most: int, seed: int) -> tuple[Batch, int]:
+        """Samples drawn at random."""
+        return draw([self.sample], most, self.whole, seed)
+
     def training(self) -> Batch:
         """The training split."""
         return self.read("train")
@@ -178,6 +211,37 @@ class ArraySource(Source):
     def attributes(self) -> dict[str, Any]:
         """Nothing: arrays do not say where they come from."""
         return {}
+
+
+def draw(parts: Iterable[Batch], most: int, whole: int, seed: int) -> tuple[Batch, int]:
+    """Samples drawn at random from parts that come one after the other, and how many there are in all.
+
+    Each sample gets a random number, and those with the smallest are kept.
+
+    Args:
+        parts: the samples, in order.
+        most: how many are drawn, about; all where there are fewer.
+        whole: samples that follow each other and are drawn as one.
+        seed: makes the choice reproducible.
+
+    Example:
+        >>> found, total = draw([Batch(torch.arange(4.0)), Batch(torch.arange(4.0, 9.0))], 3, 1, seed=1)
+        >>> found.x, total
+        (tensor([2., 4., 7.]), 9)
+    """
+    rng, groups = np.random.default_rng(seed), -(-most // whole)
+    kept, numbers, total = None, np.zeros(0), 0
+    for part in parts:
+        total += len(part)
+        numbers = np.concatenate([numbers, rng.random(-(-len(part) // whole))])
+        kept = part if kept is None else Batch.joined([kept, part])
+        if len(numbers) > groups:
+            chosen = np.sort(np.argpartition(numbers, groups)[:groups])
+            rows = (chosen[:, None] * whole + np.arange(whole)).ravel()
+            kept, numbers = kept[torch.from_numpy(rows[rows < len(kept)])], numbers[chosen]
+    if kept is None:
+        raise PartiganError("there are no samples to draw from")
+    return kept, total
 
 
 def source(given: Any, kind: _Kind, trust: bool = False) -> Source:
@@ -204,7 +268,7 @@ def source(given: Any, kind: _Kind, trust: bool = False) -> Source:
     if isinstance(given, (str, Path)):
         return FileSource(Path(given), kind, trust)
     sample = kind.format.check(_batch(given))
-    return ArraySource(sample, kind.format.assume(sample))
+    return ArraySource(sample, kind.format.assume(sample), kind.conditions.whole)
 
 
 def by_name(given: Given | Mapping[str, Given], alone: str) -> Mapping[str, Given]:

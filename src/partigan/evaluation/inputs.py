@@ -23,6 +23,9 @@ from partigan.models.model import Model, load
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
 
+MOST = 10
+"""Generated samples for each real one, at most: more of them hardly make errors smaller."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -135,6 +138,7 @@ class Inputs:
         real: what is compared with.
         generated: the generated sample, without failures.
         failures: generated samples with NaN or infinite values, which are left out.
+        available: samples of the generated file; of more than ``MOST`` times the real ones some are drawn at random.
         in_sample: a real sample and another one that takes the place of the generated one: the real sample and the
             other splits, the training split first; or two halves where all splits are compared with. None where there
             are too few.
@@ -152,6 +156,7 @@ class Inputs:
     real: Side
     generated: Side
     failures: int
+    available: int
     in_sample: tuple[Side, Side] | None
     held_out: Batch | None
     training: Batch | None
@@ -163,7 +168,10 @@ class Inputs:
     def text(self) -> str:
         """What is compared, in a few words."""
         where = "all splits" if self.split == "all" else f"{self.split} split"
-        return f"{self.generated.text} generated {self.kind.name} samples against {self.real.text} real ones ({where})"
+        drawn = len(self.generated.batch) + self.failures
+        of = f" of {self.available:,}" if self.available > drawn else ""
+        made = f"{self.generated.text}{of} generated {self.kind.name} samples"
+        return f"{made} against {self.real.text} real ones ({where})"
 
     @property
     def smallest(self) -> int:
@@ -199,10 +207,11 @@ def read_inputs(request: Request) -> Inputs:
     described = real_source.describe()
     if fake_source is not None:
         same_features(real_source.name, described, fake_source.name, fake_source.describe())
-        batch = fake_source.read("all", finite=False)
+        batch, available = fake_source.drawn(MOST * len(truth), request.seed)
     else:
         assert model is not None
-        batch = _generated(kind, model, real_source.name, described, (10 * len(truth), request.seed))
+        batch = _generated(kind, model, real_source.name, described, (MOST * len(truth), request.seed))
+        available = len(batch)
     if truth.x.shape[1:] != batch.x.shape[1:]:
         raise PartiganError(
             f"{fake_source.name if fake_source else request.run} has samples of shape {list(batch.x.shape[1:])}, "
@@ -224,6 +233,7 @@ def read_inputs(request: Request) -> Inputs:
         real,
         generated,
         len(batch) - len(generated.batch),
+        available,
         _in_sample(kind, real, list(parts.values()), described, request.seed),
         list(parts.values())[1] if parts else None,
         training,

@@ -132,7 +132,7 @@ class Summary:
             },
             "Generated sample": {
                 "file": named(request.run if request.fake is None else request.fake),
-                "samples": len(inputs.generated.batch),
+                "samples": f"{len(inputs.generated.batch)} of {inputs.available}",
                 "left out, with NaN or infinite values": inputs.failures,
                 **inputs.said[1],
             },

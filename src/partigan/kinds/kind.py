@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -102,6 +102,10 @@ class Format(ABC):
     def count(self, path: Path) -> int:
         """The number of samples in a file."""
         return len(self.read(path, "all", finite=False))
+
+    def blocks(self, path: Path, size: int) -> Iterator[Batch]:
+        """All samples of a file in their order, NaN and infinite values too, ``size`` at a time."""
+        return (self.read(path, (first, first + size), finite=False) for first in range(0, self.count(path), size))
 
     def training(self, path: Path) -> Batch:
         """What networks are trained on: the training split, unless a kind trains on another view of it."""

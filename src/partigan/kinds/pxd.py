@@ -9,7 +9,7 @@ pxd-parts  trained on several crops of each map, whole maps everywhere else
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +23,15 @@ from torch import Tensor
 from partigan.data import hdf5
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds, number_of
-from partigan.data.hitmap_files import SUFFIXES, events_of, hitmap_attributes, is_hitmaps, read_hitmaps, write_hitmaps
+from partigan.data.hitmap_files import (
+    SUFFIXES,
+    events_of,
+    hitmap_attributes,
+    hitmaps_in_blocks,
+    is_hitmaps,
+    read_hitmaps,
+    write_hitmaps,
+)
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops
 from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
 from partigan.data.samples import checked, read_samples, write_samples
@@ -96,9 +104,17 @@ class MapFormat(Format):
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """All maps of the events of a split, sensor after sensor."""
-        hitmaps = read_hitmaps(path, _events(split))
+        return self._images_of(read_hitmaps(path, _events(split)))
+
+    @staticmethod
+    def _images_of(hitmaps: Hitmaps) -> Batch:
+        """All maps of events, with their conditions."""
         maps = torch.arange(hitmaps.counts.size)
         return _images(hitmaps.dense(maps.numpy()), maps % len(SENSORS))
+
+    def blocks(self, path: Path, size: int) -> Iterator[Batch]:
+        """All maps, some events at a time."""
+        return map(self._images_of, hitmaps_in_blocks(path, max(size // len(SENSORS), 1)))
 
     def count(self, path: Path) -> int:
         """The number of maps."""
@@ -148,11 +164,19 @@ class CropFormat(MapFormat):
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """One crop of each map, at a place that depends on the number of the map in the split alone."""
         if holds(path, "images"):
-            return read_samples(path, split, "images", 4, finite)
-        hitmaps = read_hitmaps(path, _events(split))
+            return self.check(read_samples(path, split, "images", 4, finite))
+        return self._images_of(read_hitmaps(path, _events(split)))
+
+    @staticmethod
+    def _images_of(hitmaps: Hitmaps) -> Batch:
+        """A crop of each map of events, with its place."""
         maps = torch.arange(hitmaps.counts.size)
         corners = _corners(len(maps), rng_for("crops", len(maps)))
         return _images(crops(hitmaps, maps.numpy(), corners.numpy(), *CROP), _places(maps, corners))
+
+    def blocks(self, path: Path, size: int) -> Iterator[Batch]:
+        """All crops, some at a time."""
+        return Format.blocks(self, path, size) if holds(path, "images") else super().blocks(path, size)
 
     def count(self, path: Path) -> int:
         """The number of crops."""
@@ -181,7 +205,11 @@ class PartFormat(MapFormat):
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """All maps of the events of a split, sensor after sensor."""
-        hitmaps = read_hitmaps(path, _events(split))
+        return self._images_of(read_hitmaps(path, _events(split)))
+
+    @staticmethod
+    def _images_of(hitmaps: Hitmaps) -> Batch:
+        """All maps of events, with their conditions."""
         maps = torch.arange(hitmaps.counts.size)
         rates = _rates(torch.from_numpy(cluster_numbers(hitmaps)).flatten())
         condition = torch.cat((_places(maps, torch.zeros(len(maps), 2)), rates), dim=1)
