@@ -266,6 +266,7 @@ def _readable(error: Exception, trust: bool) -> PartiganError:
         (r"Expected a <class 'dict'>", "give names with their values, as a mapping"),
         (r"Expected a <class 'list'>", "give a list"),
         (r"Key \"(\w+)\" is required", "{0} is missing"),
+        (r"arguments are required: ([\w, ]+)", "{0} is missing"),
     )
     for pattern, words in reasons:
         if found := re.search(pattern, text):

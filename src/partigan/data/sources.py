@@ -305,8 +305,8 @@ def _batch(given: Any) -> Batch:
         given = {field.name: getattr(given, field.name) for field in fields(given)}
     if not isinstance(given, Mapping):
         given = {"x": given}
-    if "x" not in given or (strange := [name for name in given if name not in _KEYS]):
-        wrong = repr(strange[0]) if "x" in given else "no 'x'"
+    if given.get("x") is None or (strange := [name for name in given if name not in _KEYS]):
+        wrong = repr(strange[0]) if given.get("x") is not None else "no 'x'"
         raise PartiganError(f"arrays are given as {', '.join(_KEYS)}; there is {wrong}")
     parts = {name: _tensor(values, name) for name, values in given.items() if values is not None}
     conditions = [name for name in ("condition", "labels", "conditions") if name in parts]
