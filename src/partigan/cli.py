@@ -289,7 +289,7 @@ def _compare(parser: ArgumentParser, _: list[str]) -> Run:
 
 def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.benchmark import benchmark_jets
-    from partigan.evaluation.terminal import say
+    from partigan.evaluation.terminal import spelt
 
     _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
     parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
@@ -307,7 +307,7 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
             runs.setdefault(flavour, {})[model or path.name] = path
         given = {**vars(options), "data": _named(options.data, "--data", "g=g.h5"), "runs": runs}
         table = benchmark_jets(**given)
-        say(*table.read_text(encoding="utf-8").splitlines())
+        print(spelt(table.read_text(encoding="utf-8"), sys.stdout.encoding or "utf-8"))
 
     return run
 
