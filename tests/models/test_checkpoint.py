@@ -26,6 +26,12 @@ def test_tensors_and_state_are_what_they_were(tmp_path: Path) -> None:
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
 
 
+def test_the_same_content_gives_the_same_bytes(tmp_path: Path) -> None:
+    for number in range(20):
+        save_tensors(tmp_path / f"{number}", TENSORS, {"step": 3, "w1m": 0.5, "auc": None})
+    assert len({(tmp_path / f"{number}").read_bytes() for number in range(20)}) == 1
+
+
 def test_a_flipped_bit_anywhere_is_refused_or_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     save_tensors(path, TENSORS, {"step": 3})

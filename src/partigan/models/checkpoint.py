@@ -19,15 +19,16 @@ from partigan.progress import tell
 from partigan.reading import readable, size_of
 
 KEPT = 2
+_STATE, _CHECKSUM = "state", "crc32"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write named tensors, and JSON values in the file's header, atomically."""
     with atomic(path) as temporary:
         contiguous = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-        text = json.dumps(state)
+        text = json.dumps({**state, _CHECKSUM: _checksum(contiguous, json.dumps(state))})
         try:
-            save_file(contiguous, temporary, metadata={"state": text, "crc32": _checksum(contiguous, text)})
+            save_file(contiguous, temporary, metadata={_STATE: text})  # of several entries the order would vary
         except SafetensorError as error:
             raise PartiganError(f"cannot write {path}: {error}; is the disk full?") from error
 
@@ -40,11 +41,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     size_of(path)
     with readable(path, "safetensors"), safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        text = metadata.get("state", "{}")
-        state = json.loads(text)
-    if metadata.get("crc32", found := _checksum(tensors, text)) != found or not isinstance(state, dict):
+        state = json.loads((file.metadata() or {}).get(_STATE, "{}"))
+    if not isinstance(state, dict) or state.pop(_CHECKSUM, None) != _checksum(tensors, json.dumps(state)):
         raise PartiganError(f"{path} is damaged: its content does not have its checksum; make or fetch it again")
     return tensors, state
 
