@@ -99,6 +99,68 @@ def test_tables_of_other_features_nan_and_no_variance(
     assert found["ks.mass"]["p_value"] == 1
 
 
+def weighted_rows(size: int, seed: int, width: float = 1.0) -> Batch:
+    """Rows of two features; the weights make the first one of width 1, whatever it is."""
+    x = np.random.default_rng(seed).normal(size=(size, 2)) * [width, 1]
+    weight = np.exp(-0.5 * x[:, 0] ** 2 * (1 - 1 / width**2))
+    return Batch(torch.from_numpy(x).float(), weight=torch.from_numpy(weight).float() if width != 1 else None)
+
+
+def test_event_weights_decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator that makes the weighted distribution agrees, one that makes the rows without weights differs."""
+    wide, plain = weighted_rows(9000, 1, 2.3), weighted_rows(9000, 2)
+    ignores = weighted_rows(9000, 3, 2.3)
+    metrics = ["protocol", "ks", "chi2", "moments", "separation", "w1", "classifier", "ndb", "events"]
+
+    def verdicts(real: Batch, fake: Batch, name: str) -> dict[str, str]:
+        found = partigan.evaluate(real, tmp_path / name, fake, kind="tables", split="train", metrics=metrics)
+        assert not found.skipped
+        return found.verdicts
+
+    monkeypatch.setattr(TableEvaluation, "figures", lambda *_: {})
+    assert set(verdicts(wide, plain, "perfect").values()) == {"agrees"}
+    differs = verdicts(wide, Batch(ignores.x), "ignores")
+    for name in (
+        "w1",
+        "swd",
+        "frechet",
+        "ks.0",
+        "chi2.0",
+        "moments.0.std",
+        "separation.0",
+        "w1.0",
+        "classifier",
+        "ndb",
+    ):
+        assert differs[name] == "differs", name
+    assert differs["events.0"] in ("near", "differs")
+    kept = json.loads((tmp_path / "perfect" / "histograms.json").read_text())["0"]
+    total = sum(kept["real"]) + sum(kept["outside"][:2])
+    assert total == pytest.approx(float(wide.weight[:6300].sum()), rel=1e-6)  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1.0] * 999 + [float("nan")], "weights row 999: NaN or infinite values"),
+        ([0.0] * 1000, "the weights of the real sample are all 0"),
+        ([-1.0] * 1000, "the weights of the real sample have the sum"),
+    ],
+)
+def test_weights_that_cannot_be(weight: list[float], message: str, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(1000, 2))
+    with pytest.raises(PartiganError, match=message):
+        partigan.evaluate({"x": x, "weight": weight}, tmp_path / "report", x, kind="tables", metrics=["ks"])
+
+
+def test_validations_look_at_weights() -> None:
+    """The checkpoint of the weighted distribution is preferred to that of the rows without weights."""
+    real, perfect, ignores = weighted_rows(3000, 1, 2.3), weighted_rows(3000, 2), weighted_rows(3000, 3, 2.3)
+    evaluation = TableEvaluation()
+    good, bad = (evaluation.validate(real, Batch(fake.x)) for fake in (perfect, ignores))
+    assert all(good[name] < 0.3 * bad[name] for name in evaluation.selection)
+
+
 def printed(capsys: pytest.CaptureFixture[str], *options: object) -> list[str]:
     """Lines that `partigan evaluate` prints on standard output, at 80 columns."""
     capsys.readouterr()

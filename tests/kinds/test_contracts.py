@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +123,19 @@ def test_kinds_keep_their_contracts(name: str, tmp_path: Path) -> None:
     )
     figures = kind.evaluation.figures(seen, seen)
     assert figures
+    plt.close("all")
+
+    # event weights: samples of weight 0 are not there
+    nothing = replace(valid, x=torch.zeros_like(valid.x))
+    weight = torch.tensor([3.0, 0.0]).repeat_interleave(len(valid))
+    weighted = replace(Batch.joined([valid, nothing]), weight=weight)
+    assert kind.evaluation.weighted
+    again = kind.evaluation.validate(weighted, valid)
+    assert again == pytest.approx(found, abs=1e-6)
+    values = Values(kind.observables.compute(weighted, description), weight.double().numpy())
+    assert values.size == len(valid)
+    assert kind.evaluation.metrics(values, seen, terms, len(valid), 1).keys() == metrics.keys()
+    assert kind.evaluation.figures(values, seen).keys() == figures.keys()
     plt.close("all")
     kind.evaluation.label(path)
 

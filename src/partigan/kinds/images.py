@@ -215,7 +215,8 @@ def _components(real: Sample, fake: Sample) -> tuple[Sample, Sample]:
     """
     centre = real.mean()
     few = real.change(real.x - centre)[:LEARNED]
-    rows = few.x if few.weight is None else few.x * np.sqrt(few.weight.clip(0))[:, None]
+    positive = few.weights.clip(0)
+    rows = few.x if few.weight is None else few.x * np.sqrt(positive / positive.mean())[:, None]
     large = real.x.shape[1] > len(few)
     values, vectors = np.linalg.eigh(rows @ rows.T / (len(few) - 1) if large else real.covariance())
     kept = slice(-min(COMPONENTS, int((values > 1e-9 * values[-1]).sum())), None)

@@ -279,7 +279,7 @@ def by_class(
             sample = Sample(np.asarray(given.x), None if given.weight is None else np.asarray(given.weight))
             groups = {c: sample[classes == c] for c in np.unique(classes)}
             means = [group.mean() for group in groups.values()]
-            errors = [float(g.spread(g.x) / len(g)) ** 0.5 if len(g) > 1 else 0.0 for g in groups.values()]
+            errors = [float(g.spread(g.x) / len(g)) ** 0.5 if g.size > 1 else 0.0 for g in groups.values()]
             axis.errorbar(np.array(list(groups)) + shift, means, errors, fmt="o", ms=4, color=colour, label=name)
         axis.set(xlabel=classes_label, ylabel=label)
         axis.legend()
