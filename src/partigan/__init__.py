@@ -1,7 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
-The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `train`, `fit_classifier`, `load`,
-`generate`, `refine`, `evaluate`, `compare`.
+The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`, `train`,
+`fit_classifier`, `load`, `generate`, `refine`, `evaluate`, `compare`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from partigan.models.model import load as load
     from partigan.simulate.jets import simulate_jets as simulate_jets
     from partigan.simulate.pxd import simulate_pxd as simulate_pxd
+    from partigan.simulate.traces import simulate_traces as simulate_traces
 
 __version__ = "0.1.0"
 
@@ -33,6 +34,7 @@ _HOME = {
     "refine": "partigan.commands.refine",
     "simulate_jets": "partigan.simulate.jets",
     "simulate_pxd": "partigan.simulate.pxd",
+    "simulate_traces": "partigan.simulate.traces",
     "train": "partigan.commands.train",
 }
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "refine",
     "simulate_jets",
     "simulate_pxd",
+    "simulate_traces",
     "train",
 ]
 

@@ -150,6 +150,15 @@ def _simulate_jets(parser: ArgumentParser, _: list[str]) -> Run:
     return lambda options: simulate_jets(**vars(options))
 
 
+def _simulate_traces(parser: ArgumentParser, _: list[str]) -> Run:
+    from partigan.simulate.traces import World, simulate_traces
+
+    _options(parser, simulate_traces, "set")
+    names = ", ".join(vars(World()))
+    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help=f"constants to change: {names}")
+    return lambda options: simulate_traces(**vars(options))
+
+
 def _plain(module: str, name: str, **positional: str) -> Command:
     """The command of a function whose options are its arguments; positional ones come with their help."""
 
@@ -337,6 +346,7 @@ _COMMANDS: _Commands = {
                 "background hitmaps of the pixel vertex detector of Belle II",
                 _plain("simulate.pxd", "simulate_pxd"),
             ),
+            "traces": ("time traces of water-Cherenkov stations, of a simulation or of data", _simulate_traces),
             "toy": ("a toy distribution, as a table", _plain("simulate.toys", "simulate_toy")),
             "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },

@@ -14,14 +14,18 @@ import pytest
 import torch
 import yaml
 
-from helpers import CYCLEGAN
-from partigan import PartiganError, load, refine, train
+from helpers import CYCLEGAN, equal_tensors, weights
+from partigan import PartiganError, load, presets, refine, train
 from partigan.cli import main
+from partigan.config import read
 from partigan.data.batch import Batch
 from partigan.data.samples import read_samples, write_samples
+from partigan.kinds import kind_of
 from partigan.kinds.conditions import LabelConditions
 from partigan.models.model import Model
 from partigan.run import Run
+from partigan.simulate.traces import simulate_traces
+from partigan.training.players import Players
 
 SHORT = {"trainer.max_steps": 3, "trainer.validations": 1}
 
@@ -50,6 +54,47 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         words += [f"--{name}", str(folder / f"{name}.h5")]
     main([*words, *(word for name, value in SHORT.items() for word in (f"--{name}", str(value)))])
     return Run(folder / "run")
+
+
+TRANSLATORS = [name for name in presets.names() if presets.about(name)["kind"] == "traces"]
+
+
+@pytest.mark.parametrize("preset", TRANSLATORS)
+def test_translators_of_traces_are_killed_and_resume(
+    tmp_path: Path, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, with everything that they remember."""
+    files = {world: simulate_traces(100, tmp_path / f"{world}.h5", world) for world in ("simulation", "data")}
+    short = {
+        "trainer.max_steps": 4,
+        "trainer.validations": 2,
+        "trainer.batch_size": 16,
+        "trainer.checkpoint_seconds": 0,
+    }
+    short |= (
+        {"system.networks.history.size": 20} if "history" in read(preset)["system"]["init_args"]["networks"] else {}
+    )
+    whole = train(preset, files, tmp_path / "whole", threads=1, overrides=short)
+    real, steps = Players.train_step, []
+
+    def killed(self: Players, step: int, total: int) -> dict[str, torch.Tensor]:
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        steps.append(step)
+        return real(self, step, total)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Players, "train_step", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(preset, files, tmp_path / "killed", threads=1, overrides=short)
+    again = train(preset, files, tmp_path / "killed", threads=1, overrides=short, resume=True)
+    assert equal_tensors(weights(again.path), weights(whole.path))
+    out = refine(again.path, files["simulation"], tmp_path / "refined.h5")
+    before, after = (read_samples(path, "all", "traces", 3) for path in (files["simulation"], out))
+    assert torch.equal(after.truth, before.truth)  # type: ignore[arg-type]
+    assert torch.equal(after.condition, before.condition)  # type: ignore[arg-type]
+    assert (after.x != before.x).any()
+    assert kind_of(out).format.describe(out) == kind_of(out).format.describe(files["simulation"])
 
 
 def full(path: Path, rows: int) -> Batch:
@@ -193,6 +238,7 @@ def test_an_empty_domain_and_a_missing_one(
 SCRIPT = """
 import resource, sys
 from partigan import refine
+from partigan.kinds import kind_of
 from partigan.kinds.conditions import LabelConditions
 LabelConditions.chunk = 1024
 refine(*sys.argv[1:4])

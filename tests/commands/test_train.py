@@ -73,12 +73,14 @@ def _small(preset: str) -> dict[str, Any]:
     return {f"system.{role}.{name}": value for role, found in classes.items() for name, value in SMALL[found].items()}
 
 
-def _large(preset: str) -> bool:
-    """Presets that would take long here; they are rehearsed in test_presets.py."""
-    return read(preset)["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
+def _elsewhere(preset: str) -> bool:
+    """Presets that would take long here, which test_presets.py rehearses, and translators, see test_refine.py."""
+    config = read(preset)
+    large = config["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
+    return large or config["system"]["init_args"].get("source") is not None
 
 
-@pytest.mark.parametrize("preset", [name for name in presets.names() if not _large(name)])
+@pytest.mark.parametrize("preset", [name for name in presets.names() if not _elsewhere(name)])
 def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_path: Path, preset: str) -> None:
     kind = find(read(preset)["kind"])
     files = {

@@ -50,11 +50,20 @@ def _images(path: Path) -> None:
     write_samples(path, "images", [Batch(images, condition=torch.randn(300, 2, generator=draw))], {})
 
 
+def _traces(path: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    traces = Batch(
+        torch.rand(300, 1, 30, generator=draw), condition=torch.rand(300, 2, generator=draw), truth=torch.rand(300, 1)
+    )
+    write_samples(path, "traces", [traces], {}, beside={"conditions": {"r": "km", "t": ""}, "truth": {"e": "EeV"}})
+
+
 MAP, CROP = (1, 250, 768), (1, 64, 96)
 CASES = {
     "jets": Case(lambda path: write_jets(path, [toy_jets(300)], {}), "jets", (30, 3), (30, 3)),
     "tables": Case(_rows, "tables", (3,), (3,)),
     "images": Case(_images, "images", (2, 6, 5), (2, 6, 5)),
+    "traces": Case(_traces, "traces", (1, 30), (1, 30)),
     "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
     "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),
     "pxd-parts": Case(toy_hitmaps, "pxd", CROP, MAP),

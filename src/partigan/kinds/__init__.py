@@ -18,6 +18,7 @@ KINDS = {
     "jets": "partigan.kinds.jets.JETS",
     "tables": "partigan.kinds.tables.TABLES",
     "images": "partigan.kinds.images.IMAGES",
+    "traces": "partigan.kinds.traces.TRACES",
     "pxd": "partigan.kinds.pxd.PXD",
     "pxd-crop": "partigan.kinds.pxd.PXD_CROP",
     "pxd-parts": "partigan.kinds.pxd.PXD_PARTS",

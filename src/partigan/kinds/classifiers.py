@@ -48,6 +48,15 @@ TABLE = _config(
     max_steps=2000,
 )
 
+TRACE = _config(
+    {"title": "Small convolutional network", "paper": "none", "status": "ours"},
+    "data.transforms.traces.LogTrace",
+    "nets.traces.TraceClassifier",
+    batch_size=128,
+    max_steps=1500,
+    validations=10,
+)
+
 IMAGE = _config(
     {"title": "Small convolutional network", "paper": "arXiv:1412.6806", "status": "sizes are ours"},
     {"data.transforms.images.Rescale": {"low": None, "high": None}},

@@ -90,11 +90,14 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
 
     Args:
         samples: clouds ``(rows, particles, features)`` with a mask, images ``(rows, channel, height, width)``, of which
-            the first channel is shown, or tables ``(rows, features)``, as profiles.
+            the first channel is shown, traces ``(rows, channel, bins)``, summed over channels, or tables
+            ``(rows, features)``, as profiles.
         titles: above each of them.
         columns: in a row.
     """
     x = samples.x.float().numpy()
+    if x.ndim == 3 and samples.mask is None:
+        x = x.sum(1)
     height = 2.3
     if x.ndim == 4:
         x = _blocks(x[:, 0])

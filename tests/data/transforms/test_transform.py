@@ -20,6 +20,7 @@ from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
 from partigan.data.transforms.stretching import JetStretch, aligned
 from partigan.data.transforms.tables import Standardise
+from partigan.data.transforms.traces import LogTrace
 from partigan.errors import PartiganError
 
 
@@ -44,6 +45,10 @@ def table() -> Batch:
 
 def images() -> Batch:
     return Batch(7 * torch.rand(50, 1, 8, 8, generator=rng()) - 2)
+
+
+def traces() -> Batch:
+    return Batch(torch.rand(50, 1, 20, generator=rng()).exp() ** 5)
 
 
 def hitmaps() -> Batch:
@@ -111,6 +116,7 @@ CASES = {
         impossible=(("high", -9.0, "is not above 'low'"), ("unit", 0.0, "is not above 0")),
     ),
     "Asinh with a threshold": Case(lambda: Asinh(threshold=7.0), hitmaps, (2e-6, 1e-6), smooth=False),
+    "LogTrace": Case(LogTrace, traces, (2e-6, 2e-4), impossible=(("std", 0.0, "is not above 0"),)),
     "LogIntensity": Case(
         LogIntensity,
         hitmaps,
@@ -195,6 +201,7 @@ def test_copies_and_devices(case: Case) -> None:
 
 
 CHANGED: dict[type[Transform], dict[str, Any]] = {
+    LogTrace: {"mean": -1.0},
     Standardise: {"std": [2.0] * 3},
     LogStandardise: {"std": [2.0] * 3},
     EPiCStandardise: {"std": [2.0] * 3},
