@@ -298,7 +298,7 @@ def _compare(parser: ArgumentParser, _: list[str]) -> Run:
 
 def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.benchmark import benchmark_jets
-    from partigan.evaluation.terminal import spelt
+    from partigan.evaluation.terminal import say
 
     _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
     parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
@@ -316,7 +316,7 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
             runs.setdefault(flavour, {})[model or path.name] = path
         given = {**vars(options), "data": _named(options.data, "--data", "g=g.h5"), "runs": runs}
         table = benchmark_jets(**given)
-        print(spelt(table.read_text(encoding="utf-8"), sys.stdout.encoding or "utf-8"))
+        say(*table.read_text(encoding="utf-8").splitlines())
 
     return run
 
@@ -345,6 +345,10 @@ _COMMANDS: _Commands = {
             "pxd": (
                 "background hitmaps of the pixel vertex detector of Belle II",
                 _plain("simulate.pxd", "simulate_pxd"),
+            ),
+            "pxd-pairs": (
+                "pairs of images of that detector before and after a change, for translations",
+                _plain("simulate.pxd_pairs", "simulate_pxd_pairs"),
             ),
             "traces": ("time traces of water-Cherenkov stations, of a simulation or of data", _simulate_traces),
             "toy": ("a toy distribution, as a table", _plain("simulate.toys", "simulate_toy")),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -17,14 +15,6 @@ def rng_for(purpose: str, *numbers: int, device: torch.device | str = "cpu") -> 
     entropy = (zlib.crc32(purpose.encode()), len(numbers), *numbers)
     low, high = (int(word) for word in np.random.SeedSequence(entropy).generate_state(2))
     return torch.Generator(device).manual_seed((high & 0x7FFFFFFF) << 32 | low)
-
-
-@contextmanager
-def drawing(purpose: str, *numbers: int) -> Iterator[None]:
-    """Seed torch's global generator, from which dropout draws, as `rng_for` would; it is restored at the end."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(rng_for(purpose, *numbers).initial_seed())
-        yield
 
 
 def check_seed(seed: int) -> None:

@@ -25,6 +25,7 @@ from partigan.blame import said
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, Generator, Translator
+from partigan.nets.history import History
 from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Term
@@ -33,7 +34,7 @@ from partigan.systems.system import Loss, OptimizerFactory, System
 
 ROLES: dict[str, tuple[type, ...]] = {
     "partigan.data.transforms": (Transform,),
-    "partigan.nets": (Generator, Translator, Critic),
+    "partigan.nets": (Generator, Translator, Critic, History),
     "partigan.objectives": (Objective, Term, Augmentation),
     "partigan.systems": (System, Loss, Schedule),
 }

@@ -224,7 +224,7 @@ def test_a_figure_that_fails_is_left_out(
     monkeypatch.setattr(TableEvaluation, "figures", fails)
     options = ["--kind", "tables", "--out", tmp_path / "report", "--metrics", "ks"]
     lines = printed(capsys, "--real", real, "--fake", fake, *options)
-    assert seen == [[".partigan.json", "histograms.json", "metrics.json", "verdict.json"]]
+    assert seen == [["histograms.json", "metrics.json", "verdict.json"]]
     assert "left out: figure 'Distributions': IndexError: [/b] of bounds" in lines
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     assert "IndexError: [/b] of bounds" in page

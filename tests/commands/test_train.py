@@ -74,7 +74,7 @@ def _small(preset: str) -> dict[str, Any]:
 
 
 def _elsewhere(preset: str) -> bool:
-    """Presets that would take long here, which test_presets.py rehearses, and translators, see test_refine.py."""
+    """Presets that take long, rehearsed in test_presets.py, and translators: test_refine.py, test_translation.py."""
     config = read(preset)
     large = config["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
     return large or config["system"]["init_args"].get("source") is not None

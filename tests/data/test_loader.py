@@ -7,6 +7,8 @@ from helpers import JetFile
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
 from partigan.data.loader import Loader, Share
+from partigan.data.transforms import with_source
+from partigan.data.transforms.hitmaps import LogIntensity
 from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
@@ -32,6 +34,15 @@ def test_what_an_epoch_leaves_out_does_not_depend_on_multiplicity(jet_file: JetF
     seen = torch.cat([Loader(sample, 400, seed).batch(0).mask.sum(1).float() for seed in range(40)])  # type: ignore[union-attr]
     everything = sample.mask.sum(1).float()
     assert abs(seen.mean() - everything.mean()) < 4 * everything.std() / len(seen) ** 0.5
+
+
+def test_what_pairs_start_from_is_normalised_with_them() -> None:
+    whole = torch.randint(7, 40, (2, 60, 1, 250, 4)).float()
+    pairs, transform = Batch(whole[0], source=whole[1]), LogIntensity()  # it finishes batches with noise of their own
+    transform.fit(pairs)
+    batch = Loader(with_source(transform.held, pairs), 5, 1, transform=transform).batch(2)
+    rows = [int((pairs.x == each).flatten(1).all(1).nonzero()) for each in transform.inverse(batch).x]
+    assert torch.equal(transform.inverse(batch.start).x, pairs.start.x[rows])
 
 
 def test_processes_share_an_epoch(jet_file: JetFile) -> None:

@@ -61,8 +61,10 @@ def test_rows_images_and_hitmaps_in_arrays(tmp_path: Path) -> None:
     assert rows.training().condition.dtype == torch.int64  # type: ignore[union-attr]
     assert len(rows.training().weight) == 14  # type: ignore[arg-type]
     assert rows.describe() == {"features": {"0": "", "1": ""}}
-    images = source({"x": np.zeros((20, 6, 5)), "conditions": np.ones((20, 2), int)}, find("images"))
-    assert images.read("all").x.shape == (20, 1, 6, 5)
+    given = {"x": np.zeros((20, 6, 5)), "conditions": np.ones((20, 2), int), "source": np.ones((20, 6, 5))}
+    images = source(given, find("images"))
+    assert images.read("all").x.shape == images.read("all").start.x.shape == (20, 1, 6, 5)
+    assert images.read("all").start.x.min() == 1
     assert images.read("all").condition.dtype == torch.float32  # type: ignore[union-attr]
     assert images.describe() == {}
     kind = find("pxd")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from partigan.objectives.matching import FeatureMatching, MeanFieldMatching
 from partigan.objectives.penalties import R1, R2, InstanceNoise, WeightClipping
 from partigan.objectives.regularisation import Commitment
 from partigan.objectives.terms import Term
+from partigan.objectives.translation import PairedDistance, WithSource
 from partigan.systems.gan import GAN, CriticLoss, GeneratorLoss
 from partigan.systems.system import Tick
 from partigan.systems.terms import ScheduledTerm
@@ -69,6 +71,27 @@ def test_a_generator_may_start_from_another_sample_or_from_pairs() -> None:
     paired = Batch(data.x, source=data.x - 3)
     made, _ = GeneratorLoss(Wasserstein(), generator="refiner", source="data").play(networks, {"data": paired}, tick())
     torch.testing.assert_close(made.x, data.x - 2)
+
+
+def test_translators_of_pairs_in_the_short_form() -> None:
+    """The critic sees samples beside what they start from; the translator is pulled to the right one."""
+    pairs = replace(toy_batch(4, labels=False), source=toy_batch(4, labels=False).x - 1)
+    translator, critic = TableTranslator(features=4).double(), ToyCritic(8).double()
+    terms = {"pair": ScheduledTerm(WithSource()), "distance": ScheduledTerm(PairedDistance())}
+    system = GAN(translator, critic, Hinge(), torch.optim.SGD, torch.optim.SGD, terms, source="data")
+    assert system.samples == {"data"}
+    assert system.source == "data"
+    losses = system.phases["generator"].loss.parts(system.networks, {"data": pairs}, tick())
+    torch.testing.assert_close(losses["distance"].item(), 100.0)  # the translator begins as the identity
+    seen = system.phases["critic"].loss.parts(system.networks, {"data": pairs}, tick())["objective"]
+    expected = Hinge().critic(*(critic(torch.cat((pairs.start.x, x), 1)).score for x in (pairs.x, pairs.start.x)))
+    torch.testing.assert_close(seen, expected)
+    with pytest.raises(PartiganError, match="WithSource needs pairs, and the training sample has none"):
+        system.rehearse({"data": replace(pairs, source=None)})
+    alone = {"distance": terms["distance"]}
+    system = GAN(translator, ToyCritic(4).double(), Hinge(), torch.optim.SGD, torch.optim.SGD, alone, source="data")
+    with pytest.raises(PartiganError, match="PairedDistance needs pairs"):
+        system.rehearse({"data": replace(pairs, source=None)})
 
 
 def test_weight_clipping_acts_after_the_critics_step() -> None:

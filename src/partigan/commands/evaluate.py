@@ -120,7 +120,8 @@ def _evaluated(request: Request, out: Path) -> Evaluation:
     with atomic_folder(out, "partigan evaluate") as folder:
         inputs = read_inputs(request)
         reference = _reference(request, inputs)
-        wanted = chosen((*request.metrics, *_of_reference(reference, request)), terms["metrics"], own)
+        more = (*_of_reference(reference, request), *_of_translations(inputs))
+        wanted = chosen((*request.metrics, *more), terms["metrics"], own)
         first = protocol_metrics(inputs.kind.evaluation, terms, inputs.smallest, seed) | own
         compared, found = _measured(inputs, reference, wanted, first, seed)
         judged = _judged(inputs, compared, found)
@@ -183,6 +184,12 @@ def _reference(request: Request, inputs: Inputs) -> Reference | None:
     reference = load_reference(request.classifier, label, request.trust, request.verify)
     reference.check(truth)
     return reference
+
+
+def _of_translations(inputs: Inputs) -> Sequence[str]:
+    """The metrics that translated samples bring."""
+    there = inputs.model is not None and inputs.generated.batch.source is not None
+    return [*["pairs"] * (inputs.pairs is not None), *["cycle"] * there]
 
 
 def _of_reference(reference: Reference | None, request: Request) -> Sequence[str]:

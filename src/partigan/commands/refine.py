@@ -35,8 +35,9 @@ def refine(
     """Refine or translate all samples of a file and write them in the same layout and order.
 
     Labels, conditions, truth, event weights, splits and attributes stay as they are. What each sample was is kept
-    beside it as ``source`` where the layout has a place for it. Memory does not depend on the size of the file. An
-    interrupted job can be resumed, and the file does not depend on the number of workers, bit for bit.
+    beside it as ``source`` where the layout has a place for it. Pairs are translated from the ``source`` in the file,
+    backward from the samples. Memory does not depend on the size of the file. An interrupted job can be resumed, and
+    the file does not depend on the number of workers, bit for bit.
 
     Args:
         run: run directory of a refiner or translator.
@@ -131,5 +132,6 @@ def make_part(path: Path, job: _Job, number: int) -> int:
     model = _loaded(*job.translator)
     chunk, layout = model.kind.conditions.chunk, model.kind.format
     sample = layout.read(job.given, (number * chunk, (number + 1) * chunk))
-    layout.write(path, [model.refine(sample, job.seed, number * chunk)], {}, job.state)
+    start = sample if job.translator[1] else sample.start
+    layout.write(path, [model.refine(start, job.seed, number * chunk)], {}, job.state)
     return len(sample)

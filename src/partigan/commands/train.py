@@ -139,11 +139,6 @@ def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     }
 
 
-def _start(sample: Batch) -> Batch:
-    """What a translator starts from: the pairs of a sample where it has some, else the sample itself."""
-    return sample if sample.source is None else replace(sample, x=sample.source, source=None)
-
-
 def _weighed(kind: Kind, real: Batch) -> Batch:
     """Real samples to validate with: with event weights, or by hit or miss for a kind that does not look at them."""
     if real.weight is None:
@@ -163,7 +158,7 @@ class _Validation:
         most = kind.evaluation.validated
         self.real = _weighed(kind, given[_target(given)].read("valid")[:most])
         start = session.system.source
-        self.start = None if start is None else _start(given[start].read("valid")[:most])
+        self.start = None if start is None else given[start].read("valid")[:most].start
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:

@@ -43,6 +43,11 @@ class Batch:
     def __getitem__(self, rows: slice | Tensor) -> Batch:
         return self._each(lambda part: part[rows])
 
+    @property
+    def start(self) -> Batch:
+        """What a translator starts from: the sources as samples, or the samples themselves where they have none."""
+        return self if self.source is None else replace(self, x=self.source, source=None)
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         return self._each(lambda part: part.to(device))

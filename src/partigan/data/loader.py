@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from partigan.data.batch import Batch
-from partigan.data.transforms import Transform
+from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
@@ -84,7 +84,8 @@ class Loader:
         batch = self.sample[self._order[position * self.share.world + self.share.rank]].trimmed()
         if self.transform is None:
             return batch
-        return self.transform.batch(batch, self._rng("batch", number, self.share.rank))
+        transform, rng = self.transform, self._rng("batch", number, self.share.rank)
+        return with_source(lambda rows: transform.batch(rows, rng), batch)
 
     def _rng(self, purpose: str, *numbers: int) -> torch.Generator:
         """The generator of a purpose, one for each name."""

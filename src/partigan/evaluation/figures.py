@@ -20,7 +20,7 @@ from partigan.metrics.weighted import Weighted
 from partigan.report.diagnostics import distance_ratios, prd_curve, reliability_diagram
 from partigan.report.distributions import compare
 from partigan.report.html import slug
-from partigan.report.samples import COLUMNS, Blind, mosaic, neighbours, random_rows, rows_of
+from partigan.report.samples import COLUMNS, Blind, mosaic, neighbours, random_rows, rows_of, translations
 from partigan.report.style import png
 from partigan.report.training import metric_correlations, training_curves
 
@@ -89,6 +89,9 @@ def draw_figures(inputs: Inputs, results: dict[str, Any], log: list[dict[str, An
     for name, sample in (("Real", real), ("Generated", fake)):
         shown = random_rows(sample, 2 * COLUMNS, rng)
         pictures.draw("Gallery", f"{name} samples", lambda shown=shown: mosaic(shown, [""] * len(shown)))  # type: ignore[misc]
+    if fake.source is not None and fake.mask is None:
+        parts = {"input": fake.source, "translated": fake.x} | ({} if inputs.pairs is None else {"target": real.x})
+        pictures.draw("Translations", "Inputs and what was made of them", lambda: translations(parts, rng))
     for name, whose in (("classifier", "boosted trees"), ("network", "the network")):
         if isinstance(found := results.get(name), Classification):
             _classifier(pictures, found, inputs, whose)

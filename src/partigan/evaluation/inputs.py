@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, same_features, source
@@ -20,6 +21,7 @@ from partigan.kinds import chosen, find, kind_of
 from partigan.kinds.kind import Kind, Values, event_weights, warn
 from partigan.metrics.weighted import refuse_weights
 from partigan.models.model import Model, load
+from partigan.nets.contracts import Translator
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
 
@@ -94,8 +96,8 @@ class Request:
 
     @property
     def needs_generator(self) -> bool:
-        """Whether there are samples to generate or to reconstruct."""
-        return self.fake is None or not {"all", "reconstruction"}.isdisjoint(self.metrics)
+        """Whether there are samples to generate, to reconstruct or to translate back."""
+        return self.fake is None or not {"all", "reconstruction", "cycle"}.isdisjoint(self.metrics)
 
     def command(self, out: Path) -> str:
         """The command that does the same again."""
@@ -174,6 +176,14 @@ class Inputs:
         return f"{made} against {self.real.text} real ones ({where})"
 
     @property
+    def pairs(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Sources, translated and true samples, where the generated sample was made of the sources of the real one."""
+        truth, made = self.real.batch, self.generated.batch
+        if truth.source is None or made.source is None or not torch.equal(truth.source, made.source):
+            return None
+        return truth.source, made.x, truth.x
+
+    @property
     def smallest(self) -> int:
         """Effective size of the smallest sample that takes the place of the generated one."""
         return min(
@@ -208,9 +218,10 @@ def read_inputs(request: Request) -> Inputs:
     if fake_source is not None:
         same_features(real_source.name, described, fake_source.name, fake_source.describe())
         batch, available = fake_source.drawn(MOST * len(truth), request.seed)
+        batch = _of_the_same(truth, batch)
     else:
         assert model is not None
-        batch = _generated(kind, model, real_source.name, described, (MOST * len(truth), request.seed))
+        batch = _generated(kind, model, real_source.name, described, truth, request.seed)
         available = len(batch)
     if truth.x.shape[1:] != batch.x.shape[1:]:
         raise PartiganError(
@@ -275,14 +286,32 @@ def _split(asked: str | None, trained: list[str], real: Source) -> tuple[str, st
     return "all", "the generator was trained on another file"
 
 
-def _generated(kind: Kind, model: Model, real: str, described: dict[str, Any], draw: tuple[int, int]) -> Batch:
-    """Samples of a run; ``draw`` is their number and the seed."""
+def _of_the_same(truth: Batch, batch: Batch) -> Batch:
+    """The translated samples of the same sources as those of pairs, in a row; all samples where there are none."""
+    if truth.source is None or batch.source is None or truth.source.shape[1:] != batch.source.shape[1:]:
+        return batch
+    for first in (batch.source == truth.source[0]).flatten(1).all(1).nonzero().flatten().tolist():
+        part = batch[first : first + len(truth)]
+        if part.source is not None and torch.equal(part.source, truth.source):
+            return part
+    return batch
+
+
+def _generated(kind: Kind, model: Model, real: str, described: dict[str, Any], truth: Batch, seed: int) -> Batch:
+    """Samples of a run: translations of the sources of real ones, or from noise, ``MOST`` times as many."""
     if model.kind.name != kind.name:
         raise PartiganError(f"{model.name} generates {model.kind.name}, not {kind.name}; give --kind {model.kind.name}")
     if names := model.conditions.get("features"):
         units = model.conditions.get("units", [""] * len(names))
         same_features(real, described, model.name, {"features": dict(zip(names, units, strict=True))})
-    return model.sample(*draw)
+    if not isinstance(model.network, Translator):
+        return model.sample(MOST * len(truth), seed)
+    if truth.source is None:
+        raise PartiganError(
+            f"{model.name} translates samples, and {real} has no 'source' to start from; give --fake with a file that "
+            "'partigan refine' made"
+        )
+    return model.refine(truth.start, seed)
 
 
 def _side(kind: Kind, sample: Batch, described: dict[str, Any]) -> Side:

@@ -18,11 +18,13 @@ from partigan.metrics.classifier import FitPredict
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
+from partigan.metrics.translation import cycle_error
 from partigan.metrics.weighted import Weighted, accepted
 from partigan.models.classifier import SAMPLES, Reference, Seen
 from partigan.models.model import Model
 
 LEAST = 1000  # samples; with fewer than a classifier's features are many, the error of their distance is too large
+_RETURNED = 2000  # samples that are translated back
 _REBUILT, _STEPS = 100, 150  # samples that are reconstructed, and steps of each search
 
 
@@ -54,6 +56,8 @@ class Samples:
         seen: what a classifier of the domain sees, where there is one.
         distance: gives the distance of a classifier's features from those of the real samples that it knows.
         judge: fits a network to raw samples, given by their row numbers; rows of ``fake`` follow those of ``real``.
+        pairs: sources, translated samples and what they should be, where translations of pairs are compared.
+        cycle: gives the difference of samples from themselves after a translation there and back.
         rebuild: gives the median distance of real samples from the nearest that the generator can make; in-sample
             these are training samples.
     """
@@ -67,6 +71,8 @@ class Samples:
     seen: Pair | None = None
     distance: Callable[[], Measurement] | None = None
     judge: FitPredict | None = None
+    pairs: tuple[Floats, Floats, Floats] | None = None
+    cycle: Callable[[], Measurement] | None = None
     rebuild: Callable[[np.random.Generator], Measurement] | None = None
 
     @property
@@ -104,6 +110,11 @@ def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Sam
     if "network" in names and inputs.kind.evaluation.judge is not None:
         generated = inputs.generated.batch[: len(compared.fake)]
         compared = replace(compared, judge=judge(inputs.kind, inputs.real.batch, generated, seed))
+    if inputs.pairs is not None:
+        source, made, truth = (part.double().numpy() for part in inputs.pairs)
+        compared = replace(compared, pairs=(source, made, truth))
+    if "cycle" in names and inputs.model is not None:
+        compared = replace(compared, cycle=returned(inputs.model, inputs.generated.batch, seed))
     if "reconstruction" in names and inputs.model is not None:
         compared = replace(compared, rebuild=rebuilder(inputs.model, inputs.real.batch))
         if beside is not None and inputs.training is not None:
@@ -168,6 +179,20 @@ def with_distance(
 
     compared = replace(compared, distance=distance(fake))
     return compared, None if beside is None else replace(beside, distance=distance(real))
+
+
+def returned(model: Model, translated: Batch, seed: int) -> Callable[[], Measurement]:
+    """Compares what translated samples were with what the way back makes of them."""
+
+    def measured() -> Measurement:
+        back = model.backward()
+        if translated.source is None:
+            raise PartiganError("the samples do not say what they were; give --run without --fake, or a refined file")
+        part = translated[:_RETURNED]
+        again = back.refine(replace(part, source=None), seed)
+        return cycle_error(part.start.x.double().numpy(), again.x.double().numpy())
+
+    return measured
 
 
 def rebuilder(model: Model, sample: Batch) -> Callable[[np.random.Generator], Measurement]:

@@ -88,18 +88,12 @@ class ImageFormat(Format):
 
     def check(self, sample: Batch) -> Batch:
         """Images ``(images, channel, height, width)``, or ``(images, height, width)`` of one channel."""
-        x = sample.x[:, None] if sample.x.dim() == 3 else sample.x
-        if x.dim() != 4:
+        if sample.x.dim() == 3:
+            source = None if sample.source is None else sample.source[:, None]
+            sample = replace(sample, x=sample.x[:, None], source=source)
+        if sample.x.dim() != 4:
             raise PartiganError(f"images have the shape (images, channel, height, width), not {list(sample.x.shape)}")
-        return checked(replace(sample, x=x))
-
-    def doubts(self, sample: Batch) -> list[str]:
-        """Pixels outside 0 to 255."""
-        low, high = float(sample.x.min()), float(sample.x.max())
-        if low >= 0 and high <= LARGEST:
-            return []
-        cause = "are they normalised already?" if low < 0 else "are they raw counts or energies?"
-        return [f"pixels go from {low:.3g} to {high:.4g}, where 0 to {LARGEST} are expected; {cause}"]
+        return checked(sample)
 
 
 class ImageObservables(Observables):

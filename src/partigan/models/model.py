@@ -21,8 +21,8 @@ from partigan.errors import PartiganError
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.models.checkpoint import load_tensors, unpack_module
-from partigan.nets.contracts import Generator, Translator
-from partigan.randomness import check_seed, drawing, rng_for
+from partigan.nets.contracts import Generator, NoisyTranslator, Translator
+from partigan.randomness import check_seed, rng_for
 from partigan.run import Run
 
 GROUP_VALUES = 2**14  # particles in a group: what a block works on stays in the cache
@@ -188,8 +188,8 @@ class Model:
         Args:
             sample: in physical units.
             seed: of translators that draw something, such as the dropout of pix2pix.
-            first: number of the first sample in its file, a multiple of ``Conditions.group``; what is drawn depends on
-                it, so that parts of a file are changed as the whole would be.
+            first: number of the first sample in its file; what is drawn for each depends on its number alone, so that
+                parts of a file are changed as the whole would be.
 
         Returns:
             The same samples in physical units, with what they were as ``source``.
@@ -207,8 +207,8 @@ class Model:
                 start = replace(start, condition=None)
             for low in range(0, len(sample), group):
                 part = start[low : low + group].to(device)
-                with drawing("refine", seed, (first + low) // group):
-                    parts.append(self._deployed(part.x, part.condition, part.mask).cpu())
+                noise = self._noise(seed, range(first + low, first + low + len(part)))
+                parts.append(self._deployed(part.x, part.condition, part.mask, *(n.to(device) for n in noise)).cpu())
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             shape = list(sample.x.shape[1:])
             raise PartiganError(
@@ -216,6 +216,12 @@ class Model:
             ) from error
         made = self.transform.inverse(replace(start, x=torch.cat(parts)))
         return replace(sample, x=made.x, source=sample.x)
+
+    def _noise(self, seed: int, rows: range) -> list[Tensor]:
+        """What a translator with noise is called with for the samples of these numbers; nothing for others."""
+        if not isinstance(self.network, NoisyTranslator):
+            return []
+        return [torch.stack([self.network.noise(rng_for("refine", seed, row)) for row in rows])]
 
 
 def groups(size: int, mask: Tensor | None, largest: int) -> Iterator[Tensor]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.objectives.losses import weighted_mean
-from partigan.objectives.terms import Term, Turn
+from partigan.objectives.terms import Showing, Term, Turn
 
 
 class _Kept(Term):
@@ -90,6 +91,49 @@ class SelfRegularisation(Term):
                 "SelfRegularisation needs a network that changes samples; name its 'source' in the loss"
             )
         return _distance(made.x, replace(made, x=made.source))
+
+
+class PairedDistance(Term):
+    """A translated sample should be the one that its source is paired with.
+
+    References:
+        P. Isola et al., Image-to-Image Translation with Conditional Adversarial Networks, arXiv:1611.07004, equation 3
+        (weight 100).
+    """
+
+    weight: ClassVar[float] = 100.0
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Mean absolute difference."""
+        real, made = turn.compared
+        _source(real, self)
+        return _distance(made.x, real)
+
+
+class WithSource(Term):
+    """The critic is shown samples together with what they start from, joined along channels or features.
+
+    Its network takes twice the channels of a sample, such as `partigan.nets.images.pix2pix.PatchCritic` with
+    ``images: 2``.
+
+    References:
+        arXiv:1611.07004, equation 1.
+    """
+
+    def shown(self, sample: Batch, strength: float, turn: Showing) -> Batch:
+        """Samples of twice the channels or features."""
+        start = _source(sample, self)
+        return replace(sample, x=torch.cat((start, sample.x), dim=1 if start.dim() == 4 else -1))
+
+
+def _source(sample: Batch, term: Term) -> Tensor:
+    """What pairs start from."""
+    if sample.source is None:
+        raise PartiganError(
+            f"{type(term).__name__} needs pairs, and the training sample has none; give a file with 'source', or train "
+            "a system for samples that are not paired, such as cyclegan"
+        )
+    return sample.source
 
 
 def _distance(x: Tensor, batch: Batch) -> Tensor:

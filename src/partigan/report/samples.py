@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.metrics.memorisation import Memorisation
@@ -81,6 +82,21 @@ def neighbours(found: Memorisation, fake: Batch, training: Batch) -> Figure:
     pair = Batch.joined([rows_of(fake, first), rows_of(training, found.training_rows[first])])
     titles = [f"generated, ratio {found.ratio[row]:.2f}" for row in first] + ["training"] * len(first)
     return mosaic(pair, titles, len(first))
+
+
+def translations(parts: Mapping[str, Tensor], rng: np.random.Generator) -> Figure:
+    """Some samples in columns, what they were above what was made of them and, of pairs, what they should be.
+
+    Args:
+        parts: samples by their title, from the top row on, ``(rows, ...)`` in the same order.
+        rng: chooses the samples.
+    """
+    first = next(iter(parts.values()))
+    chosen = torch.from_numpy(rng.choice(len(first), min(COLUMNS, len(first)), replace=False))
+    wide = first.dim() == 4 and first.shape[3] >= 2 * first.shape[2]  # of which a mosaic has half as many in a row
+    shown = Batch(torch.cat([part[chosen].float() for part in parts.values()]))
+    titles = [title for title in parts for _ in chosen]
+    return mosaic(shown, titles, len(chosen) * (2 if wide else 1))
 
 
 def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Figure:

@@ -52,6 +52,13 @@ def simulate_event(background: float, p: Parameters, rates: Rates, rng: np.rando
         rates: numbers of clusters.
         rng: random generator of the event.
     """
+    address, charge = digitise(*collect(deposit(background, p, rates, rng), p), p, rng)
+    sensor, pixel = np.divmod(address, PIXELS)
+    return Hitmaps.of(1, np.zeros_like(sensor), sensor, pixel // ROWS, pixel % ROWS, charge)
+
+
+def deposit(background: float, p: Parameters, rates: Rates, rng: np.random.Generator) -> Deposits:
+    """The charge that the background of one event leaves in the silicon; arguments as of `simulate_event`."""
     mean = np.array(rates.clusters) * background / CALIBRATED_AT
     size = 1 / p.overdispersion
     clusters = rng.negative_binomial(size, size / (size + mean))
@@ -63,10 +70,7 @@ def simulate_event(background: float, p: Parameters, rates: Rates, rng: np.rando
         synchrotron(where[2], p, rng),
         compton(where[3], p, rng),
     )
-    together = Deposits(*(np.concatenate(columns) for columns in zip(*deposits, strict=True)))
-    address, charge = digitise(*collect(together, p), p, rng)
-    sensor, pixel = np.divmod(address, PIXELS)
-    return Hitmaps.of(1, np.zeros_like(sensor), sensor, pixel // ROWS, pixel % ROWS, charge)
+    return Deposits(*(np.concatenate(columns) for columns in zip(*deposits, strict=True)))
 
 
 def simulate_pxd(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from partigan.data.batch import Batch
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, CriticOutput, Generator, Translator
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Showing, Turn
 from partigan.systems.schedules import Schedule
@@ -72,11 +72,10 @@ class _Player(Loss):
         about |= {"generator": generator, "critic": critic, "objective": self.objective}
         trains = self.player == "generator"
         if self.source is not None:
-            batch = samples[self.source]
-            start = batch.x if batch.source is None else batch.source
+            start = samples[self.source].start
             with torch.set_grad_enabled(trains):
-                made = generator(start, batch.condition, batch.mask)
-            return Batch(made, batch.mask, batch.condition, batch.weight, start), about
+                made = generator(start.x, start.condition, start.mask)
+            return replace(start, x=made, source=start.x), about
         batch = samples[self.real]
         drawn = given = generator.noise(len(batch), batch.mask, tick.rng).to(batch.x)
         for _, term in acting(self.terms, tick.step):
@@ -194,7 +193,7 @@ class GAN(System):
     """One generator and one critic: short for a `System` of the phases ``critic`` and ``generator``.
 
     Args:
-        generator: makes samples.
+        generator: makes samples, from noise or from others.
         critic: tells them from real ones.
         objective: the pair of losses.
         generator_optimizer: optimiser of the generator.
@@ -204,11 +203,12 @@ class GAN(System):
         schedule: factor of both learning rates over the run.
         networks: further networks by name.
         phases: further phases by name; they come before the critic's.
+        source: name of the sample that a translator in the generator's place starts from; None = from noise.
     """
 
     def __init__(
         self,
-        generator: Generator,
+        generator: Generator | Translator,
         critic: Critic,
         objective: Objective,
         generator_optimizer: OptimizerFactory,
@@ -218,9 +218,12 @@ class GAN(System):
         schedule: Schedule | None = None,
         networks: dict[str, nn.Module] | None = None,
         phases: dict[str, Phase] | None = None,
+        source: str | None = None,
     ) -> None:
+        tells, makes = (loss(objective, terms, source=source) for loss in (CriticLoss, GeneratorLoss))
         players = {
-            "critic": Phase(["critic"], CriticLoss(objective, terms), critic_optimizer, schedule, critic_steps),
-            "generator": Phase(["generator"], GeneratorLoss(objective, terms), generator_optimizer, schedule),
+            "critic": Phase(["critic"], tells, critic_optimizer, schedule, critic_steps),
+            "generator": Phase(["generator"], makes, generator_optimizer, schedule),
         }
-        super().__init__({"generator": generator, "critic": critic, **(networks or {})}, {**(phases or {}), **players})
+        named = {"generator": generator, "critic": critic, **(networks or {})}
+        super().__init__(named, {**(phases or {}), **players}, source=source)

@@ -23,7 +23,7 @@ from partigan.blame import said
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader, Share
 from partigan.data.sources import Source
-from partigan.data.transforms.transform import Transform
+from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
 from partigan.folders import atomic_folder
@@ -116,10 +116,13 @@ class Session:
             self._refuse_changes()
             self.transform.load_state(self.run.transform["state"])
         else:
-            self.transform.fit(Batch.joined([Batch(each.x, each.mask, each.condition) for each in samples.values()]))
-        self._held = {name: self.transform.held(sample) for name, sample in samples.items()}
+            starts = [sample.start for sample in samples.values() if sample.source is not None]
+            all_sides = [Batch(each.x, each.mask, each.condition) for each in (*samples.values(), *starts)]
+            self.transform.fit(Batch.joined(all_sides))
+        self._held = {name: with_source(self.transform.held, sample) for name, sample in samples.items()}
+        rng = rng_for("rehearsal", self.seed)
         tried = {
-            name: self.transform.batch(held[:REHEARSED].trimmed(), rng_for("rehearsal", self.seed))
+            name: with_source(lambda rows: self.transform.batch(rows, rng), held[:REHEARSED].trimmed())
             for name, held in self._held.items()
         }
         self.system.rehearse(tried, self.transform.inverse)
@@ -214,6 +217,17 @@ def _refuse_unlike(samples: Mapping[str, Batch]) -> None:
             one, two = (_shape(getattr(samples[each], part)) for each in (first, name))
             if one != two:
                 raise PartiganError(f"{called} differ: {first} has {one}, {name} {two}; give files of one layout")
+        classes = [_classes(samples[each]) for each in (first, name)]
+        if classes[0] != classes[1]:
+            raise PartiganError(
+                f"labels differ: {first} has the classes {classes[0]}, {name} {classes[1]}; give both the same ones"
+            )
+
+
+def _classes(sample: Batch) -> list[int]:
+    """The class labels of a sample; none where it has none."""
+    condition = sample.condition
+    return [] if condition is None or condition.is_floating_point() else condition.unique().tolist()
 
 
 def _shape(values: Tensor | None) -> str:

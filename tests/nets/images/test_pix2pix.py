@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from partigan.errors import PartiganError
+from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.pix2pix import PatchCritic, UNet
 
 IMAGES = torch.randn(3, 1, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
-def _unet(**options: float) -> UNet:
+def _unet(**options: float | str) -> UNet:
     torch.manual_seed(1)
     return UNet(1, 32, 32, filters=2, **options)  # type: ignore[arg-type]
 
@@ -44,6 +45,17 @@ def test_dropout_is_the_noise_in_training_and_in_generation() -> None:
     assert noise.float().mean().item() == pytest.approx(0.5, abs=0.05)
     still = _unet(dropout=0.0)
     assert torch.equal(still(IMAGES), still(IMAGES))
+
+
+def test_a_residual_translator_begins_near_the_identity() -> None:
+    for network in (
+        _unet(residual=True, norm="none"),
+        ResNetTranslator(1, 32, 32, filters=2, residual=True, norm="none"),
+    ):
+        made = network(5 * IMAGES)
+        assert (made - 5 * IMAGES).abs().max() < 0.3
+        assert made.abs().max() > 5
+        assert not torch.equal(made, 5 * IMAGES)
 
 
 def test_dropout_keeps_the_mean_of_what_it_drops() -> None:

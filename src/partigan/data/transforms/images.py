@@ -81,9 +81,9 @@ class Rescale(Transform):
 class Asinh(Transform):
     """Values of many orders of magnitude, such as charges: asinh(x / scale), then their range to [-1, 1].
 
-    It is linear well below the scale and logarithmic above it, takes any sign, and its inverse cuts nothing that is
-    outside the range of the training sample. Zero-suppressed images have no values between 0 and a threshold: with
-    ``threshold`` the inverse makes none.
+    It is linear well below the scale and logarithmic above it. Its inverse cuts nothing that is outside the range of
+    the training sample, but for values below 0 where the lowest is 0, as of charges. Zero-suppressed images have no
+    values between 0 and a threshold: with ``threshold`` the inverse makes none.
 
     Args:
         scale: physical value; None = the median size of the values of the training sample that are not 0.
@@ -134,6 +134,7 @@ class Asinh(Transform):
         """Physical values."""
         y = (sample.x + 1) * ((self.high - self.low) / 2) + self.low
         x = torch.sinh(y) * self.unit
+        x = x.clamp_min(0) if self.low == 0 else x
         least = (1 - ROUNDING) * self.threshold
         return replace(sample, x=torch.where(x.abs() < least, 0.0, x) if least else x)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -94,6 +94,17 @@ class Transform(nn.Module, ABC):
         return PartiganError(
             f"the constant {name!r} of {type(self).__name__} {fault}; restore transform.json, or train anew"
         )
+
+
+def with_source(change: Callable[[Batch], Batch], sample: Batch) -> Batch:
+    """A change of samples, made to what they start from, too.
+
+    Args:
+        change: normalises samples.
+        sample: pairs, or samples without source.
+    """
+    changed = change(sample)
+    return changed if sample.source is None else replace(changed, source=change(sample.start).x)
 
 
 def wrong_shapes(values: dict[str, Tensor], *shapes: tuple[str, tuple[int, ...]]) -> Iterator[tuple[str, str]]:

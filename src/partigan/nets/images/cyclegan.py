@@ -22,7 +22,7 @@ _make = maker(partial(nn.init.normal_, std=0.02))
 
 
 class ResNetTranslator(Translator):
-    """Generator of CycleGAN: two strided stages, residual blocks, two transposed stages; tanh.
+    """Generator of CycleGAN: two strided stages, residual blocks, two transposed stages.
 
     A stage divides both sides by 2, or by 3 where odd; a side that has neither stays as it is. Conditions change gain
     and bias of the first maps after their norm: constant maps beside the image, the norm would take out.
@@ -37,6 +37,8 @@ class ResNetTranslator(Translator):
         blocks: residual blocks; None = 9 for images of 256 x 256 pixels and larger, 6 for smaller ones.
         norm: normalisation of all convolutions but the last. The authors have no gain and bias in it, but biases before
             it, which do nothing.
+        residual: what comes out is added to the image, without bounds, so that training begins at the identity; False =
+            tanh at the end, as in the paper. Zeros of sparse images may lie where tanh is flat.
 
     References:
         arXiv:1703.10593, section 7.2.
@@ -57,9 +59,10 @@ class ResNetTranslator(Translator):
         filters: int = 64,
         blocks: int | None = None,
         norm: Norm = "instance",
+        residual: bool = False,
     ) -> None:
         super().__init__()
-        self.condition = Condition(classes, conditions)
+        self.condition, self.residual = Condition(classes, conditions), residual
         blocks = (9 if min(height, width) >= 256 else 6) if blocks is None else blocks
         sizes, factors = [(height, width)], list[Factor]()
         for _ in range(STAGES):
@@ -80,18 +83,18 @@ class ResNetTranslator(Translator):
                 for part in _normalised(norm, _larger(deep, wide, factor, norm))
             ),
             _padded(filters, channels, 7, sizes[0], "none"),  # with a bias
-            nn.Tanh(),
+            nn.Identity() if residual else nn.Tanh(),
         )
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Images ``(batch, channels, height, width)`` in (-1, 1)."""
+        """Images ``(batch, channels, height, width)``, in (-1, 1) unless ``residual``."""
         maps = self.first(x)
         vector = self.condition(condition, x)
         if self.condition.size:
             gain, bias = self.modulation(vector)[..., None, None].chunk(2, dim=1)
             maps = (1 + gain) * maps + bias
         images: Tensor = self.body(maps)
-        return images
+        return x + images if self.residual else images
 
 
 class _Block(nn.Module):

@@ -26,7 +26,7 @@ _make = maker(partial(nn.init.normal_, std=0.02))
 
 
 class UNet(NoisyTranslator):
-    """Generator of pix2pix: strided convolutions to the smallest map and back, joined at every size; tanh.
+    """Generator of pix2pix: strided convolutions to the smallest map and back, joined at every size.
 
     Every stage divides both sides of an image by 2, or by 3 where odd, as long as one of them divides. Dropout acts in
     the first three stages on the way back, in training and in generation.
@@ -41,6 +41,8 @@ class UNet(NoisyTranslator):
         stages: of the encoder; None = as many as the image allows.
         dropout: probability that a value is dropped.
         norm: normalisation of all stages but the first, the innermost and the last.
+        residual: what comes out is added to the image, without bounds, so that training begins at the identity; False =
+            tanh at the end, as in the paper. Zeros of sparse images may lie where tanh is flat.
 
     Raises:
         PartiganError: neither side divides by 2 or 3, or there are fewer stages than asked for.
@@ -66,11 +68,12 @@ class UNet(NoisyTranslator):
         stages: int | None = None,
         dropout: float = 0.5,
         norm: Norm = "instance",
+        residual: bool = False,
     ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise PartiganError(f"dropout = {dropout} of UNet; it must be at least 0 and below 1")
-        factors, self.dropout = all_the_way(height, width, stages), dropout
+        factors, self.dropout, self.residual = all_the_way(height, width, stages), dropout, residual
         self.condition = Condition(classes, conditions)
         last, free = len(factors) - 1, norm == "none"
         widths = [filters * min(2**stage, WIDEST) for stage in range(len(factors))]
@@ -92,7 +95,7 @@ class UNet(NoisyTranslator):
                 nn.Sequential(
                     nn.ReLU(),
                     _make(nn.ConvTranspose2d(*shape, kernel, factor, 1, bias=stage == 0 or free)),
-                    nn.Tanh() if stage == 0 else normalisation(norm, outputs[stage]),
+                    (nn.Identity() if residual else nn.Tanh()) if stage == 0 else normalisation(norm, outputs[stage]),
                 )
             )
         sizes = [(height, width)]
@@ -109,7 +112,7 @@ class UNet(NoisyTranslator):
     def forward(
         self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None, noise: Tensor | None = None
     ) -> Tensor:
-        """Images ``(batch, channels, height, width)`` in (-1, 1)."""
+        """Images ``(batch, channels, height, width)``, in (-1, 1) unless ``residual``."""
         if noise is None:
             noise = torch.stack([self.noise(_global(x.device)) for _ in x])
         parts = iter(noise.split([maps * height * width for maps, height, width in self.dropped.values()], dim=1))
@@ -124,7 +127,7 @@ class UNet(NoisyTranslator):
                 y = y * kept[stage] / (1 - self.dropout)
             if stage:
                 y = torch.cat((maps.pop(), y), dim=1)
-        return y
+        return x + y if self.residual else y
 
 
 def _global(device: torch.device) -> torch.Generator:
