@@ -3,12 +3,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from partigan.nets.contracts import Translator
+from partigan.nets.contracts import Coder, Translator
 from partigan.nets.tables import TableTranslator
 from partigan.nets.translation import BothWays, SharedEncoder
 
 
-class Shift(Translator):
+class Shift(Translator, Coder):
     """x + the shift."""
 
     def __init__(self, shift: float) -> None:

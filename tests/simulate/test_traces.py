@@ -23,7 +23,7 @@ def test_a_file_says_what_it_holds(tmp_path: Path) -> None:
     assert sample.x.shape == (300, 1, 80)
     assert sample.condition is not None
     assert sample.truth is not None
-    assert (sample.x.sum((1, 2)) >= TRIGGER - 0.01).all()
+    assert (sample.x.sum((1, 2)) >= TRIGGER * 80 * WORLDS["data"].baseline - 0.01).all()
     distance, zenith = sample.condition.T
     assert 0.5 <= distance.min() < 0.6 < 1.4 < distance.max() <= 1.5
     assert 0 <= zenith.min() < zenith.max() <= np.pi / 3

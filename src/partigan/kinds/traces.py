@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds, number_of
 from partigan.data.samples import checked, feature_units, file_attributes, read_samples, write_samples
 from partigan.data.splits import Rows
+from partigan.documents import Rule
 from partigan.errors import PartiganError
 from partigan.kinds.classifiers import TRACE
 from partigan.kinds.conditions import LabelConditions
@@ -106,6 +109,14 @@ def _not_negative(sample: Batch, where: str, finite: bool) -> Batch:
 
 class TraceConditions(LabelConditions):
     """Conditions drawn row by row, as often as in training."""
+
+    schema = MappingProxyType(
+        {
+            **LabelConditions.schema,
+            "bin_ns?": Rule(float, lambda width: 0 < width < inf, "a number above 0"),
+            "columns?": {"conditions?": {str: str}, "truth?": {str: str}},
+        }
+    )
 
     def arguments(self, sample: Batch) -> dict[str, Any]:
         """``channels`` and ``bins``, the number of ``classes`` and of float ``conditions``; 0 where there are none."""

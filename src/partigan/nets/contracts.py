@@ -154,6 +154,14 @@ class NoisyTranslator(Translator):
         """Changed samples; ``noise`` ``(batch, ...)`` is that of each, None = drawn from torch's global generator."""
 
 
+class Coder(nn.Module, ABC):
+    """A half of an autoencoder, samples to codes or codes to samples; called as ``coder(x, condition, mask)``."""
+
+    @abstractmethod
+    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """Codes of samples in the normalised space, or samples of codes."""
+
+
 class CriticOutput(NamedTuple):
     """What a critic gives for a batch; None for what it does not have.
 

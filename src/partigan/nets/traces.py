@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from partigan.nets.contracts import Critic, CriticOutput, Translator
+from partigan.nets.contracts import Coder, Critic, CriticOutput, Translator
 
 KERNEL = 5
 
@@ -162,7 +162,7 @@ class TraceClassifier(Critic):
         return CriticOutput(self.out(activations.relu()), activations)
 
 
-class TraceEncoder(nn.Module):
+class TraceEncoder(Coder):
     """Traces to codes ``(batch, code, bins / 2)``; the encoder of `partigan.nets.translation.SharedEncoder`.
 
     Args:
@@ -192,7 +192,7 @@ class TraceEncoder(nn.Module):
         return code
 
 
-class TraceDecoder(nn.Module):
+class TraceDecoder(Coder):
     """Codes to traces, the way back of `TraceEncoder`.
 
     Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from partigan.nets.contracts import Translator
+from partigan.nets.contracts import Coder, Translator
 
 
 class BothWays(Translator):
@@ -50,7 +50,7 @@ class SharedEncoder(Translator):
         one for data); M.-Y. Liu et al., UNIT, arXiv:1703.00848.
     """
 
-    def __init__(self, encoder: nn.Module, there: nn.Module, back: nn.Module) -> None:
+    def __init__(self, encoder: Coder, there: Coder, back: Coder) -> None:
         super().__init__()
         self.encoder, self.there, self.back = encoder, there, back
 

@@ -45,7 +45,7 @@ from partigan.simulate.showers import (
 
 CHUNK = 5000  # traces of a part file
 BINS, BIN_NS = 80, 25.0
-TRIGGER = 80 * 1.2 * 1.2  # least sum of a trace, VEM
+TRIGGER = 1.2  # least sum of a trace, relative to that of an empty one
 MASSES = (1, 4, 14, 56)
 COLUMNS: dict[str, dict[str, str]] = {
     "conditions": {"distance": "km", "zenith": "rad"},
@@ -223,7 +223,7 @@ def _triggered(size: int, world: World, rng: Rng) -> Batch:
         for number, median, start in zip(numbers, (muons, em), (0 * later, later), strict=True)
     ]
     traces = read_out(arrived[0] + arrived[1], world, rng)
-    kept = torch.from_numpy(np.flatnonzero(traces.sum(1) >= TRIGGER))
+    kept = torch.from_numpy(np.flatnonzero(traces.sum(1) >= TRIGGER * BINS * world.baseline))
     conditions = np.stack([distance / 1000, zenith], axis=1)
     truth = np.stack([log_energy, mass, xmax], axis=1)
     x, condition, labels = (torch.from_numpy(part).float() for part in (traces[:, None], conditions, truth))
