@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from partigan.data import hdf5
 from partigan.data.hdf5 import holds, number_of, open_hdf5, strings, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
+from partigan.data.pictures import png_pixels
 from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
 from partigan.data.splits import Rows, stored_rows
 from partigan.errors import PartiganError
@@ -38,6 +38,7 @@ TREE = "tree"
 BRANCHES = {name: f"PXDDigits.m_{name}" for name in ("sensorID", "uCellID", "vCellID", "charge")}
 """basf2's branches; in its files they lie inside the branch ``PXDDigits``."""
 
+_IMAGES = f"hitmaps are 8-bit grey, {COLUMNS} high and {ROWS} wide"
 _LAYOUT = "hitmaps are read from counts (events, 40), u, v and charge (see docs/pxd.md)"
 _SAID = "partigan"  # name of the provenance in ROOT files, a string of JSON
 _ENTRIES = 200  # of a ROOT file in memory at a time
@@ -312,29 +313,11 @@ def _read_images(path: Path) -> Hitmaps:
             raise PartiganError(
                 f"{path}: event {event} has no image of sensor {name}; write an empty one if it has no hits"
             )
-        pixels = _pixels(where[event, name])
+        pixels = png_pixels(where[event, name], ["L"], (COLUMNS, ROWS), _IMAGES)
         u, v = np.nonzero(pixels)
         images.append(np.stack([np.full(len(u), len(images)), u, v, pixels[u, v]]))
     number, u, v, charge = np.concatenate(images, axis=1) if images else np.zeros((4, 0), np.int64)
     return Hitmaps.of(len(events), number // len(SENSORS), number % len(SENSORS), u, v, charge)
-
-
-def _pixels(path: Path) -> NDArray[np.uint8]:
-    """A hitmap: the boundary around Pillow. The header is checked before anything is decoded, then all checksums."""
-    from PIL import Image
-
-    size_of(path)
-    with readable(path, "PNG"), warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=["PNG"]) as image:
-            if image.mode != "L" or image.size != (ROWS, COLUMNS) or getattr(image, "n_frames", 1) > 1:
-                raise PartiganError(
-                    f"{path}: {image.mode} image of {image.height} x {image.width} pixels; "
-                    f"hitmaps are 8-bit grey, {COLUMNS} high and {ROWS} wide"
-                )
-            image.verify()
-        with Image.open(path, formats=["PNG"]) as image:
-            return np.asarray(image)
 
 
 def _write_images(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import holds, number_of
+from partigan.data.pictures import is_pictures, number_of_pictures, read_pictures
 from partigan.data.samples import checked, file_attributes, read_samples, write_samples
 from partigan.data.splits import Rows
 from partigan.errors import PartiganError
@@ -64,27 +65,29 @@ _SCALARS = {
 
 
 class ImageFormat(Format):
-    """Images ``(channel, height, width)`` in the layout of `partigan.data.samples`, values from 0 up."""
+    """Images ``(channel, height, width)`` in files of `data.samples` and folders of `data.pictures`."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether there are ``images``."""
-        return holds(path, "images")
+        """Whether there are ``images`` in a file, or it is a folder of images."""
+        return is_pictures(path) or holds(path, "images")
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Images of a split."""
+        if path.is_dir():
+            return read_pictures(path, split, finite)
         return read_samples(path, split, "images", 4, finite)
 
     def count(self, path: Path) -> int:
         """The number of images."""
-        return number_of(path, "images")
+        return number_of_pictures(path) if path.is_dir() else number_of(path, "images")
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write images and their labels or conditions."""
         write_samples(path, "images", chunks, attributes)
 
     def attributes(self, path: Path) -> dict[str, Any]:
-        """The attributes of the file."""
-        return file_attributes(path)
+        """The attributes of a file; a folder has none."""
+        return {} if path.is_dir() else file_attributes(path)
 
     def check(self, sample: Batch) -> Batch:
         """Images ``(images, channel, height, width)``, or ``(images, height, width)`` of one channel."""
@@ -94,6 +97,14 @@ class ImageFormat(Format):
         if sample.x.dim() != 4:
             raise PartiganError(f"images have the shape (images, channel, height, width), not {list(sample.x.shape)}")
         return checked(sample)
+
+    def doubts(self, sample: Batch) -> list[str]:
+        """Pixels outside 0 to 255."""
+        low, high = float(sample.x.min()), float(sample.x.max())
+        if low >= 0 and high <= LARGEST:
+            return []
+        cause = "are they normalised already?" if low < 0 else "are they raw counts or energies?"
+        return [f"pixels go from {low:.3g} to {high:.4g}, where 0 to {LARGEST} are expected; {cause}"]
 
 
 class ImageObservables(Observables):
