@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from partigan.errors import reason
 from partigan.evaluation.inputs import Inputs
 from partigan.files import atomic
+from partigan.kinds.kind import Values, event_weights
 from partigan.metrics.classifier import Classification
 from partigan.metrics.manifold import PRD
 from partigan.metrics.memorisation import Memorisation
 from partigan.metrics.weighted import Weighted
 from partigan.report.diagnostics import distance_ratios, prd_curve, reliability_diagram
-from partigan.report.distributions import compare
+from partigan.report.distributions import Counts, compare, overlay
 from partigan.report.html import slug
 from partigan.report.samples import COLUMNS, Blind, mosaic, neighbours, random_rows, rows_of, translations
 from partigan.report.style import png
@@ -92,6 +93,8 @@ def draw_figures(inputs: Inputs, results: dict[str, Any], log: list[dict[str, An
     if fake.source is not None and fake.mask is None:
         parts = {"input": fake.source, "translated": fake.x} | ({} if inputs.pairs is None else {"target": real.x})
         pictures.draw("Translations", "Inputs and what was made of them", lambda: translations(parts, rng))
+    if fake.source is not None and fake.source.shape == fake.x.shape:
+        pictures.draw_all("Before and after", lambda: _before_and_after(inputs))
     for name, whose in (("classifier", "boosted trees"), ("network", "the network")):
         if isinstance(found := results.get(name), Classification):
             _classifier(pictures, found, inputs, whose)
@@ -109,6 +112,25 @@ def draw_figures(inputs: Inputs, results: dict[str, Any], log: list[dict[str, An
     pictures.draw("Which are real?", "Real and generated in random order", blind.page)
     pictures.key = blind.key
     return pictures
+
+
+def _before_and_after(inputs: Inputs) -> dict[str, Figure]:
+    """The observables of samples as they were, of what was made of them, and of real ones."""
+    fake = inputs.generated.batch
+    assert fake.source is not None
+    before = Values(
+        inputs.kind.observables.compute(replace(fake, x=fake.source), inputs.described), event_weights(fake)
+    )
+    real, after = inputs.real.observables, inputs.generated.observables
+    figures = {}
+    for name, (label, unit) in inputs.names.items():
+        axis = f"{label} ({unit})" if unit else label
+        counts = {
+            title: Counts.of(real.weighted(real[name]), sample.weighted(sample[name]), axis)
+            for title, sample in (("before", before), ("after", after))
+        }
+        figures[f"{label.capitalize()}, before and after"] = overlay(counts)
+    return figures
 
 
 def _classifier(pictures: Pictures, found: Classification, inputs: Inputs, whose: str) -> None:

@@ -149,6 +149,7 @@ class Inputs:
         trained_on: number of samples of ``training``, if the generator may have been trained on them; else 0.
         model: the generator, where there is a run.
         said: what the real and the generated file say of themselves.
+        described: what the real file holds beside its samples, see `Format.describe`.
     """
 
     kind: Kind
@@ -165,6 +166,7 @@ class Inputs:
     trained_on: int
     model: Model | None
     said: tuple[dict[str, Any], dict[str, Any]]
+    described: dict[str, Any]
 
     @property
     def text(self) -> str:
@@ -251,6 +253,7 @@ def read_inputs(request: Request) -> Inputs:
         len(training) if training is not None and own else 0,
         model,
         said,
+        described,
     )
 
 

@@ -15,6 +15,7 @@ from partigan.evaluation.inputs import Inputs
 from partigan.evaluation.judge import judge
 from partigan.kinds.kind import Values, event_weights
 from partigan.metrics.classifier import FitPredict
+from partigan.metrics.downstream import Worlds
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.reconstruction import Search, reconstruct
 from partigan.metrics.samples import seed as seed_of
@@ -57,6 +58,7 @@ class Samples:
         distance: gives the distance of a classifier's features from those of the real samples that it knows.
         judge: fits a network to raw samples, given by their row numbers; rows of ``fake`` follow those of ``real``.
         pairs: sources, translated samples and what they should be, where translations of pairs are compared.
+        worlds: what reconstructions of refined samples can learn on, where what they were and the truth are known.
         cycle: gives the difference of samples from themselves after a translation there and back.
         rebuild: gives the median distance of real samples from the nearest that the generator can make; in-sample
             these are training samples.
@@ -72,6 +74,7 @@ class Samples:
     distance: Callable[[], Measurement] | None = None
     judge: FitPredict | None = None
     pairs: tuple[Floats, Floats, Floats] | None = None
+    worlds: Worlds | None = None
     cycle: Callable[[], Measurement] | None = None
     rebuild: Callable[[np.random.Generator], Measurement] | None = None
 
@@ -113,6 +116,7 @@ def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Sam
     if inputs.pairs is not None:
         source, made, truth = (part.double().numpy() for part in inputs.pairs)
         compared = replace(compared, pairs=(source, made, truth))
+    compared = replace(compared, worlds=worlds(inputs))
     if "cycle" in names and inputs.model is not None:
         compared = replace(compared, cycle=returned(inputs.model, inputs.generated.batch, seed))
     if "reconstruction" in names and inputs.model is not None:
@@ -179,6 +183,35 @@ def with_distance(
 
     compared = replace(compared, distance=distance(fake))
     return compared, None if beside is None else replace(beside, distance=distance(real))
+
+
+def worlds(inputs: Inputs) -> Worlds | None:
+    """What reconstructions of refined samples can learn on; None where not all of it is known."""
+    fake, real, own = inputs.generated.batch, inputs.real.batch, inputs.training
+    columns = [*inputs.described.get("columns", {}).get("truth", {})]
+    targets = {name: sort for name, sort in inputs.kind.evaluation.targets.items() if name in columns}
+    if not targets or fake.source is None or own is None or any(each.truth is None for each in (fake, real, own)):
+        return None
+
+    def features(sample: Batch) -> Floats:
+        seen = inputs.kind.observables.compute(sample, inputs.described)
+        known = [] if sample.condition is None else list(sample.condition.double().numpy().reshape(len(sample), -1).T)
+        return np.stack([*(np.asarray(seen[name], np.float64) for name in inputs.names), *known], axis=1)
+
+    def truth(sample: Batch, name: str) -> Floats:
+        assert sample.truth is not None
+        values = sample.truth[:, columns.index(name)].double().numpy()
+        return values if targets[name] == "value" else (values > middle[name]).astype(np.float64)
+
+    assert real.truth is not None
+    middle = {name: float(np.median(np.unique(real.truth[:, columns.index(name)].numpy()))) for name in targets}
+    samples = {"raw": replace(fake, x=fake.source), "refined": fake, "data": own, "test": real}
+    named = {"simulation": fake, "data": own, "test": real}
+    return Worlds(
+        {name: features(sample) for name, sample in samples.items()},
+        {name: {world: truth(sample, name) for world, sample in named.items()} for name in targets},
+        frozenset(name for name, sort in targets.items() if sort == "class"),
+    )
 
 
 def returned(model: Model, translated: Batch, seed: int) -> Callable[[], Measurement]:

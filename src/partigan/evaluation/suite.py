@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from partigan.errors import PartiganError, reason
-from partigan.evaluation import domain, translation
+from partigan.evaluation import domain, refinement, translation
 from partigan.evaluation.metric import Answer, Metric, Rng
 from partigan.evaluation.rows import Row, normal_p, rows_of
 from partigan.evaluation.samples import Samples
@@ -195,6 +195,7 @@ SUITE: dict[str, Metric] = {
     "reconstruction": Metric(_reconstruction, cheap=False, of="samples"),
     **domain.METRICS,
     **translation.METRICS,
+    **refinement.METRICS,
     "w1": Metric(_w1, single=True),
     "ks": Metric(_ks, single=True),
     "chi2": Metric(_chi2, single=True),

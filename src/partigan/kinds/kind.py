@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -227,6 +227,8 @@ class Evaluation(ABC):
             as will do, in steps and not in minutes; None = there is none.
         weighted: whether `validate`, `metrics` and `figures` look at event weights; where they do not, a sample with
             weights is unweighted for validations, and reports say that the metrics could not be taken.
+        targets: columns of truth that the downstream test of refined samples reconstructs: a value; or a class, the
+            larger half of its values.
         published: import path of a function that takes the name of a class and the shape of a sample and returns a
             published classifier (`partigan.models.classifier.Reference`); None = nobody published one.
     """
@@ -237,6 +239,7 @@ class Evaluation(ABC):
     classifier: dict[str, Any] | None = None
     judge: dict[str, Any] | None = None
     weighted: bool = False
+    targets: Mapping[str, Literal["value", "class"]] = MappingProxyType({})
     published: str | None = None
 
     @abstractmethod

@@ -8,12 +8,12 @@ where there is none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ BIN_NS = 25.0
 _SCALARS = {
     "signal": ("total signal", "lg VEM"),
     "peak": ("largest bin", "lg VEM"),
-    "start": ("10 % of the signal", "ns"),
+    "start": ("start, 10 % of the signal", "ns"),
     "rise": ("rise time, 10 to 50 %", "ns"),
     "fall": ("fall time, 50 to 90 %", "ns"),
     "area_over_peak": ("area over peak", "ns"),
@@ -148,6 +148,7 @@ class TraceEvaluation(TableEvaluation):
     """Distances of the observables, as of the features of a table."""
 
     classifier = judge = TRACE
+    targets: Mapping[str, Literal["value", "class"]] = MappingProxyType({"log_energy": "value", "mass": "class"})
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """Sliced W1 and mean W1 of the observables."""

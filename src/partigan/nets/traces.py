@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Coder, Critic, CriticOutput, Translator
 
 KERNEL = 5
@@ -31,6 +32,13 @@ def _joined(x: Tensor, condition: Tensor | None, classes: int) -> Tensor:
 def _convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Conv1d:
     """A convolution that keeps the length, or divides it by the stride, rounded up."""
     return nn.Conv1d(inputs, outputs, KERNEL, stride, dilation * (KERNEL // 2), dilation)
+
+
+def _silent(layer: nn.Conv1d) -> nn.Conv1d:
+    """The same layer, which gives zero until it has learned."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 class _Residual(nn.Module):
@@ -70,9 +78,7 @@ class TraceTranslator(Translator):
         self.classes = classes
         self.enter = _convolution(channels + classes + conditions, width)
         self.blocks = nn.Sequential(*(_Residual(width, 2**block) for block in range(blocks)))
-        self.leave = _convolution(width, channels)
-        nn.init.zeros_(self.leave.weight)
-        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+        self.leave = _silent(_convolution(width, channels))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Traces ``(batch, channels, bins)``."""
@@ -165,12 +171,18 @@ class TraceClassifier(Critic):
 class TraceEncoder(Coder):
     """Traces to codes ``(batch, code, bins / 2)``; the encoder of `partigan.nets.translation.SharedEncoder`.
 
+    What convolutions find is added to the trace itself, of which every other bin is a channel. The last layer starts at
+    zero, so a new autoencoder changes nothing.
+
     Args:
         channels: of a trace.
         classes: number of class labels, 0 = none.
         conditions: number of float conditions, 0 = none.
         width: feature maps.
-        code: channels of the code.
+        code: channels of the code, at least two for each of the trace.
+
+    Raises:
+        PartiganError: a code that is too narrow.
 
     Example:
         >>> TraceEncoder()(torch.zeros(5, 1, 80)).shape
@@ -181,15 +193,19 @@ class TraceEncoder(Coder):
         self, channels: int = 1, classes: int = 0, conditions: int = 0, width: int = 24, code: int = 4
     ) -> None:
         super().__init__()
-        self.classes = classes
+        if code < 2 * channels:
+            raise PartiganError(f"code = {code}; a code of traces of {channels} channels has at least {2 * channels}")
+        self.classes, self.code = classes, code
         self.enter = _convolution(channels + classes + conditions, width)
-        self.block, self.leave = _Residual(width, 2), _convolution(width, code, 2)
+        self.block, self.leave = _Residual(width, 2), _silent(_convolution(width, code, 2))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Codes of traces ``(batch, channels, bins)``."""
         hidden = self.block(self.enter(_joined(x, condition, self.classes)))
-        code: Tensor = self.leave(functional.leaky_relu(hidden, 0.2))
-        return code
+        found: Tensor = self.leave(functional.leaky_relu(hidden, 0.2))
+        even = functional.pad(x, (0, x.shape[2] % 2))
+        halves = torch.cat((even[:, :, ::2], even[:, :, 1::2]), dim=1)
+        return found + functional.pad(halves, (0, 0, 0, self.code - halves.shape[1]))
 
 
 class TraceDecoder(Coder):
@@ -204,8 +220,9 @@ class TraceDecoder(Coder):
         code: channels of the code.
 
     Example:
-        >>> TraceDecoder()(torch.zeros(5, 4, 40)).shape
-        torch.Size([5, 1, 80])
+        >>> traces = torch.randn(5, 1, 80)
+        >>> torch.equal(TraceDecoder()(TraceEncoder()(traces)), traces)
+        True
     """
 
     def __init__(
@@ -218,14 +235,17 @@ class TraceDecoder(Coder):
         code: int = 4,
     ) -> None:
         super().__init__()
-        self.classes, self.bins = classes, bins
+        self.channels, self.classes, self.bins = channels, classes, bins
         self.enter = _convolution(code + classes + conditions, 2 * width)
-        self.block, self.leave = _Residual(width, 2), _convolution(width, channels)
+        self.block, self.leave = _Residual(width, 2), _silent(_convolution(width, channels))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Traces of codes ``(batch, code, bins / 2)``."""
-        hidden = self.enter(_joined(x, condition, self.classes))
-        even, odd = hidden.chunk(2, dim=1)  # one half of the feature maps for every other bin
-        together = torch.stack((even, odd), dim=3).flatten(2)[:, :, : self.bins]
-        traces: Tensor = self.leave(functional.leaky_relu(self.block(together), 0.2))
-        return traces
+        hidden = self.block(self._in_time(self.enter(_joined(x, condition, self.classes))))
+        found: Tensor = self.leave(functional.leaky_relu(hidden, 0.2))
+        return found + self._in_time(x[:, : 2 * self.channels])
+
+    def _in_time(self, halves: Tensor) -> Tensor:
+        """Half as many channels of twice as many bins, every other one from the second half of the channels."""
+        even, odd = halves.chunk(2, dim=1)
+        return torch.stack((even, odd), dim=3).flatten(2)[:, :, : self.bins]
