@@ -101,7 +101,7 @@ class Steps(Schedule):
         return 1.0
 
 class Adam(torch.optim.Adam):
-    def __init__(self, params, rate: float = 1.0):
+    def __init__(self, params: list, rate: float = 1.0):
         super().__init__(params, rat=rate)
 
 class Format(type(TABLES.format)):
@@ -157,6 +157,13 @@ TRAIN = ["train", "--config", "toys", "--data", "x.h5", "--out", "run", "--train
         ("system.objective", "own_code.Loss", ["Loss.critic", "own_code.py", "base class"]),
         ("system.objective", "own_code.Asserts", ["AssertionError", "Asserts.critic, own_code.py line"]),
         ("system.terms", "{a: {term: own_code.Mild}}", ["Mild.generator", "own_code.py", "base class"]),
+        ("system.terms", "{a: {term: own_code.Number}}", ["the turn of the generator fails"]),
+        ("system.schedule", "own_code.Steps", ["Steps.__call__", "own_code.py", "base class"]),
+        ("system.generator_optimizer", "own_code.Adam", ["rat", "Adam.__init__, own_code.py line"]),
+        ("transform", "own_code.Fits", ["Fits.fit", "own_code.py", "base class"]),
+        ("system.generator", "no_such_module.Generator", ["no_such_module", "PYTHONPATH"]),
+        ("kind", "no_such_module.KIND", ["no_such_module", "PYTHONPATH"]),
+        ("kind", "own_code.KIND", ["Format.read", "own_code.py", "base class"]),
     ],
 )
 def test_a_mistake_in_ones_own_class(
@@ -165,6 +172,49 @@ def test_a_mistake_in_ones_own_class(
     said = line_of(capsys, *TRAIN, f"--{option}", value)
     assert all(part in said for part in parts), said
     assert not (folder / "run").exists()
+
+
+def test_mistakes_in_ones_own_metrics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["evaluate", "--real", "x.h5", "--fake", "x.h5", "--kind", "tables", "--out", "report", "--trust"]
+    said = line_of(capsys, *rows, "--metrics", "own_code.three")
+    assert "three() missing 1 required positional argument" in said
+    assert "own_code.py" in said
+    assert "PYTHONPATH" in line_of(capsys, *rows, "--metrics", "no_such_module.metric")
+    assert "own_code.fuor" in line_of(capsys, *rows, "--metrics", "own_code.fuor")
+
+
+def test_jets_without_jet_features(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with h5py.File(folder / "jets.h5", "w") as file:
+        file["particle_features"] = np.full((50, 5, 4), 0.1, dtype=np.float32)
+        file.attrs["kind"] = "jets"
+    said = line_of(capsys, "evaluate", "--real", "jets.h5", "--fake", "jets.h5", "--out", "report")
+    assert "jets.h5" in said
+    assert "jet_features" in said
+
+
+@pytest.mark.parametrize(
+    "real",
+    [
+        [[1.0, 2.0], [3.0]],
+        np.array(["a", "b"]),
+        np.zeros((0, 2)),
+        np.zeros(5),
+        np.zeros((5, 2), dtype=complex),
+        np.zeros((5, 2), dtype=object),
+        {"y": np.zeros((5, 2))},
+        {},
+        None,
+        3,
+        b"x.h5",
+        (np.zeros((5, 2)), np.zeros(5)),
+    ],
+    ids=str,
+)
+def test_arrays_that_cannot_be_samples(tmp_path: Path, real: object) -> None:
+    good = np.random.default_rng(1).normal(size=(300, 2))
+    with pytest.raises(PartiganError) as caught:
+        partigan.evaluate(real, tmp_path / "report", good, kind="tables", metrics=("ks",))
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_needed_stands_in_before_the_data_are_read(folder: Path) -> None:

@@ -31,6 +31,7 @@ def refine(
     resume: bool = False,
     overwrite: bool = False,
     trust: bool = False,
+    verify: bool = True,
 ) -> Path:
     """Refine or translate all samples of a file and write them in the same layout and order.
 
@@ -49,6 +50,7 @@ def refine(
         resume: resume an interrupted job.
         overwrite: replace an existing file.
         trust: follow class paths outside partigan.
+        verify: refuse a run whose files were changed since it was made.
 
     Returns:
         The file.
@@ -65,7 +67,7 @@ def refine(
     if workers < 1:
         raise PartiganError(f"workers = {workers}; at least one is needed")
     weights = sha256(Run(run).weights) if Run(run).weights.exists() else ""
-    translator = (str(run), backward, trust, weights)
+    translator = (str(run), backward, trust, verify, weights)
     model = _loaded(*translator)
     start, layout = source(Path(given), model.kind, trust), model.kind.format
     described = start.describe()
@@ -107,22 +109,22 @@ class _Job:
     """What decides the content of a refined file.
 
     Attributes:
-        translator: run, whether backward, whether trusted, and sha256 of the weights.
+        translator: run, whether backward, trusted and verified, and sha256 of the weights.
         given: file of samples.
         seed: of what is drawn.
         state: of the samples, see `partigan.kinds.kind.Conditions.state`.
     """
 
-    translator: tuple[str, bool, bool, str]
+    translator: tuple[str, bool, bool, bool, str]
     given: Path
     seed: int
     state: dict[str, Any]
 
 
 @lru_cache(maxsize=1)
-def _loaded(run: str, backward: bool, trust: bool, _weights: str) -> Model:
+def _loaded(run: str, backward: bool, trust: bool, verify: bool, _weights: str) -> Model:
     """A translator, loaded once in a process."""
-    model = load(run, trust)
+    model = load(run, trust, verify)
     return model.backward() if backward else model
 
 

@@ -227,7 +227,7 @@ class System(nn.Module):
             tick = Tick(0, torch.Generator().manual_seed(0), physical=physical)
             try:
                 parts = phase.loss.parts(twin.named, samples, tick)
-                torch.stack(list(parts.values())).sum().backward()
+                (phase.rate(0.0) * torch.stack(list(parts.values())).sum()).backward()
             except PartiganError:
                 raise
             except Exception as error:  # whatever networks, losses and terms do, users' own among them
