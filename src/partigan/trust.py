@@ -24,7 +24,7 @@ from torch import nn
 from partigan.blame import said
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Coder, Critic, Generator, Translator
+from partigan.nets.contracts import Coder, Critic, Product
 from partigan.nets.history import History
 from partigan.objectives.augmentations import Augmentation
 from partigan.objectives.losses import Objective
@@ -34,7 +34,7 @@ from partigan.systems.system import Loss, OptimizerFactory, System
 
 ROLES: dict[str, tuple[type, ...]] = {
     "partigan.data.transforms": (Transform,),
-    "partigan.nets": (Generator, Translator, Critic, Coder, History),
+    "partigan.nets": (Product, Critic, Coder, History),
     "partigan.objectives": (Objective, Term, Augmentation),
     "partigan.systems": (System, Loss, Schedule),
 }

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from partigan.data.batch import Batch
-from partigan.nets.contracts import Critic, CriticOutput, Generator, Translator
+from partigan.nets.contracts import Critic, CriticOutput, Product
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Showing, Turn
 from partigan.systems.schedules import Schedule
@@ -208,7 +208,7 @@ class GAN(System):
 
     def __init__(
         self,
-        generator: Generator | Translator,
+        generator: Product,
         critic: Critic,
         objective: Objective,
         generator_optimizer: OptimizerFactory,
