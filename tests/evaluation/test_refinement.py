@@ -56,10 +56,9 @@ def test_a_perfect_refiner_closes_every_gap(data: Path, other: Batch, tmp_path: 
 
 
 def test_worlds_that_are_alike_have_no_gap(data: Path, other: Batch, tmp_path: Path) -> None:
-    alike = found(data, tmp_path, replace(other, source=other.x), "downstream", "unrefined")
+    alike = found(data, tmp_path, replace(other, source=other.x), "downstream")
     assert "downstream.log_energy.bias.gap" not in alike
     assert "downstream.log_energy.resolution.gap" not in alike
-    assert alike["unrefined"].value < 0.6
 
 
 def faults(other: Batch) -> dict[str, Batch]:
@@ -74,21 +73,18 @@ def faults(other: Batch) -> dict[str, Batch]:
 
 
 def test_a_refiner_that_does_nothing_or_too_much_is_seen(data: Path, other: Batch, tmp_path: Path) -> None:
-    nothing = found(data, tmp_path, faults(other)["nothing"], *METRICS)
-    much = found(data, tmp_path, faults(other)["too much"], "downstream", "labels")
+    nothing = found(data, tmp_path, faults(other)["nothing"], "downstream", "labels")
+    much = found(data, tmp_path, faults(other)["too much"], "labels")
     assert nothing["downstream.log_energy.bias.gap"].value == pytest.approx(1, abs=0.1)
-    assert nothing["classifier"].value > 0.8
     assert nothing["labels.log_energy.bias"].value < -0.08
-    assert much["downstream.log_energy.bias.gap"].value > 0.5
     assert much["labels.log_energy.bias"].value > 0.08
 
 
 def test_labels_that_no_longer_belong_to_their_traces_are_seen(data: Path, other: Batch, tmp_path: Path) -> None:
     """Their distribution alone is perfect."""
-    mixed = found(data, tmp_path, faults(other)["other labels"], *METRICS)
+    mixed = found(data, tmp_path, faults(other)["other labels"], "classifier", "labels")
     assert mixed["classifier"].value < 0.6
     assert mixed["labels.log_energy.resolution"].value > 0.2
-    assert mixed["downstream.log_energy.resolution.gap"].value > 1
 
 
 def test_the_report_shows_traces_before_and_after(data: Path, other: Batch, tmp_path: Path) -> None:

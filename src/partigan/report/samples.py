@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -106,14 +106,15 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
 
     Args:
         samples: clouds ``(rows, particles, features)`` with a mask, images ``(rows, channel, height, width)``, of which
-            the first channel is shown, traces ``(rows, channel, bins)``, summed over channels, or tables
-            ``(rows, features)``, as profiles.
+            the first channel is shown, traces ``(rows, channel, bins)``, summed over channels and with a scale for each
+            column, or tables ``(rows, features)``, as profiles.
         titles: above each of them.
         columns: in a row.
     """
     x = samples.x.float().numpy()
+    shared: bool | Literal["col"] = True
     if x.ndim == 3 and samples.mask is None:
-        x = x.sum(1)
+        x, shared = x.sum(1), "col"
     height = 2.3
     if x.ndim == 4:
         x = _blocks(x[:, 0])
@@ -124,7 +125,7 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
     lines = -(-len(samples) // columns)
     with style():
         figure = Figure(figsize=(8.6, height * lines), layout="constrained")
-        axes = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        axes = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False).ravel()
         mask = None if samples.mask is None else samples.mask.numpy()
         if mask is not None:
             reach = float(np.abs(x[..., :2][mask]).max(initial=1e-6)) * 1.05
