@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -305,3 +307,29 @@ class Shifted(MDMAGenerator):
 def content_of(folder: Path) -> dict[str, bytes]:
     """All files below a folder."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def lasting(out: Path) -> dict[str, bytes]:
+    """The content of an output, without notes of the time."""
+    files = {out.name: out.read_bytes()} if out.is_file() else content_of(out)
+    timed = (".partigan.json", "manifest.json", "tensorboard", "checkpoints")
+    return {name: files[name] for name in files if not name.startswith(timed)}
+
+
+def child(call: Callable[[], object]) -> int:
+    """A copy of this process that calls and ends."""
+    if pid := os.fork():
+        return pid
+    try:
+        call()
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+
+
+def killed(pid: int) -> bool:
+    """Whether a child was killed; otherwise it has ended well."""
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WIFSIGNALED(status)

@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 import partigan
-from helpers import SHORT, content_of
+from helpers import SHORT, child, killed, lasting
 from partigan.commands.compare import Comparison
 from partigan.errors import PartiganError
 from partigan.evaluation.figures import Pictures
@@ -25,25 +24,6 @@ from partigan.simulate.toys import simulate_toy
 
 Job = Callable[[Path], object]
 TWICE = {"trainer.max_steps": 4, "trainer.validations": 2, "trainer.checkpoint_seconds": 0}
-
-
-def child(call: Callable[[], object]) -> int:
-    """A copy of this process that calls and ends."""
-    if pid := os.fork():
-        return pid
-    try:
-        call()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        os._exit(1)
-
-
-def killed(pid: int) -> bool:
-    """Whether a child was killed; otherwise it has ended well."""
-    status = os.waitpid(pid, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WIFSIGNALED(status)
 
 
 def ends_at_rename(call: Callable[[], object], number: int, after: bool) -> bool:
@@ -103,13 +83,6 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         "train": train,
         "evaluate": evaluate,
     }[name]
-
-
-def lasting(out: Path) -> dict[str, bytes]:
-    """The content of an output, without notes of the time."""
-    files = {out.name: out.read_bytes()} if out.is_file() else content_of(out)
-    timed = (".partigan.json", "manifest.json", "tensorboard", "checkpoints")
-    return {name: files[name] for name in files if not name.startswith(timed)}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
         (OSError("truncated file: eof = 5"), r"truncated \(truncated file: eof = 5\); make or fetch it again"),
         (EOFError("end"), r"truncated \(end\)"),
         (MemoryError(), "more memory than there is"),
-        (KeyError("x"), r"a.h5 cannot be read as HDF5: truncated, damaged or something else \('x'\); make or fetch"),
+        (KeyError("x"), r"a.h5 cannot be read as HDF5, it is damaged or something else \('x'\); make or fetch"),
         (RecursionError("too deep"), "too deep"),
         (ValueError("two\nlines"), "two lines"),
         (PartiganError("as it is"), "^as it is$"),

@@ -11,22 +11,18 @@ from typing import Any
 import yaml
 
 from partigan.errors import PartiganError
+from partigan.reading import readable, size_of
 
 JSON_BYTES, YAML_BYTES = 2**24, 2**15  # far more than files of ours have
 DEPTH, NODES, SCALAR = 60, 5_000, 4096  # of YAML: levels, values with aliases written out, characters of a value
 
 
-def _text(path: Path, limit: int) -> str:
-    """Content of a regular file that is not larger than ``limit`` bytes."""
-    if not path.exists():
-        raise PartiganError(f"{path} is missing")
-    if not path.is_file():
-        raise PartiganError(f"{path} is not a regular file; give the path of one")
-    with path.open("rb") as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+def _text(path: Path, limit: int, form: str) -> str:
+    """Content of a file that is not larger than ``limit`` bytes."""
+    if size_of(path) > limit:
         raise PartiganError(f"{path} is larger than {limit >> 10} kB; no such file of partigan is")
-    return content.decode("utf-8")
+    with readable(path, form, "mend it"):
+        return path.read_text(encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
@@ -35,10 +31,9 @@ def read_json(path: str | Path) -> Any:
     Raises:
         PartiganError: the file is missing, not JSON, or larger or deeper than any of ours.
     """
-    try:
-        return json.loads(_text(Path(path), JSON_BYTES))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PartiganError(f"{path} cannot be read as JSON: {error}") from error
+    text = _text(Path(path), JSON_BYTES, "JSON")
+    with readable(path, "JSON", "mend it"):
+        return json.loads(text)
 
 
 def read_lines(path: str | Path) -> list[Any]:
@@ -48,11 +43,9 @@ def read_lines(path: str | Path) -> list[Any]:
         PartiganError: as of `read_json`, with the number of the line.
     """
     found: list[Any] = []
-    try:
-        for line in _text(Path(path), JSON_BYTES).split("\n")[:-1]:
+    for line in _text(Path(path), JSON_BYTES, "JSON").split("\n")[:-1]:
+        with readable(f"{path}, line {len(found) + 1},", "JSON", "mend it"):
             found.append(json.loads(line))
-    except (OSError, ValueError, RecursionError) as error:
-        raise PartiganError(f"{path}, line {len(found) + 1}, cannot be read as JSON: {error}") from error
     return found
 
 
@@ -62,10 +55,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         PartiganError: the file is missing, not YAML, not a mapping, or larger or deeper than any of ours.
     """
-    try:
-        content = parse_yaml(_text(Path(path), YAML_BYTES))
-    except (OSError, ValueError) as error:
-        raise PartiganError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    text = _text(Path(path), YAML_BYTES, "YAML")
+    with readable(path, "YAML", "mend it"):
+        content = parse_yaml(text)
     if not isinstance(content, dict):
         raise PartiganError(f"{path} is not a mapping of options; see partigan/presets/mdma.yaml for one")
     return content

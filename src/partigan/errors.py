@@ -14,6 +14,19 @@ class PartiganError(Exception):
         super().__init__(printable(message))
 
 
+def check_number(name: str, value: int, what: str = "", most: int = 10**10) -> None:
+    """Raise a `PartiganError` for a number of things that is below 1, or that nobody can mean.
+
+    Args:
+        name: of the argument.
+        value: of it.
+        what: one of the things.
+        most: the largest number.
+    """
+    if not 1 <= value <= most:
+        raise PartiganError(f"{name} = {value}; at least one {what}".rstrip() + f" is needed, at most {most:,}")
+
+
 def printable(text: str) -> str:
     r"""Text as one line that a terminal only shows: control characters and the like become escapes.
 

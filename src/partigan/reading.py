@@ -80,7 +80,7 @@ def _reason(error: Exception, form: str, remedy: str) -> str:
         return f": damaged, a block cannot be decompressed or does not have its checksum; {remedy}"
     if "truncated" in text or isinstance(error, EOFError):
         return f": truncated ({text}); {remedy}"
-    return f" cannot be read as {form}: truncated, damaged or something else ({text}); {remedy}"
+    return f" cannot be read as {form}, it is damaged or something else ({text}); {remedy}"
 
 
 def free_memory() -> int:

@@ -35,7 +35,7 @@ _MANIFEST = {
     "files": {str: _DIGEST},
     "sha256": _DIGEST,
     "versions": {"partigan": str, str: str},
-    "data": {"sha256": (_DIGEST, {str: _DIGEST}), str: object},
+    "data": {"sha256": (_DIGEST, {str: _DIGEST}, type(None)), str: object},
     "plan?": {"max_steps": _COUNT, str: float},
     "finished?": {"step": _COUNT, "seconds": float, "selection": {str: object}, str: object},
     "command?": [str],

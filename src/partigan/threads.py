@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from threadpoolctl import threadpool_limits
 
-from partigan.errors import PartiganError
+from partigan.errors import check_number
 from partigan.progress import tell
 
 TRIAL = 0.3  # seconds that a number of threads is measured for
@@ -30,8 +30,7 @@ def set_threads(number: int) -> None:
     Raises:
         PartiganError: fewer than one.
     """
-    if number < 1:
-        raise PartiganError(f"threads = {number}; at least one is needed")
+    check_number("threads", number, most=1024)
     torch.set_num_threads(number)
     threadpool_limits(number)
 

@@ -14,7 +14,12 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, check_number
+
+
+def check_workers(workers: int) -> None:
+    """Raise a `PartiganError` for a number of processes that cannot be one."""
+    check_number("workers", workers, most=1024)
 
 
 def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:

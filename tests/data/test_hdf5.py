@@ -146,6 +146,21 @@ def test_only_what_the_file_holds_is_read(tmp_path: Path, make: Callable[[h5py.F
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.parametrize("value", [0, 3, 2**63, 2**64 - 8])
+def test_a_heap_of_texts_without_end_is_refused(tmp_path: Path, value: int) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["rows"] = np.arange(10.0)
+        file["rows"].attrs["features"] = ["some", "names"]
+    assert list(read(tmp_path / "a.h5")) == [*range(10)]
+    content = (tmp_path / "a.h5").read_bytes()
+    place = content.index(b"GCOL") + 16
+    while content[place : place + 2] != b"\0\0":  # what is free is the last object
+        place += 16 + (int.from_bytes(content[place + 8 : place + 16], "little") + 7) // 8 * 8
+    (tmp_path / "a.h5").write_bytes(content[: place + 8] + value.to_bytes(8, "little") + content[place + 16 :])
+    with pytest.raises(PartiganError, match=r"a\.h5: damaged, a heap of its texts has no end"):
+        read(tmp_path / "a.h5")
+
+
 def test_soft_links_inside_the_file_are_followed(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["deep/down"] = np.arange(10.0)

@@ -205,7 +205,7 @@ def test_translators_refine_and_generators_sample(models: dict[str, Model]) -> N
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"size": 0}, "size = 0, first = 0; at least one sample is needed"),
+        ({"size": 0}, "size = 0; at least one sample is needed, at most 10,000,000,000"),
         ({"size": 3, "first": -1}, "first = -1"),
         ({"size": 3, "seed": -1}, "seed = -1"),
         ({"size": 3, "seed": 2**31}, "between 0 and"),

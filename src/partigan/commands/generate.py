@@ -8,7 +8,7 @@ from typing import Any
 
 from partigan import __version__
 from partigan.data.sources import source
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, check_number
 from partigan.files import sha256
 from partigan.jobs import STAMP, Parts, earlier
 from partigan.models.model import Model, load
@@ -58,8 +58,7 @@ def generate(
     Raises:
         PartiganError: not a run, an existing output, or a place that cannot be written.
     """
-    if n < 1:
-        raise PartiganError(f"n = {n}; at least one sample is needed")
+    check_number("n", n, "sample")
     check_seed(seed)
     begin(threads)
     model = load(run, trust, verify)

@@ -10,7 +10,6 @@ from typing import Any
 from partigan import __version__
 from partigan.data.hdf5 import split_attributes
 from partigan.data.sources import same_features, source
-from partigan.errors import PartiganError
 from partigan.files import sha256
 from partigan.jobs import STAMP, Parts
 from partigan.models.model import Model, load
@@ -19,6 +18,7 @@ from partigan.randomness import check_seed
 from partigan.run import Run, known_run
 from partigan.simulate.chunks import chunk_sizes, make_missing
 from partigan.threads import set_threads
+from partigan.workers import check_workers
 
 
 def refine(
@@ -64,8 +64,7 @@ def refine(
         PosixPath('refined.h5')
     """
     check_seed(seed)
-    if workers < 1:
-        raise PartiganError(f"workers = {workers}; at least one is needed")
+    check_workers(workers)
     weights = sha256(Run(run).weights) if Run(run).weights.exists() else ""
     translator = (str(run), backward, trust, verify, weights)
     model = _loaded(*translator)

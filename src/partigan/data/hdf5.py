@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from partigan.data.heaps import check_heaps
 from partigan.errors import PartiganError
 from partigan.files import assure_room, atomic
 from partigan.reading import assure_memory, readable, size_of
@@ -84,7 +85,20 @@ class Opened:
         self._file, self.path, self.layout, self.size = file, path, layout, size
         with readable(path, "HDF5"):
             self.names: list[str] = list(file)
-        self.attributes = attributes_of(file, path, size)
+        self._checked = False
+        self.attributes = self.attributes_of(file, path)
+
+    def attributes_of(self, found: Any, where: str | Path) -> dict[str, Any]:
+        """The attributes of the file or of a dataset, checked before they are read; texts are `str`."""
+        with readable(f"{where}: its attributes", "HDF5"):
+            for name in found.attrs:
+                stored = found.attrs.get_id(name)
+                if stored.get_storage_size() > self.size:
+                    raise PartiganError(f"{where}: the attribute {name} is larger than the file; make it again")
+                if not self._checked and h5py.check_string_dtype(stored.dtype) and stored.dtype.kind == "O":
+                    check_heaps(self.path)
+                    self._checked = True
+            return {name: _plain(value) for name, value in found.attrs.items()}
 
     def dataset(self, name: str) -> Stored:
         """A dataset at the root.
@@ -144,7 +158,7 @@ class Stored:
             self.dtype: np.dtype[Any] = found.dtype
             external = found.external
             virtual = found.is_virtual
-        self.attributes = attributes_of(found, self.where, file.size)
+        self.attributes = file.attributes_of(found, self.where)
         if external:
             raise PartiganError(
                 f"{self.where} lies in another file, {external[0][0]}; copy its data into this one, as h5repack does"
@@ -172,7 +186,7 @@ class Stored:
     @property
     def features(self) -> dict[str, str]:
         """Names of the last axis, with their units; numbers for names and empty units where it says none."""
-        names = strings(self.attributes.get("features", np.arange(self.shape[-1])))
+        names = strings(self.attributes.get("features", np.arange(self.shape[-1] if self.shape else 0)))
         units = strings(self.attributes.get("units", np.full(len(names), "")))
         return dict(zip(names, units, strict=False))
 
@@ -264,21 +278,6 @@ def trusted(trust: bool) -> Iterator[None]:
         _TRUSTED.reset(token)
 
 
-def attributes_of(found: Any, where: str | Path, size: int) -> dict[str, Any]:
-    """The attributes of a file or dataset, checked before they are read.
-
-    Args:
-        found: the file or dataset.
-        where: what it is, for messages.
-        size: bytes of the file, which no attribute can exceed.
-    """
-    with readable(f"{where}: its attributes", "HDF5"):
-        for name in found.attrs:
-            if found.attrs.get_id(name).get_storage_size() > size:
-                raise PartiganError(f"{where}: the attribute {name} is larger than the file; make or fetch it again")
-        return dict(found.attrs)
-
-
 def number_of(path: Path, name: str) -> int:
     """The number of samples in a file; ``name`` is that of their dataset."""
     with open_hdf5(path, f"a dataset {name} is needed") as file:
@@ -293,14 +292,18 @@ def split_attributes(path: Path) -> dict[str, Any]:
         return {name: value for name, value in file.attributes.items() if name.startswith("split_")}
 
 
-def text(value: Any) -> str:
-    """A string attribute, however it was stored."""
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+def _plain(value: Any) -> Any:
+    """An attribute with texts as `str`, however they were stored."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, np.ndarray) and value.dtype.kind in "SO":
+        return np.array([_plain(each) for each in value.ravel()], dtype=object).reshape(value.shape)
+    return value
 
 
 def strings(values: Any) -> list[str]:
-    """An attribute of several strings, or of one."""
-    return [text(value) for value in np.atleast_1d(np.asarray(values, dtype=object)).ravel()]
+    """An attribute of several texts, or of one."""
+    return [str(value) for value in np.atleast_1d(np.asarray(values, dtype=object)).ravel()]
 
 
 def _few(names: Sequence[str], shown: int = 5) -> str:

@@ -156,6 +156,8 @@ def feature_units(path: str | Path, name: str) -> dict[str, str]:
     """
     with open_hdf5(Path(path), f"a dataset {name} is needed") as file:
         found = file.dataset(name)
+        if not found.shape:
+            raise PartiganError(f"{found.where} is a single value, not rows of numbers")
         features = found.features
         if len(features) != found.shape[-1]:
             raise PartiganError(

@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from partigan.blame import said
-from partigan.data.hdf5 import is_hdf5, open_hdf5, text
+from partigan.data.hdf5 import is_hdf5, open_hdf5
 from partigan.errors import PartiganError
 from partigan.kinds.kind import Kind
 from partigan.reading import size_of
@@ -87,7 +87,7 @@ def kind_of(path: str | Path, trust: bool = False) -> Kind:
         with open_hdf5(path, "") as file:
             said = file.attributes.get("kind")
         if said is not None:
-            return find(text(said), trust)
+            return find(str(said), trust)
     for name in KINDS:
         if (kind := find(name)).format.recognises(path):
             return kind

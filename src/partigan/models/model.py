@@ -17,12 +17,13 @@ from partigan.config import build
 from partigan.data.batch import Batch
 from partigan.data.transforms.transform import Transform
 from partigan.documents import check
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, check_number
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.models.checkpoint import load_tensors, unpack_module
 from partigan.nets.contracts import Generator, NoisyTranslator, Translator
 from partigan.randomness import check_seed, rng_for
+from partigan.reading import assure_memory
 from partigan.run import Run
 
 GROUP_VALUES = 2**14  # particles in a group: what a block works on stays in the cache
@@ -101,16 +102,19 @@ class Model:
             >>> jets = load("runs/top").sample(1000, seed=1)  # doctest: +SKIP
             >>> more = load("runs/top").sample(1000, seed=1, first=1000)  # doctest: +SKIP
         """
-        if size < 1 or first < 0:
-            raise PartiganError(f"size = {size}, first = {first}; at least one sample is needed, counted from 0")
+        check_number("size", size, "sample")
+        if first < 0:
+            raise PartiganError(f"first = {first}; samples are counted from 0")
         seed = secrets.randbelow(2**31) if seed is None else seed
         check_seed(seed)
         self.generator  # noqa: B018  # refuses networks that do not generate
         block = self.kind.conditions.block
-        parts = [
-            self._block(seed, number, max(first - number * block, 0), min(first + size - number * block, block))
-            for number in range(first // block, -(-(first + size) // block))
-        ]
+        parts: list[Batch] = []
+        for number in range(first // block, -(-(first + size) // block)):
+            low, high = max(first - number * block, 0), min(first + size - number * block, block)
+            parts.append(self._block(seed, number, low, high))
+            if len(parts) == 1:  # whose samples are as large as all others
+                assure_memory(2 * size * parts[0].x[0].nbytes, f"{size:,} samples at once")
         return Batch.joined(parts)
 
     def once(self) -> None:

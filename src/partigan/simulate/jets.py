@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 from partigan import __version__
 from partigan.data.hdf5 import SUFFIXES
 from partigan.data.jets import attributes, read_parts, write_jets
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, check_number
 from partigan.extras import require
 from partigan.jobs import STAMP, Parts
 from partigan.outputs import writing
 from partigan.randomness import check_seed
 from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.workers import check_workers
 
 Flavour = Literal["g", "q", "t", "w", "z"]
 
@@ -188,15 +189,15 @@ def _check(flavour: str, n: int, particles: int, workers: int, detector: str, pt
     checks = {
         f"flavour {flavour!r}; there are {', '.join(PROCESSES)}": flavour in PROCESSES,
         f"detector {detector!r}; there are {', '.join(DETECTORS)}": detector in DETECTORS,
-        f"n = {n}; at least one jet is needed": n >= 1,
         f"particles = {particles}; JetNet files have 30 or 150": particles in (30, 150),
-        f"workers = {workers}; at least one is needed": workers >= 1,
         f"pt = {pt} GeV; it is between 20 and 6000": 20 <= pt <= 6000,
         f"pt_window = {pt_window}; it is between 0 and 1": 0 < pt_window < 1,
     }
     for message, fine in checks.items():
         if not fine:
             raise PartiganError(f"cannot simulate jets with {message}")
+    check_number("n", n, "jet")
+    check_workers(workers)
 
 
 def make_chunk(path: Path, jets: int, seed: tuple[int, int], recipe: Recipe) -> int:

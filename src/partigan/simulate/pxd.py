@@ -31,7 +31,7 @@ from partigan import __version__
 from partigan.data.hitmap_files import SUFFIXES, hitmap_attributes, read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import PIXELS, ROWS, SENSORS
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, check_number
 from partigan.jobs import STAMP, Parts
 from partigan.outputs import writing
 from partigan.randomness import check_seed
@@ -39,6 +39,7 @@ from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
 from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
 from partigan.simulate.pxd_silicon import Deposits, collect, digitise, lose
 from partigan.simulate.pxd_sources import beam_gas, compton, synchrotron, two_photon, weights
+from partigan.workers import check_workers
 
 CHUNK = 20  # events in a part file: some seconds of work
 
@@ -103,13 +104,13 @@ def simulate_pxd(
         PartiganError: a value is out of range, or the output exists or cannot be written.
     """
     checks = {
-        f"events = {events}; at least one event is needed": events >= 1,
         f"background = {background}; it is between 0 and 20": 0 <= background <= 20,
-        f"workers = {workers}; at least one is needed": workers >= 1,
     }
     for message, fine in checks.items():
         if not fine:
             raise PartiganError(f"cannot simulate PXD hitmaps with {message}")
+    check_number("events", events, "event")
+    check_workers(workers)
     check_seed(seed)
     job = {
         "kind": "pxd",

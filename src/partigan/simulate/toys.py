@@ -25,10 +25,11 @@ from partigan import __version__
 from partigan.data.batch import Batch
 from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import write_samples
-from partigan.errors import PartiganError
+from partigan.errors import PartiganError, check_number
 from partigan.metrics.measurement import comparable, table
 from partigan.outputs import writing
 from partigan.randomness import check_seed
+from partigan.reading import assure_memory
 
 Floats = NDArray[np.float64]
 ToyName = Literal["two-peaks", "ring", "grid", "swiss-roll"]
@@ -99,8 +100,8 @@ def simulate_toy(name: ToyName, n: int, out: Path, seed: int = 1, overwrite: boo
     """
     if name not in TOYS:
         raise PartiganError(f"unknown toy {name!r}; there are {', '.join(TOYS)}")
-    if n < 1:
-        raise PartiganError(f"n = {n}; at least one row is needed")
+    check_number("n", n, "row")
+    assure_memory(64 * n, f"{n:,} rows")
     check_seed(seed)
     rows = TOYS[name].draw(n, np.random.default_rng(seed)).astype(np.float32)
     attributes = {"kind": "tables", "simulated": f"toy {name}", "seed": seed, "n": n, "partigan_version": __version__}

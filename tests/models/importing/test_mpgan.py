@@ -115,8 +115,8 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         (("'model': 'mpgan'", "'model': 'pcgan'"), "no networks here for the generator 'pcgan'"),
         (("'sd': 0.2, ", ""), "lacks sd"),
         (("'fe': [96, 160, 192], ", ""), "lacks fe; give the args.txt"),
-        (("{", "{[1]: 2, "), "not a dictionary of arguments"),
-        (("{", "{open('x'): 1, "), "not a dictionary of arguments"),
+        (("{", "{[1]: 2, "), "a dictionary of arguments"),
+        (("{", "{open('x'): 1, "), "a dictionary of arguments"),
     ):
         assert change[0] in text
         changed.write_text(text.replace(*change))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from partigan.errors import PartiganError
+from partigan.reading import readable, size_of
 
 PARTICLES = 30  # of JetNet, which all published generators are of
 
@@ -70,6 +71,8 @@ IGNORED = {
 }
 """Arguments that do not change what is generated, by what they are about."""
 
+_BYTES = 2**16  # of the authors' files, which have a twentieth of it
+
 
 def read_arguments(path: Path) -> dict[str, Any]:
     """The arguments of a published generator.
@@ -108,14 +111,10 @@ def read_arguments(path: Path) -> dict[str, Any]:
 
 
 def _dictionary(path: Path) -> dict[str, Any]:
-    try:
+    if size_of(path) > _BYTES:
+        raise PartiganError(f"{path} is too large for a dictionary of arguments as MPGAN's authors write them")
+    with readable(path, "a dictionary of arguments as MPGAN's authors write them"):
         options = ast.literal_eval(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise PartiganError(f"{path} is missing") from error
-    except (OSError, ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
-        raise PartiganError(
-            f"{path} is not a dictionary of arguments as MPGAN's authors write them: {error}"
-        ) from error
     if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
         raise PartiganError(f"{path} is not a dictionary of arguments as MPGAN's authors write them")
     return options

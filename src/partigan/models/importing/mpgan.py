@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from partigan.models.checkpoint import fit_state, pack_module, save_tensors
 from partigan.models.importing.arguments import PARTICLES, read_arguments
 from partigan.outputs import writing
 from partigan.progress import tell
+from partigan.reading import assure_memory, readable, size_of
 from partigan.run import Run
 
 # What JetNet's gluon, light quark and top jets at 30 particles tell of the authors' training data: the greatest
@@ -35,6 +37,7 @@ MULTIPLICITY = {
     + [3394, 3443, 3567, 3535, 3401, 3456, 76634],
     "t": [0] * 10 + [1, 2, 1, 3, 1, 8, 4, 8, 21, 31, 36, 55, 81, 89, 105, 177, 186, 245, 279, 382, 122846],
 }  # fmt: skip
+LARGEST = 1e6  # of weights; those of trained networks are below 100
 JET_PT = 1000.0  # GeV, the nominal parton pt of JetNet
 
 # Presets by generator and critic of the authors' arguments.
@@ -162,14 +165,21 @@ def _imported(weights: Path, arguments: Path, out: Path) -> Run:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    if not path.exists():
-        raise PartiganError(f"{path} is missing")
+    """Weights by the authors' names: the boundary around torch's reader, which runs no code of the file."""
+    size_of(path)
+    with readable(path, "weights"):
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                assure_memory(sum(entry.file_size for entry in archive.infolist()), f"{path}")
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the file's content leads to
+    except Exception as error:  # torch raises whatever the file's content leads to, and advises to run its code
         raise PartiganError(f"{path} is not a file of weights that can be read without running its code") from error
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise PartiganError(f"{path} is not a state dict of a network; give the authors' G_best_epoch.pt")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not (tensor.abs() < LARGEST).all():
+            raise PartiganError(f"{path}: {name} has weights that are NaN or beyond {LARGEST:g}; fetch the file again")
     return dict(tensors)
 
 
