@@ -24,7 +24,7 @@ def test_rows_failures_and_going_on(
     command += ["--presets", str(tiny), "nonsense", "--runs", f"t:mine={finished}", "--minutes", "0.02"]
     main(command)
     table = (tmp_path / "b" / "table.md").read_text()
-    assert capsys.readouterr().out.endswith(table + "\n")
+    assert capsys.readouterr().out.endswith(table)
     assert table.count("*untrained*") == 5  # two models, two protocols, and what it means
     assert table.count("| mine *other data* |") == 2
     assert "| nonsense | failed: there is no preset or YAML file 'nonsense'" in table
