@@ -59,7 +59,7 @@ def run(folder: Path, case: str, seed: int) -> None:
         resume=True,
     )
     training = time.process_time() - began
-    refined = partigan.refine(trained.path, files["test"], folder / f"{name}.h5", overwrite=True)
+    refined = partigan.refine(trained.path, files["test"], folder / f"refined-{name}.h5", overwrite=True)
     began = time.process_time()
     found = partigan.evaluate(
         files[target], folder / "reports" / name, fake=refined, split="test", metrics=METRICS, threads=1, overwrite=True
@@ -86,20 +86,21 @@ def cell(entries: list[dict[str, Any]], name: str, factor: float = 1.0) -> str:
     values = [factor * entry["metrics"][name][0] for entry in entries if name in entry["metrics"]]
     if not values:
         return ""
-    spread = np.std(values, ddof=1) if len(values) > 1 else 0.0
     digits = 1 if factor > 1 else 3
-    return f"{np.mean(values):.{digits}f} ± {spread:.{digits}f}"
+    spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"
 
 
 def table(folder: Path) -> str:
     """The table of results in markdown; the numbers of all seeds are written as JSON."""
     entries = [read_json(path) for path in sorted(folder.glob("*-[0-9].json"))]
     write_json(RESULTS / "refinement.json", entries)
-    head = "| learned on | bias (%) | resolution (%) | AUC of mass | AUC against data | shift of labels (%) |"
-    lines = [head, "|---|---|---|---|---|---|"]
+    head = "| learned on | seeds | bias (%) | resolution (%) | AUC of mass | AUC against data | shift of labels (%) |"
+    lines = [head, "|---|---|---|---|---|---|---|"]
     for title, case, sample, area, labels in ROWS:
         of = [entry for entry in entries if entry["case"] == case]
         cells = (
+            str(len(of)),
             cell(of, f"downstream.log_energy.bias.{sample}", PERCENT),
             cell(of, f"downstream.log_energy.resolution.{sample}", PERCENT),
             cell(of, f"downstream.mass.auc.{sample}"),
