@@ -131,7 +131,7 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
     """
     x, pt, flag = particles[..., :3], particles[..., 2], particles[..., 3]
     mask = flag > 0.5
-    zero = (x == 0).all(-1)
+    zero = (x[..., 0] == 0) & (x[..., 1] == 0) & (pt == 0)
 
     def refuse(bad: Any, what: str, remedy: str) -> None:
         if bad.any():
@@ -141,8 +141,10 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
     refuse(~np.isfinite(particles).all((1, 2)) & finite, "NaN or infinite values", "remove these jets")
     if finite:  # what a bad generator makes is counted and shown, not refused
         for column, (name, limit) in enumerate(LARGEST.items()):
-            beyond = np.abs(x[..., column]) > limit
-            refuse(beyond.any(1), f"{name} beyond {limit:g}", "check the order and the units of the features")
+            values = x[..., column]
+            if max(values.max(), -values.min()) > limit:
+                beyond = (np.abs(values) > limit).any(1)
+                refuse(beyond, f"{name} beyond {limit:g}", "check the order and the units of the features")
     refuse(
         ~np.isin(flag, (0.0, 1.0)).all(1),
         "a mask that is neither 0 nor 1",
