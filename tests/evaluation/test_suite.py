@@ -14,6 +14,7 @@ from metric_cases import Floats, rng, rows, wide
 from partigan.data.batch import Batch
 from partigan.data.transforms.tables import Standardise
 from partigan.errors import PartiganError
+from partigan.evaluation import refinement, translation
 from partigan.evaluation.metric import Answer, Metric
 from partigan.evaluation.samples import Pair, Samples, rebuilder
 from partigan.evaluation.suite import OF_CLASSIFIER, SUITE, chosen, protocol_metrics, run_suite
@@ -26,7 +27,8 @@ from partigan.models.classifier import Seen
 from partigan.models.model import Model
 from partigan.nets.tables import TableGenerator
 
-QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER}
+OF_TRANSLATOR = {*translation.METRICS, *refinement.METRICS}
+QUICK_SUITE = SUITE.keys() - {"critic", "network", "reconstruction", *OF_CLASSIFIER, *OF_TRANSLATOR}
 NAMES = {name: (name, "GeV") for name in "abc"}
 
 
@@ -136,7 +138,7 @@ def with_junk(size: int, seed: int) -> tuple[Floats, Floats]:
     return np.concatenate([rows(size, seed), junk])[order], np.repeat([2.0, 0.0], [size, len(junk)])[order]
 
 
-@pytest.mark.parametrize("name", sorted(SUITE.keys() - {"critic"}))  # which is slow, and tested by itself
+@pytest.mark.parametrize("name", sorted(SUITE.keys() - {"critic", *OF_TRANSLATOR}))  # which are slow, or need more
 def test_rows_of_weight_0_are_seen_by_no_metric(name: str) -> None:
     """Every metric takes event weights or says in its row what became of them; none judges rows that are not there."""
     size = 500 if name in ("network", "birthday", "likelihood") else 1200

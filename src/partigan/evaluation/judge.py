@@ -61,7 +61,7 @@ def judge(kind: Kind, real: Batch, fake: Batch, seed: int) -> FitPredict:
         tell(f"training a network on {len(sample) - held:,} real and generated {kind.name}")
         with TemporaryDirectory() as folder, quiet():
             session = Session(Run(Path(folder) / "judge", "classifier"), content, seed)
-            about = {"origin": {"path": "", "sha256": ""}, "conditions": {}}
+            about = {"origin": {"path": "", "sha256": None}, "conditions": {}}
             network = fit(session, sample[held:], sample[:held], arguments, about)
             classified = both[torch.from_numpy(test[:, 0]).long()]
             return seen(network, session.transform.forward, classified).probabilities[:, 1]
