@@ -21,7 +21,7 @@ def say(*lines: Text | str) -> None:
     console = Console()
     with console.capture() as capture:
         for line in lines:
-            console.print(Text(clean(line)) if isinstance(line, str) else line, soft_wrap=True)
+            console.print(Text(printable(line)) if isinstance(line, str) else line, soft_wrap=True)
     sys.stdout.write(spelt(capture.get(), console.encoding or "utf-8"))
     sys.stdout.flush()
 
