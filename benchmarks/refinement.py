@@ -49,7 +49,7 @@ def run(folder: Path, case: str, seed: int) -> None:
     """Train, refine and evaluate one case."""
     preset, target = CASES[case]
     files, name = simulated(folder, seed), f"{case}-{seed}"
-    began = time.process_time()
+    interrupted, began = (folder / "runs" / name).exists(), time.process_time()
     trained = partigan.train(
         preset,
         {"simulation": files["simulation"], "data": files[target]},
@@ -58,7 +58,7 @@ def run(folder: Path, case: str, seed: int) -> None:
         threads=1,
         resume=True,
     )
-    training = time.process_time() - began
+    training = None if interrupted else time.process_time() - began
     refined = partigan.refine(trained.path, files["test"], folder / f"refined-{name}.h5", overwrite=True)
     began = time.process_time()
     found = partigan.evaluate(
@@ -108,8 +108,15 @@ def table(folder: Path) -> str:
             cell(of, labels, PERCENT),
         )
         lines.append(f"| {title} | {' | '.join(cells)} |")
-    cpu = [sum(entry["cpu_seconds"].values()) / 60 for entry in entries]
-    return "\n".join([*lines, "", f"{len(entries)} trainings and evaluations, {sum(cpu):.0f} CPU minutes.", ""])
+    cpu = [seconds / 60 for entry in entries for seconds in entry["cpu_seconds"].values() if seconds is not None]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{len(entries)} trainings and evaluations, {sum(cpu):.0f} CPU minutes without interrupted trainings.",
+            "",
+        ]
+    )
 
 
 def main() -> None:
