@@ -89,7 +89,7 @@ def measured(task: str, system: str, seed: int, folder: Path) -> dict[str, Any]:
         )
         row = {"task": task, "system": system, "seed": seed, "cpu_seconds": round(seconds, 1), **numbers(found.metrics)}
         write_json(result, row)
-    row = json.loads(result.read_text())
+    row = json.loads(result.read_text(encoding="utf-8"))
     return dict(row)
 
 
@@ -102,7 +102,7 @@ def unchanged(task: str, folder: Path) -> dict[str, Any]:
             given["test"], folder / f"{task}-report", fake=given["sources"], split="all", metrics=chosen, overwrite=True
         )
         write_json(result, {"task": task, "system": "sources as they are", **numbers(found.metrics)})
-    return dict(json.loads(result.read_text()))
+    return dict(json.loads(result.read_text(encoding="utf-8")))
 
 
 def cell(rows: list[dict[str, Any]], name: str) -> str:
@@ -145,7 +145,7 @@ def main() -> None:
         rows += [measured(task, system, seed, folder) for system in STEPS for task in TASKS]
         RESULTS.mkdir(parents=True, exist_ok=True)
         write_json(RESULTS / "results.json", rows)
-        (RESULTS / "table.md").write_text(table(rows))
+        (RESULTS / "table.md").write_text(table(rows), encoding="utf-8")
         print(table(rows))
 
 
