@@ -62,7 +62,9 @@ def same(one: bytes, other: bytes) -> bool:
 @pytest.mark.parametrize("name", FILES)
 def test_a_lost_file_is_named(run: Path, name: str) -> None:
     (run / name).unlink()
-    with pytest.raises(PartiganError, match="config.yaml" if name == "config.yaml" else "missing|does not exist|no generator yet"):
+    with pytest.raises(
+        PartiganError, match="config.yaml" if name == "config.yaml" else "missing|does not exist|no generator yet"
+    ):
         partigan.load(run)
 
 
