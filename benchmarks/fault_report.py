@@ -28,12 +28,18 @@ Rows = dict[tuple[str, str], Counter[str]]
 class Report:
     """Counts by fault and by what it was done to, with examples of everything that is not clean.
 
+    Args:
+        part: its name in ``faults.json``.
+        command: that makes it.
+        out: folder of ``faults.json``, written after every hundred faults; None = nothing is written.
+
     Attributes:
         rows: outcomes by (fault, command or reader).
         examples: what happened, in words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, part: str = "", command: str = "", out: Path | None = None) -> None:
+        self.part, self.command, self.out = part, command, out
         self.rows: Rows = {}
         self.examples: list[str] = []
 
@@ -43,22 +49,23 @@ class Report:
         if outcome != "clean":
             self.examples.append(f"{fault}, {what}: {outcome}: {detail}"[:600])
             print(self.examples[-1], flush=True)
+        if sum(row["tried"] for row in self.rows.values()) % 100 == 0:
+            self.write()
 
-    @property
-    def bad(self) -> int:
-        """Everything that is not clean."""
-        return sum(row["tried"] - row["clean"] for row in self.rows.values())
-
-    def write(self, part: str, command: str, out: Path) -> None:
-        """Replace the numbers of a part in ``faults.json``, and the table in the page where that is its place."""
+    def write(self) -> None:
+        """Replace the numbers of this part in ``faults.json``, and the table in the page where that is its place."""
+        if self.out is None:
+            return
         numbers = [{"fault": fault, "what": what, **row} for (fault, what), row in self.rows.items()]
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / "faults.json"
+        self.out.mkdir(parents=True, exist_ok=True)
+        path = self.out / "faults.json"
         kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        kept[part] = {"command": command, "rows": numbers, "examples": self.examples}
-        path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        kept[self.part] = {"command": self.command, "rows": numbers, "examples": self.examples}
+        fresh = path.with_suffix(f".{self.part}")  # another process may write other parts
+        fresh.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        fresh.replace(path)
         page = ROOT / "docs" / "reliability.md"
-        if out == ROOT / "results":
+        if self.out == ROOT / "results":
             before, _, rest = page.read_text(encoding="utf-8").partition("<!-- table -->\n")
             after = rest.partition("<!-- end -->")[2]
             page.write_text(f"{before}<!-- table -->\n{table(kept)}\n<!-- end -->{after}", encoding="utf-8")

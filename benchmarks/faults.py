@@ -184,9 +184,9 @@ def main() -> None:
             "disks": lambda report: disks(report, jobs, folder, options.disks, options.seed),  # type: ignore[arg-type]
         }
         for part in options.parts:
-            report = Report()
+            report = Report(part, " ".join(["python", "benchmarks/faults.py", *sys.argv[1:]]), options.out)
             calls[part](report)
-            report.write(part, " ".join(["python", "benchmarks/faults.py", *sys.argv[1:]]), options.out)
+            report.write()
             print(table({part: {"rows": [{"fault": a, "what": b, **row} for (a, b), row in report.rows.items()]}}))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -225,8 +226,30 @@ def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Trans
 
 
 def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Namespace]:
-    """The sections with classes, checked and typed."""
-    sections = {key: copy.deepcopy(content[key]) for key in ("transform", "system", "trainer") if key in content}
+    """The sections with classes, checked and typed.
+
+    Parsing nested classes takes seconds, and a training asks for the same more than once: as given, with what the data
+    decide, and resolved. What was parsed is kept, for its resolved form, too.
+    """
+    sections = {key: content[key] for key in ("transform", "system", "trainer") if key in content}
+    try:
+        key = json.dumps([sections, trust])
+    except (TypeError, ValueError):  # values that no file can hold: the parser says which
+        return _parse(sections, trust)
+    if key not in _KEPT:
+        if len(_KEPT) > 100:
+            _KEPT.clear()
+        _KEPT[key] = _parse(sections, trust)
+        _KEPT[json.dumps([_values(_KEPT[key][1]), trust])] = _KEPT[key]
+    parser, parsed = _KEPT[key]
+    return parser, copy.deepcopy(parsed)
+
+
+_KEPT: dict[str, tuple[ArgumentParser, Namespace]] = {}
+
+
+def _parse(sections: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Namespace]:
+    sections = copy.deepcopy(dict(sections))
     check(sections.get("trainer", {}), _TRAINER, "trainer")  # the parser would take a text for a file to read
     if not trust:
         refuse_foreign(sections)

@@ -37,6 +37,8 @@ from partigan.nets.images.sagan import SAGANGenerator
 from partigan.nets.images.stylegan import StyleGANGenerator
 from partigan.nets.selection import SelectedGenerator, SelectingGenerator
 from partigan.nets.tables import TableGenerator, TableTranslator
+from partigan.nets.traces import TraceDecoder, TraceEncoder, TraceTranslator
+from partigan.nets.translation import BothWays, SharedEncoder
 
 SMALL = {"height": 8, "width": 8, "filters": 4}
 MAKERS: dict[str, Callable[..., Any]] = {
@@ -65,7 +67,11 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
     "table translator": TableTranslator,
+    "refiner": partial(TraceTranslator, width=4, blocks=1),
+    "both ways": lambda: BothWays(TraceTranslator(width=4), TraceTranslator(width=4)),
+    "shared encoder": lambda: SharedEncoder(TraceEncoder(width=4), *(TraceDecoder(bins=16, width=4) for _ in "ab")),
 }
+SHAPES = {"pix2pix": (3, 8, 8), "cyclegan": (3, 8, 8), "table translator": (2,)}  # of a translator's sample
 MORE = ("turning", "selecting", "hitmap, whole")  # their deployed form is another function of more noise
 
 
@@ -77,17 +83,17 @@ def name(request: pytest.FixtureRequest) -> str:
 def _made(name: str) -> Product:
     """A small network in training mode, with running means of its own."""
     network: Product = shaken(MAKERS[name])
-    _call(network.train())
+    _call(network.train(), name)
     return network
 
 
-def _call(network: Product) -> tuple[Tensor, Tensor]:
+def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
     """Input, from the same seed, and samples."""
     rng = torch.Generator().manual_seed(2)
     if isinstance(network, Generator):
         x = network.noise(4, None, rng).double()
     else:
-        x = torch.randn(4, *((3, 8, 8) if "images" in type(network).__module__ else (2,)), generator=rng).double()
+        x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
     return x, network(x, condition)
@@ -105,17 +111,17 @@ def test_every_generator_and_translator_is_here() -> None:
 def test_the_deployed_form_makes_the_same_samples(name: str) -> None:
     network = _made(name)
     deployed = network.deployed()
-    x, samples = _call(network.eval())
-    again, made = _call(deployed)
+    x, samples = _call(network.eval(), name)
+    again, made = _call(deployed, name)
     assert made.isfinite().all()
     if name in MORE:
         assert again.shape[1] > x.shape[1] or again.shape[2] > x.shape[2]
     else:
         assert torch.equal(again, x)
         torch.testing.assert_close(made, samples, rtol=1e-12, atol=1e-12)
-    assert torch.equal(_call(deployed.deployed())[1], made)
+    assert torch.equal(_call(deployed.deployed(), name)[1], made)
     with torch.inference_mode():
-        torch.testing.assert_close(_call(deployed)[1], made)
+        torch.testing.assert_close(_call(deployed, name)[1], made)
 
 
 def test_the_deployed_form_has_plain_weights_without_gradients(name: str) -> None:
@@ -143,12 +149,12 @@ def test_the_training_form_stays_as_it_is(name: str) -> None:
     after = network.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[key], value) for key, value in before.items())
-    _call(network)[1].square().sum().backward()
+    _call(network, name)[1].square().sum().backward()
     assert all(p.requires_grad for p in network.parameters())
     assert any(p.grad is not None for p in network.parameters())
 
 
 def test_modes_never_change_shapes(name: str) -> None:
     network = _made(name)
-    shapes = [[part.shape for part in _call(network.train(mode))] for mode in (True, False)]
+    shapes = [[part.shape for part in _call(network.train(mode), name)] for mode in (True, False)]
     assert shapes[0] == shapes[1]
