@@ -96,7 +96,7 @@ system:
         optimizer: *adam
     product: translator
     source: simulation
-trainer: {batch_size: 64, max_steps: 400, validations: 4, checkpoint_seconds: 0.05, accelerator: cpu}
+trainer: {batch_size: 64, max_steps: 400, validations: 4, checkpoint_seconds: 0.5, accelerator: cpu}
 """
 
 

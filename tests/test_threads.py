@@ -27,12 +27,20 @@ def four_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
 
 
-def job(seconds: dict[int, float], tried: list[int]) -> object:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time, which only a step moves on."""
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    return now
+
+
+def job(seconds: dict[int, float], tried: list[int], clock: list[float]) -> object:
     """A job whose step takes so long with each number of threads."""
 
     def step() -> None:
         tried.append(torch.get_num_threads())
-        time.sleep(seconds[torch.get_num_threads()])
+        clock[0] += seconds[torch.get_num_threads()]
 
     return lambda: step
 
@@ -46,7 +54,7 @@ def test_affinity_and_slurm_limit_the_cores(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_more_threads_are_taken_only_where_they_are_faster(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], clock: list[float]
 ) -> None:
     four_cores(monkeypatch)
     for seconds, number, most in (
@@ -55,7 +63,7 @@ def test_more_threads_are_taken_only_where_they_are_faster(
         ({1: 0.008, 2: 0.004, 4: 0.001}, 4, 4),
     ):
         tried: list[int] = []
-        assert threads.choose(None, job(seconds, tried)) == torch.get_num_threads() == number  # type: ignore[arg-type]
+        assert threads.choose(None, job(seconds, tried, clock)) == torch.get_num_threads() == number  # type: ignore[arg-type]
         assert max(tried) == most
         assert f"threads: {number} (measured: " in capsys.readouterr().err
 
@@ -63,14 +71,14 @@ def test_more_threads_are_taken_only_where_they_are_faster(
 def test_a_job_on_one_core_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     four_cores(monkeypatch)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "1")
-    assert threads.choose(None, job({}, [])) == 1  # type: ignore[arg-type]
+    assert threads.choose(None, job({}, [], [])) == 1  # type: ignore[arg-type]
 
 
 def test_what_is_asked_for_comes_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     four_cores(monkeypatch)
     assert threads.choose(None) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "3,2")
-    assert threads.choose(None, job({}, [])) == 3  # type: ignore[arg-type]
+    assert threads.choose(None, job({}, [], [])) == 3  # type: ignore[arg-type]
     assert threads.choose(None, before=2) == 2
     assert threads.choose(4, before=2) == torch.get_num_threads() == 4
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("threads: ")]

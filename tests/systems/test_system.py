@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from helpers import CYCLEGAN, Distance, ToyCritic, ToyGenerator, equal_tensors, toy_batch, weights
+from helpers import CYCLEGAN, Distance, ToyCritic, ToyGenerator, child, equal_tensors, killed, toy_batch, weights
 from partigan import PartiganError, load, train
 from partigan.config import build, read, resolve
 from partigan.data.samples import read_samples
@@ -23,26 +22,20 @@ from partigan.simulate.toys import simulate_toy
 from partigan.systems.system import Phase, SumOfLosses, System, Tick
 from partigan.training.log import read_log
 
-SCRIPT = """
-import json, sys
-from partigan import train
-train(sys.argv[1], json.loads(sys.argv[2]), sys.argv[3], threads=1, resume=True)
-"""
-
 
 def test_a_cyclegan_is_yaml_alone_trains_is_killed_and_resumes(tmp_path: Path, two_tables: dict[str, str]) -> None:
     """Four networks, three phases, two samples, cycle and identity terms, a history of made samples."""
     config = tmp_path / "cycle.yaml"
     config.write_text(CYCLEGAN)
     whole = train(str(config), two_tables, tmp_path / "whole", threads=1)
-    command = [sys.executable, "-c", SCRIPT, str(config), json.dumps(two_tables), str(tmp_path / "killed")]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while not [*(tmp_path / "killed" / "checkpoints").glob("[0-9]*.safetensors")]:
-            assert process.poll() is None
-            time.sleep(0.02)
-        os.kill(process.pid, signal.SIGKILL)
+    job = partial(train, str(config), two_tables, tmp_path / "killed", threads=1, resume=True)
+    pid = child(job)
+    while not [*(tmp_path / "killed" / "checkpoints").glob("[0-9]*.safetensors")]:
+        time.sleep(0.02)
+    os.kill(pid, signal.SIGKILL)
+    assert killed(pid)
     assert "finished" not in json.loads((tmp_path / "killed" / "manifest.json").read_text())
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    assert not killed(child(job))
     assert equal_tensors(weights(tmp_path / "killed"), weights(whole.path))
     names = {name for line in read_log(whole.path / "metrics.jsonl") for name in line}
     assert {
