@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -17,6 +19,7 @@ from partigan.data.batch import Batch
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.jets import write_jets
 from partigan.data.samples import write_samples
+from partigan.evaluation.figures import Pictures
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
 from partigan.simulate.toys import TOYS
@@ -72,3 +75,19 @@ def two_tables(tmp_path: Path) -> dict[str, str]:
         files[name] = str(tmp_path / f"{name}.h5")
         write_samples(files[name], "rows", [sample], {"kind": "tables"}, {"x": "", "y": ""})
     return files
+
+
+@pytest.fixture
+def draw_only(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Lets reports draw the figures of these captions and no other."""
+
+    def only(*captions: str) -> None:
+        real = Pictures.draw
+
+        def draw(self: Pictures, section: str, caption: str, make: Callable[[], Any]) -> None:
+            if caption in captions:
+                real(self, section, caption, make)
+
+        monkeypatch.setattr(Pictures, "draw", draw)
+
+    return only

@@ -134,3 +134,13 @@ def test_a_null_in_the_middle_takes_out_what_its_base_has(tmp_path: Path) -> Non
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"base": where, "system": {"terms": terms}}))
     assert read(str(tmp_path / "c.yaml"))["system"]["init_args"]["terms"] == {"last": 2}
     assert {*read("pxd-wgan-gp")["system"]["init_args"]["terms"]} == {"penalty"}
+
+
+@pytest.mark.parametrize("preset", ["mdma-fast", "cyclegan-small"])
+def test_what_the_data_decide_is_filled_in_as_if_it_were_given(preset: str) -> None:
+    """It is filled in after the parser, which is held here to a configuration that gives all of it."""
+    decided = {"particles": 7, "features": 3, "channels": 2, "height": 8, "width": 12, "classes": 3, "conditions": 0}
+    filled = resolve(read(preset), decided)
+    assert filled["system"] != resolve(read(preset))["system"]
+    given = {**filled, "trainer": {**filled["trainer"], "max_steps": 3}}  # so that it is parsed anew
+    assert repr(resolve(given)["system"]) == repr(filled["system"])

@@ -14,7 +14,7 @@ import difflib
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
@@ -36,6 +36,7 @@ _WORDS = ("about", "kind")  # sections without classes
 _DECIDED = ("particles", "features", "channels", "height", "width", "classes", "conditions")  # arguments, by the data
 _OPTION = (str, float, bool, type(None))
 _TRAINER = {"rules?": {str: _OPTION}, str: _OPTION}
+Place = tuple[Any, ...]  # names and numbers that lead to a part of a configuration
 _CLASS = re.compile(r"\w+(\.\w+)*\.[A-Z]\w*")
 
 
@@ -184,29 +185,45 @@ def resolve(
         raise PartiganError("say what to train: --config with a preset ('partigan list' shows all) or a YAML file")
     if not trust:
         refuse_foreign({key: content[key] for key in ("transform", "system")})
-    _fill(content["system"], arguments, trust)
-    _, parsed = _parsed(content, trust)
+    decided = [*_decided(content["system"], trust)]
+    for place, accepted in decided:
+        wanted = (name for name, default in accepted.items() if default is inspect.Parameter.empty and name in _DECIDED)
+        filled = {name: 1 for name in wanted if arguments is None or name in arguments}
+        _at(content["system"], place).setdefault("init_args", {}).update(filled)
+    parser, parsed = _parsed(content, trust)
+    if arguments is not None:  # after the parser, which takes seconds and has seen the rest before
+        for place, accepted in decided:
+            for name in arguments.keys() & accepted.keys():
+                given, value = _at(parsed.system, (*place, "init_args")), copy.deepcopy(arguments[name])
+                given[name] = float(value) if isinstance(given[name], float) else value
+        _keep(parser, parsed, trust)
     kept = {key: content[key] for key in ("about", "kind") if key in content}
     values = {**kept, **_values(parsed)}
     TrainerOptions(**{**values["trainer"], "rules": Rules(**values["trainer"]["rules"])})  # refuses what cannot be
     return values
 
 
-def _fill(value: Any, arguments: Mapping[str, Any] | None, trust: bool) -> None:
-    """Give every network and term the arguments that the data decide, where it takes them and has none of its own."""
+def _decided(value: Any, trust: bool, place: Place = ()) -> Iterator[tuple[Place, dict[str, Any]]]:
+    """Places of networks and terms, and the defaults of those of their arguments that are not given."""
+    entries: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Mapping):
         if "class_path" in value and issubclass(found := class_named(value["class_path"], trust), nn.Module | Term):
-            accepted, given = inspect.signature(found).parameters, value.setdefault("init_args", {})  # type: ignore[attr-defined]
-            needed = {
-                name: 1 for name in _DECIDED if name in accepted and accepted[name].default is inspect.Parameter.empty
-            }
-            filled = needed if arguments is None else arguments
-            given.update({k: v for k, v in filled.items() if k in accepted and k not in given})
-        for entry in value.values():
-            _fill(entry, arguments, trust)
+            known, given = inspect.signature(found).parameters, value.get("init_args", {})
+            yield place, {name: parameter.default for name, parameter in known.items() if name not in given}
+        entries = value.items()
     elif isinstance(value, list):
-        for entry in value:
-            _fill(entry, arguments, trust)
+        entries = enumerate(value)
+    for name, entry in entries:
+        yield from _decided(entry, trust, (*place, name))
+
+
+def _at(value: Any, place: Place) -> Any:
+    """What is at a place of a configuration, as given or as parsed, where a dataclass may have become a class."""
+    for name in place:
+        if isinstance(value, Namespace) and "class_path" in value and name not in ("class_path", "init_args"):
+            value = value["init_args"]
+        value = value[name]
+    return value
 
 
 def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Transform, TrainerOptions]:
@@ -240,9 +257,14 @@ def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Na
         if len(_KEPT) > 100:
             _KEPT.clear()
         _KEPT[key] = _parse(sections, trust)
-        _KEPT[json.dumps([_values(_KEPT[key][1]), trust])] = _KEPT[key]
+        _keep(*_KEPT[key], trust)
     parser, parsed = _KEPT[key]
     return parser, copy.deepcopy(parsed)
+
+
+def _keep(parser: ArgumentParser, parsed: Namespace, trust: bool) -> None:
+    """Keep what was parsed for its resolved form."""
+    _KEPT[json.dumps([_values(parsed), trust])] = parser, copy.deepcopy(parsed)
 
 
 _KEPT: dict[str, tuple[ArgumentParser, Namespace]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from partigan.run import Run
 from partigan.training.players import Players
 
 SHORT: dict[str, Any] = {
-    "trainer.max_steps": 8,
+    "trainer.max_steps": 4,
     "trainer.max_minutes": None,
-    "trainer.validations": 2,
+    "trainer.validations": 1,
     "trainer.batch_size": 4,
     "trainer.checkpoint_seconds": 0.0,
     "trainer.accelerator": "cpu",
@@ -56,11 +57,11 @@ def run(files: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Run
 def test_a_killed_training_ends_with_the_same_weights(
     files: dict[str, Path], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dropout included; histories are in the test of a system in YAML."""
+    """Dropout included; CycleGAN is in test_refine.py."""
     real = Players.train_step
 
     def killed(self: Players, step: int, total: int) -> Any:
-        if step == 5:
+        if step == 2:
             raise RuntimeError("killed")
         return real(self, step, total)
 
@@ -74,7 +75,10 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert equal_tensors(weights(again().path), weights(run.path))
 
 
-def test_a_translated_file_is_compared_pair_by_pair(files: dict[str, Path], run: Run, tmp_path: Path) -> None:
+def test_a_translated_file_is_compared_pair_by_pair(
+    files: dict[str, Path], run: Run, tmp_path: Path, draw_only: Callable[..., None]
+) -> None:
+    draw_only("Inputs and what was made of them")
     out = refine(run.path, files["pairs"], tmp_path / "translated.h5", seed=3)
     made, pairs = read_samples(out, "all", "images", 4), read_samples(files["pairs"], "all", "images", 4)
     assert torch.equal(made.start.x, pairs.start.x)
