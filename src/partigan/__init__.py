@@ -1,7 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
-The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`, `train`,
-`fit_classifier`, `load`, `generate`, `refine`, `evaluate`, `compare`.
+The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
+`simulate_calorimeter`, `train`, `fit_classifier`, `load`, `generate`, `refine`, `evaluate`, `compare`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from partigan.commands.train import train as train
     from partigan.errors import PartiganError as PartiganError
     from partigan.models.model import load as load
+    from partigan.simulate.calorimeter import simulate_calorimeter as simulate_calorimeter
     from partigan.simulate.jets import simulate_jets as simulate_jets
     from partigan.simulate.pxd import simulate_pxd as simulate_pxd
     from partigan.simulate.traces import simulate_traces as simulate_traces
@@ -32,6 +33,7 @@ _HOME = {
     "generate": "partigan.commands.generate",
     "load": "partigan.models.model",
     "refine": "partigan.commands.refine",
+    "simulate_calorimeter": "partigan.simulate.calorimeter",
     "simulate_jets": "partigan.simulate.jets",
     "simulate_pxd": "partigan.simulate.pxd",
     "simulate_traces": "partigan.simulate.traces",
@@ -45,6 +47,7 @@ __all__ = [
     "generate",
     "load",
     "refine",
+    "simulate_calorimeter",
     "simulate_jets",
     "simulate_pxd",
     "simulate_traces",

@@ -351,6 +351,7 @@ _COMMANDS: _Commands = {
                 _plain("simulate.pxd_pairs", "simulate_pxd_pairs"),
             ),
             "traces": ("time traces of water-Cherenkov stations, of a simulation or of data", _simulate_traces),
+            "calorimeter": ("showers in calorimeters", _plain("simulate.calorimeter", "simulate_calorimeter")),
             "toy": ("a toy distribution, as a table", _plain("simulate.toys", "simulate_toy")),
             "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },

@@ -14,12 +14,14 @@ from matplotlib import pyplot as plt
 
 from helpers import toy_hitmaps, toy_jets
 from partigan.data.batch import Batch
+from partigan.data.calorimeter_files import write_showers
 from partigan.data.jets import write_jets
 from partigan.data.samples import write_samples
 from partigan.evaluation import protocols
 from partigan.kinds import KINDS, find, kind_of
 from partigan.kinds.kind import Values
 from partigan.metrics.finding import Finding
+from partigan.simulate.calorimeter import Task
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,17 @@ def _traces(path: Path) -> None:
     write_samples(path, "traces", [traces], {}, beside={"conditions": {"r": "km", "t": ""}, "truth": {"e": "EeV"}})
 
 
+def _showers(path: Path) -> None:
+    write_showers(path, [Task.of("ds1-photons", None, "").showers(300, np.random.default_rng(0))], {}, "ds1-photons")
+
+
 MAP, CROP = (1, 250, 768), (1, 64, 96)
 CASES = {
     "jets": Case(lambda path: write_jets(path, [toy_jets(300)], {}), "jets", (30, 3), (30, 3)),
     "tables": Case(_rows, "tables", (3,), (3,)),
     "images": Case(_images, "images", (2, 6, 5), (2, 6, 5)),
     "traces": Case(_traces, "traces", (1, 30), (1, 30)),
+    "calorimeter": Case(_showers, "calorimeter", (368,), (368,)),
     "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
     "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),
     "pxd-parts": Case(toy_hitmaps, "pxd", CROP, MAP),

@@ -19,6 +19,7 @@ KINDS = {
     "tables": "partigan.kinds.tables.TABLES",
     "images": "partigan.kinds.images.IMAGES",
     "traces": "partigan.kinds.traces.TRACES",
+    "calorimeter": "partigan.kinds.calorimeters.CALORIMETER",
     "pxd": "partigan.kinds.pxd.PXD",
     "pxd-crop": "partigan.kinds.pxd.PXD_CROP",
     "pxd-parts": "partigan.kinds.pxd.PXD_PARTS",

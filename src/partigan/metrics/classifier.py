@@ -15,6 +15,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,6 +24,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
 
 from partigan.errors import PartiganError
 from partigan.metrics.measurement import Floats, Measurement, Rows
@@ -58,6 +61,34 @@ def gradient_boosting(x_train: Floats, y_train: Labels, x_test: Floats, weight: 
     if weight is not None and (weight < 0).any():
         weight = _expected_weights(x_train, y_train, weight)
     return np.asarray(trees.fit(x_train, y_train, weight).predict_proba(x_test)[:, 1])
+
+
+def small_network(x_train: Floats, y_train: Labels, x_test: Floats, weight: Floats | None = None) -> Floats:
+    """Three hidden layers of 128 units, 20 passes over the training rows, of which a tenth stops it early.
+
+    For the classifiers of the CaloChallenge (arXiv:2410.21611, three layers of 2,048, 50 passes, double precision), at
+    a size that takes seconds on a core. Features are standardised.
+
+    Args:
+        x_train: ``(rows, features)``.
+        y_train: ``(rows,)``, 1 = real, 0 = generated.
+        x_test: ``(others, features)``.
+        weight: event weights, which it does not take.
+
+    Returns:
+        The probability that each test row is real, ``(others,)``.
+
+    Raises:
+        PartiganError: there are event weights.
+    """
+    if weight is not None:
+        raise PartiganError("the network takes no event weights")
+    mean, width = x_train.mean(0), x_train.std(0)
+    train, test = (((x - mean) / np.where(width > 0, width, 1)).astype(np.float32) for x in (x_train, x_test))
+    network = MLPClassifier((128, 128, 128), batch_size=256, max_iter=20, early_stopping=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return np.asarray(network.fit(train, y_train).predict_proba(test)[:, 1], dtype=np.float64)
 
 
 def _expected_weights(x: Floats, label: Labels, weight: Floats) -> Floats:
