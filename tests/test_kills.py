@@ -11,16 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import partigan
+from authors import arguments, tensors
 from helpers import SHORT, child, killed, lasting
 from partigan.commands.compare import Comparison
+from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.evaluation.figures import Pictures
 from partigan.kinds.kind import Conditions
+from partigan.models.importing.mpgan import import_weights
 from partigan.simulate import pxd
 from partigan.simulate.digits import simulate_digits
 from partigan.simulate.toys import simulate_toy
+from partigan.simulate.traces import simulate_traces
 
 Job = Callable[[Path], object]
 TWICE = {"trainer.max_steps": 4, "trainer.validations": 2, "trainer.checkpoint_seconds": 0}
@@ -66,7 +71,25 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
     def evaluate(out: Path) -> Path:
         return partigan.evaluate(data, out, data, split="test", metrics=["swd"], overwrite=True).report
 
+    def imported(out: Path) -> Path:
+        pair = arguments("fc", "g")
+        (tmp_path / "args.txt").write_text(str(pair), encoding="utf-8")
+        torch.save(tensors(pair), tmp_path / "G.pt")
+        return import_weights(tmp_path / "G.pt", tmp_path / "args.txt", out, overwrite=True).path
+
+    def fit_classifier(out: Path) -> Path:
+        images = Batch(
+            torch.rand(120, 1, 8, 8, generator=torch.Generator().manual_seed(1)), condition=torch.arange(120) % 2
+        )
+        short = {"trainer.max_steps": 4, "trainer.validations": 2, "trainer.batch_size": 16}
+        return partigan.fit_classifier(images, out, kind="images", threads=1, overrides=short, **resumed).path
+
     name = request.param
+    if name == "refine":
+        samples = {world: simulate_traces(90, tmp_path / f"{world}.h5", world) for world in ("simulation", "data")}
+        short = {**options, "trainer.max_steps": 1, "trainer.validations": 1, "trainer.batch_size": 8}
+        refiner = partigan.train("refiner", samples, tmp_path / "run", threads=1, overrides=short).path
+        return lambda out: partigan.refine(refiner, samples["simulation"], out, resume=True)
     if name in ("generate", "train", "evaluate", "compare"):
         simulate_toy("ring", 400, data)
     if name == "generate":
@@ -82,6 +105,8 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         "images": lambda out: pxd.simulate_pxd(1, out, background=0.1, resume=True),
         "train": train,
         "evaluate": evaluate,
+        "import-weights": imported,
+        "fit-classifier": fit_classifier,
     }[name]
 
 
@@ -96,6 +121,9 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         ("train", "a", 12),
         ("evaluate", "a", 5),
         ("compare", "a", 4),
+        ("refine", "a.h5", 3),
+        ("import-weights", "a", 3),
+        ("fit-classifier", "a", 12),
     ],
     indirect=["job"],
 )

@@ -32,6 +32,7 @@ ALIASES = {"etarel": "eta_rel", "phirel": "phi_rel", "ptrel": "pt_rel"}
 """Names of features in JetNet's own files."""
 UNITS = {"pt": "GeV", "mass": "GeV"}
 ABSOLUTE = 10  # sums of pt_rel above it cannot be relative
+_BLOCK = 1000  # jets that are checked together: they stay in the processor's cache
 LAYOUT = "jets are read from the JetNet layout"
 
 Floats = NDArray[np.float32]
@@ -129,40 +130,52 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
     Raises:
         PartiganError: a jet that cannot be one; the message names the first.
     """
-    x, pt, flag = particles[..., :3], particles[..., 2], particles[..., 3]
-    mask = flag > 0.5
-    zero = (x[..., 0] == 0) & (x[..., 1] == 0) & (pt == 0)
-
-    def refuse(bad: Any, what: str, remedy: str) -> None:
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise PartiganError(f"{where} row {first_row + row}: {what} ({int(bad.sum())} such jets); {remedy}")
-
-    refuse(~np.isfinite(particles).all((1, 2)) & finite, "NaN or infinite values", "remove these jets")
-    if finite:  # what a bad generator makes is counted and shown, not refused
-        for column, (name, limit) in enumerate(LARGEST.items()):
-            values = x[..., column]
-            if max(values.max(), -values.min()) > limit:
-                beyond = (np.abs(values) > limit).any(1)
-                refuse(beyond, f"{name} beyond {limit:g}", "check the order and the units of the features")
-    refuse(
-        ~np.isin(flag, (0.0, 1.0)).all(1),
-        "a mask that is neither 0 nor 1",
-        "the last feature must be the mask",
-    )
-    refuse((mask & (pt < 0)).any(1), "negative pt_rel", "check the order eta_rel, phi_rel, pt_rel, mask")
-    refuse((mask & (pt == 0)).any(1), "a real particle (mask 1) without pt", "set its mask to 0")
-    refuse((~mask & ~zero).any(1), "a padded particle (mask 0) that is not zero", "set its mask to 1 or zero it")
-    refuse(~mask.any(1), "a jet of no particles", "remove these jets")
-    if finite and (median := float(np.median((pt * mask).sum(1)))) > ABSOLUTE:
+    bad: dict[tuple[str, str], NDArray[np.bool_]] = {}
+    sums = np.zeros(len(particles), np.float32)
+    ordered = True
+    for start in range(0, len(particles), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        columns = np.ascontiguousarray(np.moveaxis(particles[rows], 2, 0))
+        mask = columns[3] > 0.5
+        for what, remedy, entries in _faults(columns, mask, finite):
+            if entries.any():
+                bad.setdefault((what, remedy), np.zeros(len(particles), bool))[rows] |= entries.any(1)
+        sums[rows] = (columns[2] * mask).sum(1)
+        ordered &= bool((mask[:, :-1] >= mask[:, 1:]).all())
+    for (what, remedy), jets in bad.items():
+        row = first_row + int(np.argmax(jets))
+        raise PartiganError(f"{where} row {row}: {what} ({int(jets.sum())} such jets); {remedy}")
+    if finite and (median := float(np.median(sums))) > ABSOLUTE:
         raise PartiganError(
             f"{where}: pt_rel sums to {median:,.4g} in the median jet, where 1 is expected; this looks like pt in GeV: "
             "divide it by the pt of the jet, and subtract eta and phi of the jet from those of its particles"
         )
-    if not (mask[:, :-1] >= mask[:, 1:]).all():
-        order = np.argsort(~mask, axis=1, kind="stable")
+    if not ordered:
+        order = np.argsort(particles[..., 3] <= 0.5, axis=1, kind="stable")
         particles = np.take_along_axis(particles, order[..., None], axis=1)
     return wrapped(particles)
+
+
+def _faults(columns: Floats, mask: NDArray[np.bool_], finite: bool) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """What no jet can have, the remedy, and where it is: ``(jets, particles)``.
+
+    Args:
+        columns: ``(4, jets, particles)``.
+        mask: real particles, ``(jets, particles)``.
+        finite: whether values are held against their limits.
+    """
+    eta, phi, pt, flag = columns
+    if finite:  # what a bad generator makes is counted and shown, not refused
+        for column in columns:
+            yield "NaN or infinite values", "remove these jets", ~np.isfinite(column)
+        for column, (name, limit) in zip(columns, LARGEST.items(), strict=False):
+            yield f"{name} beyond {limit:g}", "check the order and the units of the features", np.abs(column) > limit
+    yield "a mask that is neither 0 nor 1", "the last feature must be the mask", (flag != 0) & (flag != 1)
+    yield "negative pt_rel", "check the order eta_rel, phi_rel, pt_rel, mask", mask & (pt < 0)
+    yield "a real particle (mask 1) without pt", "set its mask to 0", mask & (pt == 0)
+    padded = ~mask & ((eta != 0) | (phi != 0) | (pt != 0))
+    yield "a padded particle (mask 0) that is not zero", "set its mask to 1 or zero it", padded
+    yield "a jet of no particles", "remove these jets", ~mask.any(1, keepdims=True)
 
 
 def wrapped(particles: Floats) -> Floats:
