@@ -156,7 +156,7 @@ def checked_particles(particles: Floats, where: str, first_row: int = 0, finite:
     return wrapped(particles)
 
 
-def _faults(columns: Floats, mask: NDArray[np.bool_], finite: bool) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+def _faults(columns: Floats, mask: NDArray[np.bool_], finite: bool) -> Iterator[tuple[str, str, Any]]:
     """What no jet can have, the remedy, and where it is: ``(jets, particles)``.
 
     Args:
