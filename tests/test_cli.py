@@ -97,9 +97,10 @@ def test_what_cannot_be_evaluated(
         ),
         (["train", "--data", "a", "--out", "b"], "missing: --config; --help"),
         (["generate", "missing", "--n", "3", "--out", "x.h5"], "missing is not a run directory"),
-        (["generate", "missing", "--n", "many", "--out", "x.h5"], "many"),
+        (["generate", "missing", "--n", "many", "--out", "x.h5"], "--n: 'many' is not of type int"),
+        (["generate", "missing", "--n", "1e3", "--out", "x.h5"], "--n: '1000.0' is not of type int"),
         (["evaluate", "--real", "a.h5", "--out", "r"], "say what to evaluate"),
-        (["simulate", "jets", "--flavour", "b", "--n", "3", "--out", "x.h5"], "b"),
+        (["simulate", "jets", "--flavour", "b", "--n", "3", "--out", "x.h5"], "--flavour: 'b' is not one of 'g', 'q'"),
         (
             ["simulate", "jets", "--flavour", "t", "--n", "3", "--out", "x.h5", "--set", "Foo:bar = 3"],
             "Foo:bar = 3",

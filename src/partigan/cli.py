@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import os
-import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -67,7 +65,9 @@ def _dispatch(arguments: list[str]) -> None:
     try:
         options = top.parse_args(arguments or ["--help"])
     except ArgumentError as error:
-        raise _readable(error, chosen) from error
+        from partigan.parsing import readable
+
+        raise readable(error, chosen) from error
     while isinstance(options.get("command"), str):
         options = options[options.command]
     if run is not None:
@@ -92,25 +92,6 @@ def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> t
                 run, chosen = command(child, following), child
             arguments[1:] = following
     return run, chosen
-
-
-def _readable(error: ArgumentError, parser: ArgumentParser) -> PartiganError:
-    """One line of a parser's error; an unknown option is shown with the nearest known one."""
-    text = " ".join(str(error).split())
-    unknown = re.search(r"unrecognized arguments?: (-*)([^\s=]+)", text, re.IGNORECASE)
-    if unknown is None:
-        missing = re.search(r"arguments are required: (.*)", text)
-        options = ", ".join(f"--{name.rpartition('.')[2]}" for name in missing[1].split(", ")) if missing else ""
-        return PartiganError(f"missing: {options}; --help shows all options" if missing else text)
-    from partigan import presets
-
-    if not unknown[1]:
-        hint = f"write --config {unknown[2]}" if unknown[2] in presets.names() else "options begin with --"
-        return PartiganError(f"{unknown[2]!r} stands alone; {hint}")
-    known = [action.dest for action in parser._actions if not action.dest.endswith(".help")]
-    near = difflib.get_close_matches(unknown[2], known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-    return PartiganError(f"unknown option {unknown[2]!r}; {hint}")
 
 
 def _parser(description: str) -> ArgumentParser:

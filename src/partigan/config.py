@@ -10,7 +10,6 @@ form, which a run stores, has ``class_path`` with the full path and ``init_args`
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 import json
 import re
@@ -26,6 +25,7 @@ from partigan.data.transforms.transform import Transform
 from partigan.documents import check, parse_yaml
 from partigan.errors import PartiganError
 from partigan.objectives.terms import Term
+from partigan.parsing import unknown_option
 from partigan.presets import SECTIONS
 from partigan.systems.options import Rules, TrainerOptions
 from partigan.systems.system import System
@@ -153,14 +153,6 @@ def _check_names(config: Any, names: list[str], path: str) -> None:
         if name not in known:
             raise unknown_option(name, known, ".".join(names[: depth + 1]))
         config = config.get(name, {}) if isinstance(config, Mapping) else {}
-
-
-def unknown_option(name: str, known: Any, path: str = "") -> PartiganError:
-    """The error for a mistyped name, with the nearest one."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    parent = path.removesuffix(name)
-    hint = f"did you mean {parent + near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-    return PartiganError(f"unknown option {parent + name!r}; {hint}")
 
 
 def resolve(
