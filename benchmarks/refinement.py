@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--cases", nargs="+", default=list(CASES))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     options = parser.parse_args()
     if options.table:
         RESULTS.mkdir(parents=True, exist_ok=True)
@@ -133,7 +134,7 @@ def main() -> None:
         print(text)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
-    for seed in SEEDS:
+    for seed in options.seeds:
         for case in options.cases:
             if not (options.folder / f"{case}-{seed}.json").exists():
                 run(options.folder, case, seed)

@@ -120,6 +120,9 @@ def test_translators_of_traces_are_killed_and_resume(
     assert torch.equal(after.truth, before.truth)  # type: ignore[arg-type]
     assert torch.equal(after.condition, before.condition)  # type: ignore[arg-type]
     assert (after.x != before.x).any()
+    if preset == "refiner":  # data saturate at 2000 VEM, the simulation at 3000
+        highest = [each.x.max().item() for each in (read_samples(files["data"], "train", "traces", 3), before, after)]
+        assert highest == [2000.0, 3000.0, 2000.0]
     assert kind_of(out).format.describe(out) == kind_of(out).format.describe(files["simulation"])
 
 

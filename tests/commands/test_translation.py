@@ -105,6 +105,10 @@ def test_a_cyclegan_is_compared_there_and_back(files: dict[str, Path], tmp_path:
     assert model is not None
     there = model.refine(pairs.start)
     back = model.backward().refine(Batch(there.x))
+    for made, name in ((there, "after"), (back, "before")):
+        low, high = read_samples(files[name], "train", "images", 4).x.aminmax()
+        assert low <= made.x.min()
+        assert made.x.max() <= high
     assert samples.pairs is not None
     assert samples.cycle is not None
     assert np.allclose(samples.pairs, [pairs.start.x, there.x, pairs.x], atol=1e-3)

@@ -24,7 +24,7 @@ from partigan.nets.clouds.mpgan import MPGenerator, MPLFCGenerator
 from partigan.nets.clouds.rgan import RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
 from partigan.nets.clouds.turning import TurnedGenerator, TurningGenerator
-from partigan.nets.contracts import Generator, Product
+from partigan.nets.contracts import Generator, NoisyTranslator, Product
 from partigan.nets.images.biggan import BigGANDeepGenerator, BigGANGenerator
 from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANGenerator
@@ -63,12 +63,12 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "pe-gan": partial(PEGANGenerator, attention=1, **SMALL),
     "hitmap": partial(HitmapGenerator, height=16, width=24, rate=60.0),
     "hitmap, whole": partial(HitmapGenerator, height=16, width=24, conditions=4, whole=(32, 48)),
-    "pix2pix": partial(UNet, dropout=0.0, **SMALL),
+    "pix2pix": partial(UNet, **SMALL),
     "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
     "table translator": TableTranslator,
-    "refiner": partial(TraceTranslator, width=4, blocks=1),
-    "both ways": lambda: BothWays(TraceTranslator(width=4), TraceTranslator(width=4)),
+    "refiner": partial(TraceTranslator, bins=16, width=4, blocks=1),
+    "both ways": lambda: BothWays(*(TraceTranslator(bins=16, width=4) for _ in "ab")),
     "shared encoder": lambda: SharedEncoder(TraceEncoder(width=4), *(TraceDecoder(bins=16, width=4) for _ in "ab")),
 }
 SHAPES = {"pix2pix": (3, 8, 8), "cyclegan": (3, 8, 8), "table translator": (2,)}  # of a translator's sample
@@ -96,7 +96,10 @@ def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
         x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
-    return x, network(x, condition)
+    noise = {}
+    if isinstance(network, NoisyTranslator):
+        noise["noise"] = torch.stack([network.noise(rng) for _ in x])
+    return x, network(x, condition, **noise)
 
 
 def test_every_generator_and_translator_is_here() -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from helpers import shaken
 from partigan.nets.contracts import Coder, Translator
 from partigan.nets.tables import TableTranslator
+from partigan.nets.traces import TraceTranslator
 from partigan.nets.translation import BothWays, SharedEncoder
 
 
@@ -33,6 +35,21 @@ def test_there_and_back_share_their_weights() -> None:
     with torch.no_grad():
         coded.encoder.shift.fill_(20.0)
     assert coded.reversed()(x)[0] == 22
+
+
+def test_both_ways_hand_on_noise_and_ends() -> None:
+    both, x = BothWays(*(shaken(TraceTranslator, bins=16, width=4).float() for _ in "ab")), torch.zeros(2, 1, 16)
+    both.reach(((-1.0, 1.0), (0.0, 2.0)), ((-3.0, 3.0), (0.0, 5.0)))
+    assert both.ends.tolist() == [0.0, 2.0]  # type: ignore[union-attr]
+    assert both.reversed().ends.tolist() == [0.0, 5.0]  # type: ignore[union-attr]
+    noise = both.noise(torch.Generator().manual_seed(0)).expand(2, 1, 16)
+    assert torch.equal(both(x, noise=noise), both.there(x, noise=noise))
+    assert torch.equal(both(x, noise=noise), both(x, noise=noise))
+    assert not torch.equal(both(x), both(x))
+    quiet = BothWays(Shift(1.0), Shift(2.0))
+    assert quiet.noise(torch.Generator()).numel() == 0
+    assert quiet(x, noise=torch.zeros(2, 0)).shape == x.shape
+    assert quiet.ends is None
 
 
 def test_deployed_forms_lead_both_ways() -> None:

@@ -73,6 +73,16 @@ def test_a_generator_may_start_from_another_sample_or_from_pairs() -> None:
     torch.testing.assert_close(made.x, data.x - 2)
 
 
+def test_event_weights_of_what_a_translator_starts_from_are_refused() -> None:
+    """Critics would not weight what is made of it."""
+    weighted = replace(toy_batch(4, labels=False), weight=torch.ones(len(toy_batch(4))))
+    networks = {"refiner": TableTranslator(features=4).double(), "critic": ToyCritic(4).double()}
+    loss = CriticLoss(Wasserstein(), generator="refiner", source="simulation")
+    with pytest.raises(PartiganError, match="the sample 'simulation', which a translator starts from, has event weig"):
+        loss.parts(networks, {"simulation": weighted, "data": toy_batch(4, labels=False)}, tick())
+    loss.parts(networks, {"simulation": replace(weighted, weight=None), "data": weighted}, tick())
+
+
 def test_translators_of_pairs_in_the_short_form() -> None:
     """The critic sees samples beside what they start from; the translator is pulled to the right one."""
     pairs = replace(toy_batch(4, labels=False), source=toy_batch(4, labels=False).x - 1)

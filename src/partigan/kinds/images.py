@@ -44,7 +44,6 @@ COMPONENTS = 16  # principal components whose Fréchet distance is taken
 OCCUPIED = 0.1  # of the largest real value: above it a pixel counts as hit
 FRECHET_IMAGES = 200
 LEARNED = 1000  # images whose principal components are taken where they have more pixels
-LARGEST = 255  # value of a pixel that is expected
 
 _LABELS = {
     "frechet": ("Fréchet distance of principal components", 1.0),
@@ -99,12 +98,11 @@ class ImageFormat(Format):
         return checked(sample)
 
     def doubts(self, sample: Batch) -> list[str]:
-        """Pixels outside 0 to 255."""
+        """Pixels between -1 and 1, on both sides of 0: charges, counts and grey values have other ranges."""
         low, high = float(sample.x.min()), float(sample.x.max())
-        if low >= 0 and high <= LARGEST:
+        if low >= 0 or max(-low, high) > 1:
             return []
-        cause = "are they normalised already?" if low < 0 else "are they raw counts or energies?"
-        return [f"pixels go from {low:.3g} to {high:.4g}, where 0 to {LARGEST} are expected; {cause}"]
+        return [f"pixels go from {low:.3g} to {high:.4g}; are they normalised already?"]
 
 
 class ImageObservables(Observables):

@@ -218,8 +218,10 @@ class Model:
             raise PartiganError(
                 f"{self.name} fails on samples of shape {shape}: {error}; was it trained on such?"
             ) from error
-        made = self.transform.inverse(replace(start, x=torch.cat(parts)))
-        return replace(sample, x=made.x, source=sample.x)
+        x = self.transform.inverse(replace(start, x=torch.cat(parts))).x
+        if (ends := self._translator.ends) is not None:
+            x = x.clamp(*ends.tolist())
+        return replace(sample, x=x, source=sample.x)
 
     def _noise(self, seed: int, rows: range) -> list[Tensor]:
         """What a translator with noise is called with for the samples of these numbers; nothing for others."""

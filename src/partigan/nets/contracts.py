@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from partigan.errors import PartiganError
 
+Ends = tuple[tuple[float, float], tuple[float, float]]  # lowest and highest value, normalised and physical
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -118,6 +119,21 @@ class Translator(Product):
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Changed samples, shaped like ``x``, in the normalised space; zero where ``mask`` is False."""
+
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Take note of the values of the sample that it leads to, and of the one that it starts from; by default none.
+
+        Detectors saturate: what a translator makes should have no values that the sample has not that it leads to.
+
+        Args:
+            there: lowest and highest value of the sample that it leads to, normalised and in physical units.
+            back: the same of the one that it starts from.
+        """
+
+    @property
+    def ends(self) -> Tensor | None:
+        """Lowest and highest physical value of what it makes, ``(2,)``; None = there is no such limit."""
+        return None
 
     def reversed(self) -> Translator:
         """The translator that leads the other way; it shares its weights with this one.

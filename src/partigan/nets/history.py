@@ -20,7 +20,8 @@ class History(nn.Module):
     """Made samples of earlier steps; a critic is shown some of them in place of new ones.
 
     It is one of the networks of a system, without parameters: what it remembers are buffers, so that checkpoints keep
-    them and a training resumes bit for bit.
+    them and a training resumes bit for bit. In data-parallel training each process has one of its own, and checkpoints
+    keep that of the first alone: after a resumption the others start with its samples.
 
     Args:
         size: samples that it remembers.

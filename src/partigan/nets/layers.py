@@ -12,6 +12,41 @@ from torch.nn.utils.parametrizations import weight_norm
 SLOPE = 0.2  # of LeakyReLU in all networks of MPGAN's authors
 
 
+class Range(nn.Module):
+    """Cuts values at the ends of a range, of which nothing is known at first.
+
+    Gradients pass as if nothing were cut, so that training can still move what lies outside.
+
+    Attributes:
+        ends: the same in physical units, ``(2,)``.
+
+    Example:
+        >>> within = Range()
+        >>> within.set((-1.0, 1.0), (0.0, 255.0))
+        >>> within(torch.tensor([-3.0, 0.5, 2.0])).tolist()
+        [-1.0, 0.5, 1.0]
+    """
+
+    low: Tensor
+    high: Tensor
+    ends: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, value in (("low", -torch.inf), ("high", torch.inf), ("ends", (-torch.inf, torch.inf))):
+            self.register_buffer(name, torch.tensor(value))
+
+    def set(self, normalised: tuple[float, float], physical: tuple[float, float]) -> None:
+        """Set the range."""
+        self.low.fill_(normalised[0])
+        self.high.fill_(normalised[1])
+        self.ends.copy_(torch.tensor(physical))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Values of any shape."""
+        return x + (x.clamp(self.low, self.high) - x).detach()
+
+
 def weight_normalised(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer with weight normalisation (T. Salimans, D. Kingma, arXiv:1602.07868)."""
     layer: nn.Linear = weight_norm(nn.Linear(inputs, outputs))

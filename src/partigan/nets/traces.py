@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Coder, Critic, CriticOutput, Translator
+from partigan.nets.contracts import Coder, Critic, CriticOutput, Ends, NoisyTranslator
+from partigan.nets.layers import Range
 
 KERNEL = 5
 
@@ -53,13 +54,15 @@ class _Residual(nn.Module):
         return x + changed
 
 
-class TraceTranslator(Translator):
-    """The refiner: residual convolutions whose output is added to the trace.
+class TraceTranslator(NoisyTranslator):
+    """The refiner: R(x) = x + f(x) + s(x) n, with f and s from residual convolutions and n one Gaussian number a bin.
 
-    The last layer starts at zero, so a new refiner changes nothing.
+    The last layer starts at zero, so a new refiner changes nothing. Without n a network can only enlarge the noise that
+    a trace has; where the detector is noisier than its simulation, it has to add some.
 
     Args:
         channels: of a trace.
+        bins: of a trace.
         classes: number of class labels, 0 = none.
         conditions: number of float conditions, 0 = none.
         width: feature maps.
@@ -72,18 +75,43 @@ class TraceTranslator(Translator):
     """
 
     def __init__(
-        self, channels: int = 1, classes: int = 0, conditions: int = 0, width: int = 24, blocks: int = 3
+        self,
+        channels: int = 1,
+        bins: int = 80,
+        classes: int = 0,
+        conditions: int = 0,
+        width: int = 24,
+        blocks: int = 3,
     ) -> None:
         super().__init__()
-        self.classes = classes
+        self.shape, self.classes = (channels, bins), classes
         self.enter = _convolution(channels + classes + conditions, width)
         self.blocks = nn.Sequential(*(_Residual(width, 2**block) for block in range(blocks)))
-        self.leave = _silent(_convolution(width, channels))
+        self.leave = _silent(_convolution(width, 2 * channels))
+        self.range = Range()
 
-    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Traces ``(batch, channels, bins)``."""
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Cut traces where those end that it leads to, such as at a saturation."""
+        self.range.set(*there)
+
+    @property
+    def ends(self) -> Tensor:
+        """Of a trace."""
+        return self.range.ends
+
+    def noise(self, rng: torch.Generator) -> Tensor:
+        """A Gaussian number for each bin of one trace, ``(channels, bins)``."""
+        return torch.randn(self.shape, generator=rng, device=rng.device)
+
+    def forward(
+        self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
+        """Traces ``(batch, channels, bins)``; ``noise`` is shaped like them."""
+        if noise is None:
+            noise = torch.randn_like(x)
         hidden = self.blocks(self.enter(_joined(x, condition, self.classes)))
-        traces: Tensor = x + self.leave(functional.leaky_relu(hidden, 0.2))
+        shift, spread = self.leave(functional.leaky_relu(hidden, 0.2)).chunk(2, dim=1)
+        traces: Tensor = self.range(x + shift + spread * noise)
         return traces
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
-from partigan.nets.contracts import Coder, Translator
+from partigan.nets.contracts import Coder, Ends, NoisyTranslator, Translator
 
 
-class BothWays(Translator):
+class BothWays(NoisyTranslator):
     """Two translators, there and back, as one: CycleGAN's, of which ``refine --backward`` uses the second.
 
     Phases and losses name them as its parts, ``translator/there`` and ``translator/back``.
@@ -24,10 +25,27 @@ class BothWays(Translator):
         super().__init__()
         self.there, self.back = there, back
 
-    def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def noise(self, rng: torch.Generator) -> Tensor:
+        """That of ``there``, or nothing."""
+        return self.there.noise(rng) if isinstance(self.there, NoisyTranslator) else torch.zeros(0)
+
+    def forward(
+        self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None, noise: Tensor | None = None
+    ) -> Tensor:
         """What ``there`` makes of ``x``."""
-        changed: Tensor = self.there(x, condition, mask)
+        drawn = (noise,) if isinstance(self.there, NoisyTranslator) else ()
+        changed: Tensor = self.there(x, condition, mask, *drawn)
         return changed
+
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Each takes note of where it leads."""
+        self.there.reach(there, back)
+        self.back.reach(back, there)
+
+    @property
+    def ends(self) -> Tensor | None:
+        """Those of ``there``."""
+        return self.there.ends
 
     def reversed(self) -> Translator:
         """The same the other way."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Product
 from partigan.objectives.losses import Objective
 from partigan.objectives.terms import Showing, Turn
@@ -73,6 +74,11 @@ class _Player(Loss):
         trains = self.player == "generator"
         if self.source is not None:
             start = samples[self.source].start
+            if start.weight is not None:
+                raise PartiganError(
+                    f"the sample {self.source!r}, which a translator starts from, has event weights, and critics do "
+                    "not weight what is made of it; leave them out, or draw its samples by their weights"
+                )
             with torch.set_grad_enabled(trains):
                 made = generator(start.x, start.condition, start.mask)
             return replace(start, x=made, source=start.x), about

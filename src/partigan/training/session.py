@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,18 @@ from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
 from partigan.folders import atomic_folder
+from partigan.nets.contracts import Translator
 from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
 from partigan.run import Run
-from partigan.systems.system import System
+from partigan.systems.system import DATA, System
 from partigan.threads import choose
 from partigan.training.players import Feed
 from partigan.training.selection import Selection
 from partigan.training.trainer import Trainer, Validate
 
+MARGIN = 1e-5  # of a range
 REHEARSED = 8  # samples on which every phase is tried before anything is made
 
 
@@ -120,6 +123,7 @@ class Session:
             all_sides = [Batch(each.x, each.mask, each.condition) for each in (*samples.values(), *starts)]
             self.transform.fit(Batch.joined(all_sides))
         self._held = {name: with_source(self.transform.held, sample) for name, sample in samples.items()}
+        self._tell_ends(samples)
         rng = rng_for("rehearsal", self.seed)
         tried = {
             name: with_source(lambda rows: self.transform.batch(rows, rng), held[:REHEARSED].trimmed())
@@ -127,6 +131,20 @@ class Session:
         }
         self.system.rehearse(tried, self.transform.inverse)
         self.physical = copy.deepcopy(self.transform).to(self.trainer.fabric.device).inverse  # terms work on the device
+
+    def _tell_ends(self, samples: Mapping[str, Batch]) -> None:
+        """Tell a translator the values of both samples; it cuts them a little further out, rounding aside."""
+        product, source = self.system.networks[self.system.product], self.system.source
+        if not isinstance(product, Translator) or source is None or DATA not in samples:
+            return
+        told = []
+        for x in (samples[DATA].x, samples[source].start.x):
+            ends = [x.min().item(), x.max().item()]
+            rows = replace(samples[DATA][:2], x=torch.stack([torch.full_like(x[0], end) for end in ends]))
+            low, high = (self.transform.forward(rows).x[i].flatten()[0].item() for i in (0, 1))
+            margin = MARGIN * (high - low)
+            told.append(((low - margin, high + margin), (ends[0], ends[1])))
+        product.reach(*told)
 
     def train(
         self, conditions: dict[str, Any], validate: Validate, selection: Selection, threads: int | None = None

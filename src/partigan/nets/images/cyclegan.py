@@ -12,9 +12,10 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from partigan.nets.contracts import Translator
+from partigan.nets.contracts import Ends, Translator
 from partigan.nets.images.layers import Condition, Norm, maker, normalisation
 from partigan.nets.images.sizes import Factor, divisors
+from partigan.nets.layers import Range
 
 STAGES = 2  # between the image and the map of the residual blocks
 
@@ -85,6 +86,16 @@ class ResNetTranslator(Translator):
             _padded(filters, channels, 7, sizes[0], "none"),  # with a bias
             nn.Identity() if residual else nn.Tanh(),
         )
+        self.range = Range()
+
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Cut images where those end that it leads to, such as at the largest value of an ADC."""
+        self.range.set(*there)
+
+    @property
+    def ends(self) -> Tensor:
+        """Of an image."""
+        return self.range.ends
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Images ``(batch, channels, height, width)``, in (-1, 1) unless ``residual``."""
@@ -94,7 +105,8 @@ class ResNetTranslator(Translator):
             gain, bias = self.modulation(vector)[..., None, None].chunk(2, dim=1)
             maps = (1 + gain) * maps + bias
         images: Tensor = self.body(maps)
-        return x + images if self.residual else images
+        images = self.range(x + images if self.residual else images)
+        return images
 
 
 class _Block(nn.Module):

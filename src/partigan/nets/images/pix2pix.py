@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, CriticOutput, NoisyTranslator
+from partigan.nets.contracts import Critic, CriticOutput, Ends, NoisyTranslator
 from partigan.nets.images.layers import Condition, Norm, maker, normalisation, with_maps
 from partigan.nets.images.sizes import all_the_way
+from partigan.nets.layers import Range
 
 WIDEST = 8  # feature maps over those of the first stage
 NOISY = 3  # stages of the decoder with dropout
@@ -103,6 +104,16 @@ class UNet(NoisyTranslator):
             sizes.append((sizes[-1][0] // down, sizes[-1][1] // right))
         noisy = range(max(last - NOISY + 1, 1), last + 1) if dropout else range(0)
         self.dropped = {stage: (outputs[stage], *sizes[stage]) for stage in noisy}
+        self.range = Range()
+
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Cut images where those end that it leads to, such as at the largest value of an ADC."""
+        self.range.set(*there)
+
+    @property
+    def ends(self) -> Tensor:
+        """Of an image."""
+        return self.range.ends
 
     def noise(self, rng: torch.Generator) -> Tensor:
         """Which values of one sample are kept, ``(values,)`` bool."""
@@ -127,7 +138,8 @@ class UNet(NoisyTranslator):
                 y = y * kept[stage] / (1 - self.dropout)
             if stage:
                 y = torch.cat((maps.pop(), y), dim=1)
-        return x + y if self.residual else y
+        images: Tensor = self.range(x + y if self.residual else y)
+        return images
 
 
 def _global(device: torch.device) -> torch.Generator:
