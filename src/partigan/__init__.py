@@ -1,7 +1,8 @@
 """partigan: adversarial fast simulation in particle physics.
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
-`simulate_calorimeter`, `train`, `fit_classifier`, `load`, `generate`, `refine`, `evaluate`, `compare`.
+`simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`, `refine`, `evaluate`,
+`compare`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from partigan.errors import PartiganError as PartiganError
     from partigan.models.model import load as load
     from partigan.simulate.calorimeter import simulate_calorimeter as simulate_calorimeter
+    from partigan.simulate.cherenkov import simulate_cherenkov as simulate_cherenkov
     from partigan.simulate.jets import simulate_jets as simulate_jets
     from partigan.simulate.pxd import simulate_pxd as simulate_pxd
     from partigan.simulate.traces import simulate_traces as simulate_traces
@@ -34,6 +36,7 @@ _HOME = {
     "load": "partigan.models.model",
     "refine": "partigan.commands.refine",
     "simulate_calorimeter": "partigan.simulate.calorimeter",
+    "simulate_cherenkov": "partigan.simulate.cherenkov",
     "simulate_jets": "partigan.simulate.jets",
     "simulate_pxd": "partigan.simulate.pxd",
     "simulate_traces": "partigan.simulate.traces",
@@ -48,6 +51,7 @@ __all__ = [
     "load",
     "refine",
     "simulate_calorimeter",
+    "simulate_cherenkov",
     "simulate_jets",
     "simulate_pxd",
     "simulate_traces",

@@ -99,16 +99,21 @@ def _parser(description: str) -> ArgumentParser:
 
 
 def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
-    """Options from a function's signature and docstring; booleans are flags."""
-    taken = set(inspect.signature(function).parameters)
-    flags = {"resume", "overwrite", "trust"} & taken
-    left: set[str | int] = {name for name in (*flags, "verify", *skip) if name in taken}
+    """Options from a function's signature and docstring; booleans are flags, sequences take several words."""
+    taken = inspect.signature(function).parameters
+    flags = {"resume", "overwrite", "trust"} & {*taken}
+    lists = [name for name, each in taken.items() if each.annotation == "Sequence[str]" and name not in skip]
+    left: set[str | int] = {name for name in (*flags, *lists, "verify", *skip) if name in taken}
     parser.add_function_arguments(function, as_positional=False, skip=left)
     helps = {
         "resume": "resume an interrupted job",
         "overwrite": "replace an existing output",
         "trust": "follow class paths outside partigan",
     }
+    for name in lists:
+        said = re.search(rf"^ +{name}: (.*)", function.__doc__, re.MULTILINE)
+        text, given = said[1] if said else "", [*taken[name].default]
+        parser.add_argument(f"--{name}", nargs="+", default=given, metavar="NAME", help=text)
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
     if "verify" in taken:
@@ -129,15 +134,6 @@ def _simulate_jets(parser: ArgumentParser, _: list[str]) -> Run:
         help='Pythia settings: "Pythia:setting = value"',
     )
     return lambda options: simulate_jets(**vars(options))
-
-
-def _simulate_traces(parser: ArgumentParser, _: list[str]) -> Run:
-    from partigan.simulate.traces import World, simulate_traces
-
-    _options(parser, simulate_traces, "set")
-    names = ", ".join(vars(World()))
-    parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help=f"constants to change: {names}")
-    return lambda options: simulate_traces(**vars(options))
 
 
 def _plain(module: str, name: str, **positional: str) -> Command:
@@ -331,8 +327,15 @@ _COMMANDS: _Commands = {
                 "pairs of images of that detector before and after a change, for translations",
                 _plain("simulate.pxd_pairs", "simulate_pxd_pairs"),
             ),
-            "traces": ("time traces of water-Cherenkov stations, of a simulation or of data", _simulate_traces),
+            "traces": (
+                "time traces of water-Cherenkov stations, of a simulation or of data",
+                _plain("simulate.traces", "simulate_traces"),
+            ),
             "calorimeter": ("showers in calorimeters", _plain("simulate.calorimeter", "simulate_calorimeter")),
+            "cherenkov": (
+                "particle identification with sWeights, as tables",
+                _plain("simulate.cherenkov", "simulate_cherenkov"),
+            ),
             "toy": ("a toy distribution, as a table", _plain("simulate.toys", "simulate_toy")),
             "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },
