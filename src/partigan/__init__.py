@@ -1,7 +1,7 @@
 """partigan: adversarial fast simulation in particle physics.
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
-`simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`, `refine`, `evaluate`,
+`simulate_airshower`, `simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`, `refine`, `evaluate`,
 `compare`.
 """
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from partigan.commands.train import train as train
     from partigan.errors import PartiganError as PartiganError
     from partigan.models.model import load as load
+    from partigan.simulate.airshower import simulate_airshower as simulate_airshower
     from partigan.simulate.calorimeter import simulate_calorimeter as simulate_calorimeter
     from partigan.simulate.cherenkov import simulate_cherenkov as simulate_cherenkov
     from partigan.simulate.jets import simulate_jets as simulate_jets
@@ -35,6 +36,7 @@ _HOME = {
     "generate": "partigan.commands.generate",
     "load": "partigan.models.model",
     "refine": "partigan.commands.refine",
+    "simulate_airshower": "partigan.simulate.airshower",
     "simulate_calorimeter": "partigan.simulate.calorimeter",
     "simulate_cherenkov": "partigan.simulate.cherenkov",
     "simulate_jets": "partigan.simulate.jets",
@@ -50,6 +52,7 @@ __all__ = [
     "generate",
     "load",
     "refine",
+    "simulate_airshower",
     "simulate_calorimeter",
     "simulate_cherenkov",
     "simulate_jets",

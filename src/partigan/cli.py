@@ -99,11 +99,20 @@ def _parser(description: str) -> ArgumentParser:
     return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
 
 
+_SEVERAL: dict[str, tuple[Any, type, Any]] = {
+    "Sequence[str]": ("+", str, "NAME"),
+    "Sequence[int]": ("+", int, "NUMBER"),
+    "tuple[float, float]": (2, float, ("FROM", "TO")),
+    "tuple[float, float] | None": (2, float, ("FROM", "TO")),
+}
+"""Annotations of arguments that take several words: how many, of which type, and their names in the help."""
+
+
 def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     """Options from a function's signature and docstring; booleans are flags, sequences take several words."""
     taken = inspect.signature(function).parameters
     flags = {"resume", "overwrite", "trust"} & {*taken}
-    lists = [name for name, each in taken.items() if each.annotation == "Sequence[str]" and name not in skip]
+    lists = [name for name, each in taken.items() if each.annotation in _SEVERAL and name not in skip]
     left: set[str | int] = {name for name in (*flags, *lists, "verify", *skip) if name in taken}
     parser.add_function_arguments(function, as_positional=False, skip=left)
     helps = {
@@ -113,8 +122,10 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     }
     for name in lists:
         said = re.search(rf"^ +{name}: (.*)", function.__doc__, re.MULTILINE)
-        text, given = said[1] if said else "", [*taken[name].default]
-        parser.add_argument(f"--{name}", nargs="+", default=given, metavar="NAME", help=text)
+        text, given = said[1] if said else "", taken[name].default
+        number, kind, word = _SEVERAL[taken[name].annotation]
+        given = given if given is None else [*given]
+        parser.add_argument(f"--{name}", nargs=number, type=kind, default=given, metavar=word, help=text)
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
     if "verify" in taken:
@@ -331,6 +342,10 @@ _COMMANDS: _Commands = {
             "traces": (
                 "time traces of water-Cherenkov stations, of a simulation or of data",
                 _plain("simulate.traces", "simulate_traces"),
+            ),
+            "airshower": (
+                "maps of air showers on an array of stations",
+                _plain("simulate.airshower", "simulate_airshower"),
             ),
             "calorimeter": ("showers in calorimeters", _plain("simulate.calorimeter", "simulate_calorimeter")),
             "cherenkov": (

@@ -64,12 +64,23 @@ def _showers(path: Path) -> None:
     write_showers(path, [Task.of("ds1-photons", None, "").showers(300, np.random.default_rng(0))], {}, "ds1-photons")
 
 
+def _airshowers(path: Path) -> None:
+    draw = torch.Generator().manual_seed(0)
+    hit = torch.rand(300, 1, 5, 5, generator=draw) < 0.4
+    maps = torch.cat((200 + 900 * torch.rand(300, 1, 5, 5, generator=draw), torch.randn(300, 1, 5, 5)), 1) * hit
+    conditions = torch.rand(300, 3, generator=draw)
+    columns = {"conditions": {"log_energy": "lg(E/EeV)", "zenith": "rad", "log_mass": "ln A"}}
+    write_samples(path, "maps", [Batch(maps, condition=conditions)], {"channels": ["signal", "time"]}, beside=columns)
+
+
 MAP, CROP = (1, 250, 768), (1, 64, 96)
 CASES = {
     "jets": Case(lambda path: write_jets(path, [toy_jets(300)], {}), "jets", (30, 3), (30, 3)),
     "tables": Case(_rows, "tables", (3,), (3,)),
     "images": Case(_images, "images", (2, 6, 5), (2, 6, 5)),
     "traces": Case(_traces, "traces", (1, 30), (1, 30)),
+    "airshower": Case(_airshowers, "airshower", (2, 5, 5), (2, 5, 5)),
+    "airshower-signal": Case(_airshowers, "airshower", (1, 5, 5), (1, 5, 5)),
     "calorimeter": Case(_showers, "calorimeter", (368,), (368,)),
     "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
     "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),

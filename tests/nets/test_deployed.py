@@ -25,6 +25,7 @@ from partigan.nets.clouds.rgan import RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
 from partigan.nets.clouds.turning import TurnedGenerator, TurningGenerator
 from partigan.nets.contracts import Generator, NoisyTranslator, Product
+from partigan.nets.images.airshower import ShowerGenerator, StationGenerator
 from partigan.nets.images.biggan import BigGANDeepGenerator, BigGANGenerator
 from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANGenerator
@@ -53,6 +54,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "treegan": partial(TreeGANGenerator, latent=8, hidden=8),
     "turning": lambda: TurningGenerator(MDMAGenerator(blocks=1)),
     "selecting": lambda: SelectingGenerator(TurningGenerator(MDMAGenerator(blocks=1)), MDMACritic(), 3, (1.0, 1.5)),
+    "airshower": partial(ShowerGenerator, 2, 9, 9, latent=5, dense=6, filters=(6, 5, 4, 3)),
+    "airshower, stations": lambda: StationGenerator(DCGANGenerator(2, 8, 8, filters=4)),
     "dcgan": partial(DCGANGenerator, **SMALL),
     "residual": partial(ResidualGenerator, **SMALL),
     "sagan": partial(SAGANGenerator, attention=1, **SMALL),

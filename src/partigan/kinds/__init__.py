@@ -20,6 +20,8 @@ KINDS = {
     "images": "partigan.kinds.images.IMAGES",
     "traces": "partigan.kinds.traces.TRACES",
     "calorimeter": "partigan.kinds.calorimeters.CALORIMETER",
+    "airshower": "partigan.kinds.airshowers.AIRSHOWER",
+    "airshower-signal": "partigan.kinds.airshowers.AIRSHOWER_SIGNAL",
     "pxd": "partigan.kinds.pxd.PXD",
     "pxd-crop": "partigan.kinds.pxd.PXD_CROP",
     "pxd-parts": "partigan.kinds.pxd.PXD_PARTS",

@@ -65,6 +65,15 @@ IMAGE = _config(
     max_steps=1500,
 )
 
+SHOWER = _config(
+    {"title": "Small convolutional network", "paper": "arXiv:1412.6806", "status": "sizes are ours"},
+    "data.transforms.airshowers.LogSignal",
+    {"nets.images.classifier.ImageClassifier": {"filters": 32}},
+    batch_size=128,
+    max_steps=1500,
+    validations=10,
+)
+
 IMAGE_JUDGE = {**IMAGE, "trainer": {**IMAGE["trainer"], "validations": 10}}
 
 

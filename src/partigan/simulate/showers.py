@@ -191,6 +191,24 @@ def arrival_times(distance: Floats, behind: Floats, p: Physics) -> tuple[Floats,
     return np.asarray(muons), np.asarray(em), np.asarray((em - muons) / 1.5)
 
 
+def bin_shares(median: Floats, later: Floats, spread: float, edges: Floats) -> Floats:
+    """Shares of log-normal arrival times in bins, ``(showers, bins + 1)``; the last is that of all outside.
+
+    Args:
+        median: of the arrival times.
+        later: what is added to each time.
+        spread: sigma of the logarithm of the times.
+        edges: of the bins.
+    """
+    from scipy.special import ndtr
+
+    times = np.maximum(edges - later[:, None], 1e-9)
+    below = ndtr(np.log(times / median[:, None]) / spread)
+    share = np.diff(below, axis=1, append=1.0)
+    share[:, -1] += below[:, 0]  # before the first edge, with those after the last
+    return np.asarray(share)
+
+
 def in_bins(number: Floats, median: Floats, later: Floats, spread: float, edges: Floats, rng: Rng) -> Floats:
     """Numbers of particles in time bins, ``(showers, bins)``; those after the last edge are lost.
 
@@ -202,10 +220,5 @@ def in_bins(number: Floats, median: Floats, later: Floats, spread: float, edges:
         edges: of the bins.
         rng: draws them.
     """
-    from scipy.special import ndtr
-
-    times = np.maximum(edges - later[:, None], 1e-9)
-    below = ndtr(np.log(times / median[:, None]) / spread)
-    share = np.diff(below, axis=1, append=1.0)
-    share[:, -1] += below[:, 0]  # before the first edge, with those after the last
+    share = bin_shares(median, later, spread, edges)
     return rng.multinomial(number.astype(np.int64), share / share.sum(1, keepdims=True))[:, :-1].astype(float)
