@@ -1,8 +1,8 @@
 """partigan: adversarial fast simulation in particle physics.
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
-`simulate_airshower`, `simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`, `refine`, `evaluate`,
-`compare`.
+`simulate_airshower`, `simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`,
+`refine`, `evaluate`, `compare`.
 """
 
 from __future__ import annotations
