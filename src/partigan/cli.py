@@ -111,7 +111,7 @@ _SEVERAL: dict[str, tuple[Any, type, Any]] = {
 def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     """Options from a function's signature and docstring; booleans are flags, sequences take several words."""
     taken = inspect.signature(function).parameters
-    flags = {"resume", "overwrite", "trust"} & {*taken}
+    flags = {"resume", "overwrite", "trust", "strict"} & {*taken}
     lists = [name for name, each in taken.items() if each.annotation in _SEVERAL and name not in skip]
     left: set[str | int] = {name for name in (*flags, *lists, "verify", *skip) if name in taken}
     parser.add_function_arguments(function, as_positional=False, skip=left)
@@ -119,6 +119,7 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
         "resume": "resume an interrupted job",
         "overwrite": "replace an existing output",
         "trust": "follow class paths outside partigan",
+        "strict": "refuse conditions outside the range of training, instead of a warning",
     }
     for name in lists:
         said = re.search(rf"^ +{name}: (.*)", function.__doc__, re.MULTILINE)

@@ -8,13 +8,16 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from helpers import JetFile, content_of
 from partigan import generate, load, threads, train
+from partigan.cli import main
+from partigan.data.batch import Batch
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
 from partigan.data.jets import read_jets
 from partigan.data.pxd import LAYER_OF
-from partigan.data.samples import read_samples
+from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
 from partigan.jobs import Parts
 from partigan.kinds.jets import JetConditions
@@ -208,3 +211,24 @@ def test_the_run_that_comes_with_partigan_makes_hitmaps(tmp_path: Path, monkeypa
     (tmp_path / "pxd-fast").mkdir()
     with pytest.raises(PartiganError, match=r"not a run directory .* comes with partigan: pxd-fast"):
         load("pxd-fast")
+
+
+def test_conditions_out_of_range_are_told_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = torch.Generator().manual_seed(0)
+    for name, shift in (("training", 0.0), ("within", 0.0), ("beyond", 0.5)):
+        condition = torch.rand(100, 1, generator=rng).clamp(0.1, 0.9) + shift
+        rows = Batch(torch.randn(100, 2, generator=rng), condition=condition)
+        write_samples(tmp_path / f"{name}.h5", "rows", [rows], {}, {"a": "", "b": ""})
+    options = {"trainer.max_steps": 2, "trainer.validations": 1, "trainer.batch_size": 16}
+    run = train("toys", tmp_path / "training.h5", tmp_path / "r", threads=1, overrides=options)
+    generate(run.path, 20, tmp_path / "a.h5", conditions=tmp_path / "within.h5", threads=1, strict=True)
+    assert "warning" not in capsys.readouterr().err
+    generate(run.path, 20, tmp_path / "b.h5", conditions=tmp_path / "beyond.h5", threads=1)
+    assert "beyond.h5: condition 0 of" in (told := " ".join(capsys.readouterr().err.split()))
+    assert "is outside 0.1 to 0.9, on which the run was trained; there are 0.6 to 1.4" in told
+    words = f"generate {run.path} --n 20 --out {tmp_path}/c.h5 --conditions {tmp_path}/beyond.h5 --threads 1 --strict"
+    with pytest.raises(SystemExit) as stopped:
+        main(words.split())
+    assert stopped.value.code == 2
+    assert "give other conditions, or leave out --strict" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "c.h5").exists()

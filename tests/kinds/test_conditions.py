@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
 from partigan.kinds.conditions import LabelConditions
 
 
@@ -14,3 +15,24 @@ def test_labels_are_drawn_as_often_as_they_occur() -> None:
     drawn, _ = conditions.draw(state, 20_000, torch.Generator())
     assert drawn is not None
     assert torch.bincount(drawn).div(20_000).tolist() == pytest.approx([0.25, 0, 0.75], abs=0.015)
+
+
+def test_conditions_out_of_range_are_named() -> None:
+    rng = torch.Generator().manual_seed(0)
+    trained = Batch(torch.zeros(9000, 1), condition=torch.rand(9000, 2, generator=rng))
+    conditions = LabelConditions()
+    state = conditions.state(trained, {}) | {"columns": {"conditions": {"energy": "EeV", "zenith": "rad"}}}
+    assert conditions.beyond(state, trained) == []  # the ends themselves, of rows beyond those that are kept
+    rows = trained.condition
+    assert rows is not None
+    asked = Batch(torch.zeros(4, 1), condition=torch.tensor([[0.5, 0.5], [0.5, -0.2], [0.5, 1.5], [0.1, 0.9]]))
+    assert conditions.beyond(state, asked) == [
+        f"zenith of 2 of 4 samples is outside {rows[:, 1].min():.4g} to {rows[:, 1].max():.4g}, on which the run was "
+        "trained; there are -0.2 to 1.5"
+    ]
+    del state["ranges"]  # as of earlier runs: the range of the rows that were kept
+    assert len(conditions.beyond(state, asked)) == 1
+    with pytest.raises(PartiganError, match="3 conditions are given; the run was trained with 2"):
+        conditions.beyond(state, Batch(torch.zeros(4, 1), condition=torch.zeros(4, 3)))
+    labels = Batch(torch.zeros(4, 1), condition=torch.arange(4))
+    assert conditions.beyond(conditions.state(labels, {}), labels) == []

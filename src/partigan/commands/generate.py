@@ -13,7 +13,7 @@ from partigan.files import sha256
 from partigan.jobs import STAMP, Parts, earlier
 from partigan.models.model import Model, load
 from partigan.outputs import writing
-from partigan.progress import progress_bar
+from partigan.progress import progress_bar, tell
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
 from partigan.threads import begin, choose
@@ -31,6 +31,7 @@ def generate(
     overwrite: bool = False,
     trust: bool = False,
     verify: bool = True,
+    strict: bool = False,
 ) -> Path:
     """Generate samples with a trained run and write them in the layout of its training data.
 
@@ -51,12 +52,13 @@ def generate(
         overwrite: replace an existing file.
         trust: follow class paths outside partigan.
         verify: refuse a run whose files were changed since it was made.
+        strict: refuse conditions outside the range that the run was trained on, instead of a warning.
 
     Returns:
         The file.
 
     Raises:
-        PartiganError: not a run, an existing output, or a place that cannot be written.
+        PartiganError: not a run, an existing output, a place that cannot be written, or conditions that are refused.
     """
     check_number("n", n, "sample")
     check_seed(seed)
@@ -69,7 +71,7 @@ def generate(
     if truncation is not None:
         model = model.with_truncation(truncation)
     if conditions is not None:
-        model = _with_conditions(model, Path(conditions), trust)
+        model = _with_conditions(model, Path(conditions), trust, strict)
     layout, chunk = model.kind.format, model.kind.conditions.chunk
     before = earlier(out, layout.attributes).get("threads") if resume else None
     number = choose(threads, lambda: model.once, None if before is None else int(before))
@@ -103,10 +105,15 @@ def generate(
     return parts.out
 
 
-def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
-    """A model that draws its conditions from those of another file."""
+def _with_conditions(model: Model, path: Path, trust: bool, strict: bool) -> Model:
+    """A model that draws its conditions from those of another file; those out of range are told, or refused."""
     other = source(path, model.kind, trust)
-    state: dict[str, Any] = model.kind.conditions.state(other.training(), other.describe())
+    sample = other.training()
+    for sentence in model.kind.conditions.beyond(model.conditions, sample):
+        if strict:
+            raise PartiganError(f"{path}: {sentence}; give other conditions, or leave out --strict")
+        tell(f"warning: {path}: {sentence}")
+    state: dict[str, Any] = model.kind.conditions.state(sample, other.describe())
     for key in model.kind.conditions.fixed:
         if state.get(key) != model.conditions.get(key):
             raise PartiganError(

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.documents import Rule
+from partigan.errors import PartiganError
 from partigan.kinds.kind import Conditions
 
+ROUNDING = 1e-5  # of a range, by which a condition may lie outside
 KEPT = 4096  # rows of continuous conditions that a run keeps to draw from
 FREQUENCIES = Rule(
     [Rule(float, lambda number: 0 <= number < inf, "a number, not negative")], any, "numbers that are not all 0"
@@ -33,6 +35,7 @@ class LabelConditions(Conditions):
                 lambda rows: len({*map(len, rows)}) == 1,
                 "rows of one length",
             ),
+            "ranges?": [Rule([Rule(float, isfinite, "a finite number")], lambda ends: len(ends) == 2, "two ends")],
         }
     )
 
@@ -61,9 +64,40 @@ class LabelConditions(Conditions):
         if condition is None:
             return found
         if condition.is_floating_point():
-            return {**found, "conditions": condition[:KEPT].tolist()}
+            ends = torch.stack((condition.amin(0), condition.amax(0)), 1)
+            return {**found, "conditions": condition[:KEPT].tolist(), "ranges": ends.tolist()}
         weight = None if sample.weight is None else sample.weight.double()
         return {**found, "labels": torch.bincount(condition, weight).clamp_min(0).tolist()}
+
+    def beyond(self, state: dict[str, Any], sample: Batch) -> list[str]:
+        """Continuous conditions outside the range of the training sample.
+
+        Raises:
+            PartiganError: another number of conditions than in training.
+
+        Example:
+            >>> trained = Batch(torch.zeros(2, 1), condition=torch.tensor([[1.0], [5.0]]))
+            >>> asked = Batch(torch.zeros(3, 1), condition=torch.tensor([[2.0], [7.0], [9.0]]))
+            >>> LabelConditions().beyond(LabelConditions().state(trained, {}), asked)
+            ['condition 0 of 2 of 3 samples is outside 1 to 5, on which the run was trained; there are 2 to 9']
+        """
+        condition = sample.condition
+        if "conditions" not in state or condition is None or not condition.is_floating_point():
+            return []
+        rows = torch.tensor(state["conditions"])
+        if condition.shape[1] != rows.shape[1]:
+            raise PartiganError(f"{condition.shape[1]} conditions are given; the run was trained with {rows.shape[1]}")
+        ends = torch.tensor(state["ranges"]) if "ranges" in state else torch.stack((rows.amin(0), rows.amax(0)), 1)
+        low, high = ends.T - ROUNDING * (ends[:, 1] - ends[:, 0]).clamp_min(1e-6) * torch.tensor([[1.0], [-1.0]])
+        outside = (condition < low) | (condition > high)
+        names = [*state.get("columns", {}).get("conditions", {})] or [f"condition {n}" for n in range(rows.shape[1])]
+        return [
+            f"{name} of {int(outside[:, column].sum()):,} of {len(condition):,} samples is outside "
+            f"{ends[column, 0]:.4g} to {ends[column, 1]:.4g}, on which the run was trained; there are "
+            f"{condition[:, column].min():.4g} to {condition[:, column].max():.4g}"
+            for column, name in enumerate(names)
+            if outside[:, column].any()
+        ]
 
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Labels or conditions as in training; there is no mask."""

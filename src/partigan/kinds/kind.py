@@ -191,6 +191,15 @@ class Conditions(ABC):
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Condition and mask of one block of ``size`` samples."""
 
+    def beyond(self, state: dict[str, Any], sample: Batch) -> list[str]:
+        """What a network is asked for that it was not trained on: a sentence for each condition out of its range.
+
+        Args:
+            state: of the training sample, see `state`.
+            sample: whose conditions are asked for.
+        """
+        return []
+
     def classes(self, sample: Batch) -> Tensor | None:
         """Class of each sample, ``(samples,)`` integers, where there are several; None elsewhere."""
         condition = sample.condition
