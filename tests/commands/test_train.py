@@ -25,6 +25,7 @@ from partigan.data.batch import Batch
 from partigan.kinds import find
 from partigan.models.checkpoint import Checkpoints, load_tensors
 from partigan.run import Run
+from partigan.simulate.calorimeter import simulate_calorimeter
 from partigan.simulate.digits import simulate_digits
 from partigan.simulate.toys import simulate_toy
 from partigan.training.log import read_log
@@ -61,6 +62,10 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "ProgressiveGenerator": {"filters": 8},
     "ProgressiveCritic": {"filters": 8},
     "StyleGANGenerator": {"filters": 8, "depth": 2},
+    "LayerGenerator": {"width": 8, "depth": 1},
+    "LayerCritic": {"width": 8, "depth": 1},
+    "ShowerGenerator": {"factor": 1},
+    "ShowerCritic": {"widths": [8]},
     "TableCritic": {"width": 16},
     "PEGANGenerator": {"latent": 8, "shared": 8, "filters": 2},
     "PEGANCritic": {"dimension": 16, "filters": 2},
@@ -88,6 +93,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
         "jets": jet_file,
         "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5"),
         "images": lambda: simulate_digits(tmp_path / "digits.h5"),
+        "calorimeter": lambda: simulate_calorimeter(200, tmp_path / "showers.h5"),
         **dict.fromkeys(("pxd-crop", "pxd-parts"), lambda: toy_hitmaps(tmp_path / "pxd.h5")),
     }
     data = files[kind.name]()

@@ -16,6 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 import partigan.nets
 from helpers import shaken
+from partigan.nets.calorimeters import LayerGenerator, ShowerGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
@@ -70,6 +71,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
     "table translator": TableTranslator,
+    "layer generator": partial(LayerGenerator, width=8, depth=1),
+    "shower generator": partial(ShowerGenerator, factor=1),
     "refiner": partial(TraceTranslator, bins=16, width=4, blocks=1),
     "both ways": lambda: BothWays(*(TraceTranslator(bins=16, width=4) for _ in "ab")),
     "shared encoder": lambda: SharedEncoder(TraceEncoder(width=4), *(TraceDecoder(bins=16, width=4) for _ in "ab")),
@@ -99,6 +102,8 @@ def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
         x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
+    if type(network).__module__ == "partigan.nets.calorimeters":
+        condition = torch.full((4, 1), 1000.0, dtype=torch.float64)
     noise = {}
     if isinstance(network, NoisyTranslator):
         noise["noise"] = torch.stack([network.noise(rng) for _ in x])

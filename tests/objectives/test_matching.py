@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import toy_jets
+from helpers import ToyCritic, toy_jets
 from partigan.data.batch import Batch
 from partigan.data.transforms.jets import LogStandardise
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.objectives.losses import RelativisticPairing
-from partigan.objectives.matching import MarginalMatching, marginal_energy_distances
+from partigan.objectives.matching import MarginalMatching, SlicedMatching, marginal_energy_distances
 from partigan.objectives.terms import Showing, Turn
 from partigan.objectives.views import PhysicalView
 from partigan.systems.gan import CriticLoss, GeneratorLoss
@@ -110,3 +110,24 @@ def test_what_needs_physical_units_says_so() -> None:
         MarginalMatching().generator(Turn(None, batch, batch, None, None, torch.Generator()))  # type: ignore[arg-type]
     with pytest.raises(PartiganError, match="PhysicalView needs physical units"):
         PhysicalView().shown(batch, 1.0, Showing(torch.Generator()))
+
+
+def test_sliced_matching_sees_what_no_marginal_shows() -> None:
+    """Features that depend on the condition the other way round: the same marginals, another joint distribution."""
+    rng = torch.Generator().manual_seed(1)
+
+    def found(slope: float) -> Tensor:
+        sides = []
+        for sign in (1.0, slope):
+            condition = torch.randn(500, 1, generator=rng)
+            feature = sign * condition + 0.1 * torch.randn(500, 1, generator=rng)
+            sides.append(CriticOutput(condition, torch.cat((feature, condition), dim=1)))
+        empty = Batch(torch.zeros(500, 2))
+        turn = Turn(None, empty, empty, sides[0], sides[1], torch.Generator().manual_seed(2))  # type: ignore[arg-type]
+        return SlicedMatching().generator(turn)
+
+    assert found(1.0).abs() < 0.02
+    assert found(-1.0) > 0.1
+    poor = CriticOutput(torch.zeros(5, 1))
+    with pytest.raises(PartiganError, match="features"):
+        SlicedMatching().generator(Turn(ToyCritic(2), jets(5, 1), jets(5, 1), poor, poor, torch.Generator()))

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from helpers import Shifted
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
 from partigan.nets.clouds.observing import ObservableCritic
 from partigan.nets.contracts import Critic, CriticOutput
 from partigan.nets.selection import SelectingGenerator
-from partigan.systems.losses import JudgeLoss
+from partigan.systems.losses import JudgeLoss, LikelihoodLoss
 from partigan.systems.system import Tick
 
 
@@ -61,3 +62,10 @@ def test_the_judge_learns_and_the_generator_does_not_in_its_turn() -> None:
     usual, beyond = (generator.judge.log_odds(generator.judge(x)) for x in (data.x, far.x))
     assert beyond[0] < usual.min() - 100 < beyond[1]
     assert np.mean(losses[-20:]) < 1.35  # 1.386 for one that knows nothing
+
+
+def test_likelihoods_need_an_explicit_model() -> None:
+    data = {"data": Batch(torch.zeros(4, 3))}
+    with pytest.raises(PartiganError, match="which Linear is not"):
+        LikelihoodLoss().parts({"generator": torch.nn.Linear(3, 3)}, data, Tick(0, torch.Generator()))
+    assert LikelihoodLoss("other").needs() == ({"other"}, {"data"})

@@ -75,6 +75,35 @@ class MarginalMatching(Term):
         return of_jets + self.particles * marginal_energy_distances(_of_particles(real), _of_particles(fake)).sum()
 
 
+class SlicedMatching(Term):
+    """What the critic sees of generated samples is to be distributed as for real ones, along random directions.
+
+    The energy distance, by sorting and without bias for batches of any size, of the critic's features along each of
+    them and along random directions, in units of the standard deviations in the batch. Where the features hold the
+    condition, directions mix it with the others, so that distributions at each condition count.
+
+    Args:
+        directions: random directions of each step.
+
+    References:
+        J. Deshpande, Z. Zhang, A. Schwing, Generative Modeling using the Sliced Wasserstein Distance, arXiv:1803.11188,
+        section 3.2 (in the space of a discriminator); energy distance: see `MarginalMatching`.
+    """
+
+    compares: ClassVar[bool] = True
+
+    def __init__(self, directions: int = 64) -> None:
+        self.directions = directions
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Mean of the distances."""
+        real, fake = self.output(turn, "features", "real"), self.output(turn, "features")
+        along = torch.randn(real.shape[1], self.directions, generator=turn.rng, device=turn.rng.device).to(real)
+        unit = real.std(0).clamp_min(1e-3)
+        both = [torch.cat((x / unit, x / unit @ (along / along.norm(dim=0))), dim=1) for x in (real, fake)]
+        return marginal_energy_distances(both[0], both[1]).mean()
+
+
 def _of_jets(sample: Batch) -> Tensor:
     """Relative mass, pt sum, axis (eta, phi), width, fourth moment and ptD in physical units, ``(batch, 7)``."""
     found = moments(sample.x, sample.mask)

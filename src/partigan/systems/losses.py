@@ -1,10 +1,11 @@
-"""Losses of phases that are no player's: reading conditions, judging candidates."""
+"""Losses of phases that are no player's: reading conditions, judging candidates, likelihoods of explicit models."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+from partigan.errors import PartiganError
 from partigan.nets.contracts import CriticOutput
 from partigan.objectives.conditioning import reading_error
 from partigan.objectives.losses import Minimax
@@ -60,6 +61,32 @@ class JudgeLoss(Loss):
         fake: CriticOutput = judge(made, batch.condition, batch.mask)
         judge.keep_in_mind(real)
         return {"objective": Minimax().critic(real.score, fake.score, batch.weight)}
+
+    def needs(self) -> tuple[set[str], set[str]]:
+        """The generator and its sample."""
+        return {self.generator}, {self.sample}
+
+
+class LikelihoodLoss(Loss):
+    """Minus the log-likelihood of real samples under the explicit model that a generator has inside.
+
+    Args:
+        generator: name of the generator, which has ``surprise(x, condition, rng)``.
+        sample: name of the sample.
+
+    References:
+        Ours. An adversarial loss beside a likelihood: A. Grover, M. Dhar, S. Ermon, Flow-GAN, arXiv:1705.08868.
+    """
+
+    def __init__(self, generator: str = "generator", sample: str = DATA) -> None:
+        self.generator, self.sample = generator, sample
+
+    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
+        """The mean over the batch."""
+        generator, batch = networks[self.generator], samples[self.sample]
+        if not hasattr(generator, "surprise"):
+            raise PartiganError(f"LikelihoodLoss needs an explicit model, which {type(generator).__name__} is not")
+        return {"objective": generator.surprise(batch.x, batch.condition, tick.rng)}
 
     def needs(self) -> tuple[set[str], set[str]]:
         """The generator and its sample."""

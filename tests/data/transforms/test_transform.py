@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.transforms import Transform
+from partigan.data.transforms.calorimeters import EnergyShares, LayerRatios
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
@@ -22,6 +24,7 @@ from partigan.data.transforms.stretching import JetStretch, aligned
 from partigan.data.transforms.tables import Standardise
 from partigan.data.transforms.traces import LogTrace
 from partigan.errors import PartiganError
+from partigan.simulate.calorimeter import Task
 
 
 def rng() -> torch.Generator:
@@ -54,6 +57,14 @@ def traces() -> Batch:
 def hitmaps() -> Batch:
     hit = torch.rand(4, 1, 250, 24, generator=rng()) < 0.1
     return Batch(hit * torch.randint(7, 256, hit.shape, generator=rng()).float(), condition=torch.arange(4))
+
+
+def showers() -> Batch:
+    return Task.of("ds1-photons", None, "fixed, 2048, 65536").showers(400, np.random.default_rng(1))
+
+
+def above_threshold(sample: Batch) -> Batch:
+    return replace(sample, x=torch.where(sample.x > 1, sample.x, 0.0))
 
 
 @dataclass(frozen=True)
@@ -116,6 +127,27 @@ CASES = {
         impossible=(("high", -9.0, "is not above 'low'"), ("unit", 0.0, "is not above 0")),
     ),
     "Asinh with a threshold": Case(lambda: Asinh(threshold=7.0), hitmaps, (2e-6, 1e-6), smooth=False),
+    "EnergyShares": Case(
+        EnergyShares,
+        showers,
+        (1e-5, 1e-4),
+        above_threshold,
+        smooth=False,
+        impossible=(("factor", 0.0, "is not above 0"), ("threshold", -1.0, "is below 0")),
+    ),
+    "LayerRatios": Case(
+        LayerRatios,
+        showers,
+        (2e-3, 1e-3),
+        above_threshold,
+        smooth=False,
+        impossible=(
+            ("knots", [9.0, 8.0], "is not a rising list"),
+            ("sizes", [0.0] * 5, "is not a list of numbers of voxels"),
+            ("threshold", 0.0, "is not above 0"),
+            ("seen", [[[1.0, 0.0] + [2.0] * 31] * 10] * 2, "has quantiles that fall"),
+        ),
+    ),
     "LogTrace": Case(LogTrace, traces, (2e-6, 2e-4), impossible=(("std", 0.0, "is not above 0"),)),
     "LogIntensity": Case(
         LogIntensity,
@@ -201,6 +233,8 @@ def test_copies_and_devices(case: Case) -> None:
 
 
 CHANGED: dict[type[Transform], dict[str, Any]] = {
+    EnergyShares: {"factor": 99.0},
+    LayerRatios: {"threshold": 99.0},
     LogTrace: {"mean": -1.0},
     Standardise: {"std": [2.0] * 3},
     LogStandardise: {"std": [2.0] * 3},
