@@ -80,9 +80,10 @@ def _small(preset: str) -> dict[str, Any]:
 
 
 def _elsewhere(preset: str) -> bool:
-    """Presets that take long, rehearsed in test_presets.py, and translators: test_refine.py, test_translation.py."""
+    """Presets that take long, rehearsed in test_presets.py or beside their networks, and translators: test_refine.py,
+    test_translation.py."""
     config = read(preset)
-    large = config["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop"
+    large = (config["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop") or preset in ("calo-wgan", "calogan")
     return large or config["system"]["init_args"].get("source") is not None
 
 

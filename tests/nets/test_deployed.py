@@ -16,6 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 import partigan.nets
 from helpers import shaken
+from partigan.nets.calogan import CaloGANGenerator
 from partigan.nets.calorimeters import LayerGenerator, ShowerGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
@@ -39,6 +40,7 @@ from partigan.nets.images.sagan import SAGANGenerator
 from partigan.nets.images.stylegan import StyleGANGenerator
 from partigan.nets.selection import SelectedGenerator, SelectingGenerator
 from partigan.nets.tables import TableGenerator, TableTranslator
+from partigan.nets.testbeam import TestBeamGenerator
 from partigan.nets.traces import TraceDecoder, TraceEncoder, TraceTranslator
 from partigan.nets.translation import BothWays, SharedEncoder
 
@@ -71,6 +73,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
     "table translator": TableTranslator,
+    "calogan": partial(CaloGANGenerator, latent=4),
+    "test beam": TestBeamGenerator,
     "layer generator": partial(LayerGenerator, width=8, depth=1),
     "shower generator": partial(ShowerGenerator, factor=1),
     "refiner": partial(TraceTranslator, bins=16, width=4, blocks=1),
@@ -102,8 +106,9 @@ def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
         x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
-    if type(network).__module__ == "partigan.nets.calorimeters":
-        condition = torch.full((4, 1), 1000.0, dtype=torch.float64)
+    if isinstance(network, (LayerGenerator, ShowerGenerator, CaloGANGenerator, TestBeamGenerator)):
+        columns = 3 if isinstance(network, TestBeamGenerator) else 1
+        condition = torch.full((4, columns), 1000.0, dtype=torch.float64)
     noise = {}
     if isinstance(network, NoisyTranslator):
         noise["noise"] = torch.stack([network.noise(rng) for _ in x])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from partigan.errors import PartiganError
-from partigan.systems.schedules import Constant, Linear, WarmupCosine
+from partigan.systems.schedules import Constant, Linear, Stairs, WarmupCosine
 
 
 def test_schedules() -> None:
@@ -15,3 +15,11 @@ def test_schedules() -> None:
     for start in (-0.1, 1.0):
         with pytest.raises(PartiganError, match=rf"start = {start} of a linear schedule"):
             Linear(start=start)
+
+
+@pytest.mark.parametrize(
+    ("begins", "factors"), [([0.0, 0.5], [1.0]), ([], []), ([0.1], [1.0]), ([0.0, 0.5, 0.4], [1.0, 0.5, 0.2])]
+)
+def test_stairs_that_cannot_be(begins: list[float], factors: list[float]) -> None:
+    with pytest.raises(PartiganError, match="begin at 0 and rise"):
+        Stairs(begins, factors)

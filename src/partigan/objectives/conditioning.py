@@ -5,6 +5,9 @@ Projection and concatenation are options of networks; here is what adds to a los
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -90,14 +93,15 @@ class Constraint(Term):
 
     Args:
         network: name of the constrainer among the system's networks.
+        columns: of float conditions that it reads; empty = all.
 
     References:
         M. Erdmann, L. Geiger, J. Glombitza, D. Schmidt, arXiv:1802.03325, section on constrained generation;
         M. Erdmann, J. Glombitza, T. Quast, arXiv:1807.01954.
     """
 
-    def __init__(self, network: str = "constrainer") -> None:
-        self.network = network
+    def __init__(self, network: str = "constrainer", columns: Sequence[int] = ()) -> None:
+        self.network, self.columns = network, list(columns)
 
     def generator(self, turn: Turn) -> Tensor:
         """The difference of the errors, with the conditions that were asked of generated samples."""
@@ -108,16 +112,40 @@ class Constraint(Term):
             )
         constrainer = turn.networks[self.network]
         with torch.no_grad():
-            expected = reading_error(constrainer, turn.real)
-        return (reading_error(constrainer, turn.fake) - expected).abs()
+            expected = reading_error(constrainer, turn.real, self.columns)
+        return (reading_error(constrainer, turn.fake, self.columns) - expected).abs()
 
 
-def reading_error(constrainer: torch.nn.Module, sample: Batch) -> Tensor:
+class EnergyBalance(Term):
+    """The energy in a generated shower is to be that of the particle.
+
+    Args:
+        unit: of the difference, MeV.
+
+    References:
+        M. Paganini, L. de Oliveira, B. Nachman, arXiv:1712.10321, section III (weight 0.05, in GeV).
+    """
+
+    weight: ClassVar[float] = 0.05
+
+    def __init__(self, unit: float = 1000.0) -> None:
+        self.unit = unit
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Mean of |sum of cells - energy of the particle|, the first of the conditions."""
+        (showers,) = turn.in_physical_units(turn.compared[1])
+        if showers.condition is None or showers.condition.dim() != 2:
+            raise PartiganError("EnergyBalance needs the energy of the particle as condition; remove it")
+        return (showers.x.sum(1) - showers.condition[:, 0]).abs().mean() / self.unit
+
+
+def reading_error(constrainer: torch.nn.Module, sample: Batch, columns: Sequence[int] = ()) -> Tensor:
     """How well a network reads the condition off a sample: squared error, or cross-entropy of class labels.
 
     Args:
         constrainer: called like a critic; its score ``(batch, k)`` is the condition, or the logits of the classes.
         sample: samples with conditions.
+        columns: of float conditions that it reads; empty = all.
 
     Raises:
         PartiganError: there are no conditions, or the network's answer has not their shape.
@@ -130,6 +158,10 @@ def reading_error(constrainer: torch.nn.Module, sample: Batch) -> Tensor:
         return weighted_mean(
             functional.cross_entropy(output.score, condition, reduction="none")[:, None], sample.weight
         )
+    if len(columns):
+        if max(columns) >= condition.shape[1]:
+            raise PartiganError(f"a constrainer reads column {max(columns)} of {condition.shape[1]} conditions")
+        condition = condition[:, list(columns)]
     if output.score.shape != condition.shape:
         raise PartiganError(
             f"the constrainer gives {output.score.shape[1]} numbers for the {condition.shape[1]} of a condition"

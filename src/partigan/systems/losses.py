@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -18,18 +20,19 @@ class ReadingLoss(Loss):
     Args:
         network: name of the constrainer.
         sample: name of the sample that it learns from.
+        columns: of float conditions that it reads; empty = all.
 
     References:
         M. Erdmann, L. Geiger, J. Glombitza, D. Schmidt, arXiv:1802.03325, section on constrained generation; see
         `partigan.objectives.conditioning.Constraint`.
     """
 
-    def __init__(self, network: str = "constrainer", sample: str = DATA) -> None:
-        self.network, self.sample = network, sample
+    def __init__(self, network: str = "constrainer", sample: str = DATA, columns: Sequence[int] = ()) -> None:
+        self.network, self.sample, self.columns = network, sample, list(columns)
 
     def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
         """Squared error of float conditions, cross-entropy of class labels."""
-        return {"objective": reading_error(networks[self.network], samples[self.sample])}
+        return {"objective": reading_error(networks[self.network], samples[self.sample], self.columns)}
 
     def needs(self) -> tuple[set[str], set[str]]:
         """The constrainer and its sample."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 from abc import ABC, abstractmethod
 
@@ -71,3 +73,29 @@ class Linear(Schedule):
     def __call__(self, done: float) -> float:
         """``first``, then from ``first`` to ``final``."""
         return self.first + (self.final - self.first) * max(done - self.start, 0.0) / (1 - self.start)
+
+
+class Stairs(Schedule):
+    """Steps of constant factors; a factor of 0 freezes what a phase updates.
+
+    Args:
+        begins: fractions of the run at which the factors begin, rising from 0.
+        factors: one for each.
+
+    Raises:
+        PartiganError: there are not as many of both, or the fractions do not rise from 0.
+
+    Example:
+        >>> [Stairs([0.0, 0.5], [1.0, 0.0])(done) for done in (0.0, 0.49, 0.5)]
+        [1.0, 1.0, 0.0]
+    """
+
+    def __init__(self, begins: list[float], factors: list[float]) -> None:
+        rising = all(a < b for a, b in itertools.pairwise(begins))
+        if len(begins) != len(factors) or not begins or begins[0] != 0 or not rising:
+            raise PartiganError(f"stairs that begin at {begins} with factors {factors}; begin at 0 and rise")
+        self.begins, self.factors = begins, factors
+
+    def __call__(self, done: float) -> float:
+        """The factor of the last step that has begun."""
+        return self.factors[bisect.bisect_right(self.begins, done) - 1]

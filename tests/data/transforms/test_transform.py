@@ -16,7 +16,7 @@ from torch import Tensor
 from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.transforms import Transform
-from partigan.data.transforms.calorimeters import EnergyShares, LayerRatios
+from partigan.data.transforms.calorimeters import EnergyShares, LayerRatios, VoxelEnergies
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
@@ -135,6 +135,13 @@ CASES = {
         smooth=False,
         impossible=(("factor", 0.0, "is not above 0"), ("threshold", -1.0, "is below 0")),
     ),
+    "VoxelEnergies": Case(
+        lambda: VoxelEnergies(1000.0),
+        lambda: above_threshold(showers()),
+        (1e-5, 1e-4),
+        smooth=False,
+        impossible=(("threshold", -1.0, "is below 0"),),
+    ),
     "LayerRatios": Case(
         LayerRatios,
         showers,
@@ -234,6 +241,7 @@ def test_copies_and_devices(case: Case) -> None:
 
 CHANGED: dict[type[Transform], dict[str, Any]] = {
     EnergyShares: {"factor": 99.0},
+    VoxelEnergies: {"threshold": 99.0},
     LayerRatios: {"threshold": 99.0},
     LogTrace: {"mean": -1.0},
     Standardise: {"std": [2.0] * 3},

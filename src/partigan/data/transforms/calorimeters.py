@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
@@ -90,6 +91,47 @@ class EnergyShares(Transform):
         """Constants that no sample can have."""
         if values["factor"] <= 0:
             yield "factor", "is not above 0"
+        if values["threshold"] < 0:
+            yield "threshold", "is below 0"
+
+
+class VoxelEnergies(Transform):
+    """Energies of voxels in a unit, without a logarithm.
+
+    Args:
+        unit: in that of the file, such as 1000 MeV.
+
+    Example:
+        >>> showers = Batch(torch.rand(9, 1260) * 50)
+        >>> transform = VoxelEnergies(unit=10.0)
+        >>> transform.fit(showers)
+        >>> bool(transform.forward(showers).x.max() < 5)
+        True
+    """
+
+    constants: ClassVar[tuple[str, ...]] = ("threshold",)
+
+    def __init__(self, unit: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < unit < math.inf:
+            raise PartiganError(f"unit = {unit} of VoxelEnergies; it must be above 0")
+        self.unit, self.threshold = unit, 0.0
+
+    def fit(self, sample: Batch) -> None:
+        """Take the threshold of the geometry, up to which generated energies are left out."""
+        self.threshold = geometry_of(sample.x.shape[1], "the training sample").threshold
+
+    def forward(self, sample: Batch) -> Batch:
+        """Energies in the unit."""
+        return replace(sample, x=sample.x / self.unit)
+
+    def inverse(self, sample: Batch) -> Batch:
+        """Energies in the unit of the file; those up to the threshold are 0."""
+        x = sample.x.clamp_min(0) * self.unit
+        return replace(sample, x=torch.where(x > self.threshold, x, 0.0))
+
+    def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
+        """Constants that no sample can have."""
         if values["threshold"] < 0:
             yield "threshold", "is below 0"
 
