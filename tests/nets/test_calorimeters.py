@@ -9,7 +9,7 @@ import torch
 from partigan.data.calorimeter import geometry
 from partigan.data.transforms.calorimeters import LayerRatios
 from partigan.errors import PartiganError
-from partigan.nets.calorimeters import LayerCritic, LayerGenerator, ShowerCritic, ShowerGenerator, log_kinetic
+from partigan.nets.calorimeters import LayerCritic, LayerGenerator, VoxelCritic, VoxelGenerator, log_kinetic
 from partigan.observables.calorimeters import shower_features
 from partigan.simulate.calorimeter import Task
 
@@ -22,7 +22,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 def test_caloshowergan_has_the_sizes_of_the_authors() -> None:
     """Photons: latent 100, hidden 100, 200, 400 with batch norm; critic three times as many units as voxels."""
-    generator, critic = ShowerGenerator(368), ShowerCritic(368)
+    generator, critic = VoxelGenerator(368), VoxelCritic(368)
     dense = (101 * 100 + 100) + (100 * 200 + 200) + (200 * 400 + 400) + (400 * 368 + 368)
     assert parameters(generator) == dense + 2 * (100 + 200 + 400) == 259_768
     assert parameters(critic) == (369 * 368 + 368) + 2 * (368 * 368 + 368) + 369 == 408_113
@@ -34,7 +34,7 @@ def test_caloshowergan_has_the_sizes_of_the_authors() -> None:
     assert voxels.shape == (3, 368)
     assert (voxels >= 0).all()
     assert critic(voxels, ENERGY).score.shape == (3, 1)
-    pions = ShowerCritic(533, particle="pion", widths=(800, 400, 200))
+    pions = VoxelCritic(533, particle="pion", widths=(800, 400, 200))
     assert pions(torch.zeros(3, 533), ENERGY).score.shape == (3, 1)
 
 

@@ -17,7 +17,7 @@ from torch.nn.utils.parametrize import is_parametrized
 import partigan.nets
 from helpers import shaken
 from partigan.nets.calogan import CaloGANGenerator
-from partigan.nets.calorimeters import LayerGenerator, ShowerGenerator
+from partigan.nets.calorimeters import LayerGenerator, VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
@@ -76,7 +76,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "calogan": partial(CaloGANGenerator, latent=4),
     "test beam": TestBeamGenerator,
     "layer generator": partial(LayerGenerator, width=8, depth=1),
-    "shower generator": partial(ShowerGenerator, factor=1),
+    "voxel generator": partial(VoxelGenerator, factor=1),
     "refiner": partial(TraceTranslator, bins=16, width=4, blocks=1),
     "both ways": lambda: BothWays(*(TraceTranslator(bins=16, width=4) for _ in "ab")),
     "shared encoder": lambda: SharedEncoder(TraceEncoder(width=4), *(TraceDecoder(bins=16, width=4) for _ in "ab")),
@@ -106,7 +106,7 @@ def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
         x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
-    if isinstance(network, (LayerGenerator, ShowerGenerator, CaloGANGenerator, TestBeamGenerator)):
+    if isinstance(network, (LayerGenerator, VoxelGenerator, CaloGANGenerator, TestBeamGenerator)):
         columns = 3 if isinstance(network, TestBeamGenerator) else 1
         condition = torch.full((4, columns), 1000.0, dtype=torch.float64)
     noise = {}

@@ -53,7 +53,7 @@ def log_kinetic(condition: Tensor | None, energies: Sequence[float], mass: float
     return torch.cat((scaled, condition[:, 1:]), dim=1)
 
 
-class ShowerGenerator(Generator):
+class VoxelGenerator(Generator):
     """CaloShowerGAN's generator: noise and log kinetic energy to voxels, with swish and, for photons, batch norm.
 
     Its noise has the mean 0.5 and the standard deviation 0.5.
@@ -67,7 +67,7 @@ class ShowerGenerator(Generator):
         batch_norm: after each hidden layer.
 
     Example:
-        >>> generator = ShowerGenerator(features=368)
+        >>> generator = VoxelGenerator(features=368)
         >>> noise = generator.noise(5, None, torch.Generator())
         >>> generator(noise, torch.full((5, 1), 1000.0)).shape
         torch.Size([5, 368])
@@ -101,7 +101,7 @@ class ShowerGenerator(Generator):
         return voxels
 
 
-class ShowerCritic(Critic):
+class VoxelCritic(Critic):
     """CaloShowerGAN's critic: voxels and log kinetic energy, three hidden layers with ReLU and without norm.
 
     Args:
@@ -112,7 +112,7 @@ class ShowerCritic(Critic):
         widths: of the hidden layers; empty = as many as voxels in each, as for photons; 800, 400, 200 for pions.
 
     Example:
-        >>> ShowerCritic(features=368)(torch.zeros(5, 368), torch.full((5, 1), 1000.0)).score.shape
+        >>> VoxelCritic(features=368)(torch.zeros(5, 368), torch.full((5, 1), 1000.0)).score.shape
         torch.Size([5, 1])
     """
 
