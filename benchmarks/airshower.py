@@ -3,21 +3,35 @@
     python benchmarks/airshower.py FOLDER            # simulates, trains, evaluates; goes on where it stopped
     python benchmarks/airshower.py FOLDER --table    # writes results/airshower/ from what is finished
 
-Networks are trained on the training split of 60,000 showers whose zenith angles leave out 25 to 35 degrees.
+Networks are trained on the training split of 60,000 showers whose zenith angles leave out 25 to 35 degrees, and compared
+with its test split. The conditional one is asked for the energies, zenith angles and masses of other showers, too, in
+bins of the zenith angle; one bin is the gap.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import partigan
-from partigan.files import write_json
+import numpy as np
+import torch
 
+import partigan
+from partigan.files import read_json, write_json, write_text
+from partigan.kinds import find
+from partigan.kinds.kind import Values
+from partigan.observables.airshowers import centre, station_positions
+from partigan.simulate.airshower import simulate_airshower
+
+RESULTS = Path(__file__).parents[1] / "results" / "airshower"
 TRAINING, TEST = 60_000, 30_000
 GAP = (25.0, 35.0)
+ZENITHS = (0.0, 15.0, *GAP, 45.0, 60.0)  # edges of the bins, degrees
+SHOWN = {"total": 3, "stations": 2, "slope": 2, "zenith": 1, "curvature": 4}
+"""Observables whose means are compared in bins, with the decimals of the table."""
 CASES: dict[str, dict[str, Any]] = {
     "airshower-conditional": {"trainer.max_steps": 900},
     "airshower-wgan-gp": {
@@ -35,9 +49,9 @@ def simulated(folder: Path) -> dict[str, Path]:
     """The showers to train on, and others of all zenith angles."""
     files = {"training": folder / "training.h5", "test": folder / "test.h5"}
     if not files["training"].exists():
-        partigan.simulate_airshower(TRAINING, files["training"], gap=GAP, seed=1, resume=True)
+        simulate_airshower(TRAINING, files["training"], gap=GAP, seed=1, resume=True)
     if not files["test"].exists():
-        partigan.simulate_airshower(TEST, files["test"], seed=2, resume=True)
+        simulate_airshower(TEST, files["test"], seed=2, resume=True)
     return files
 
 
@@ -52,14 +66,142 @@ def train(folder: Path, preset: str) -> Path:
     return run
 
 
+def evaluate(folder: Path, preset: str) -> None:
+    """All numbers of a finished training."""
+    files, run = simulated(folder), folder / "runs" / preset
+    found = partigan.evaluate(
+        files["training"],
+        folder / "reports" / preset,
+        run=run,
+        metrics=("protocol", "classifier"),
+        threads=1,
+        overwrite=True,
+    )
+    model = partigan.load(run)
+    began = time.process_time()
+    model.sample(5000, seed=1)
+    numbers = {
+        "preset": preset,
+        **read_json(folder / f"{preset}.cost.json"),
+        "steps": CASES[preset]["trainer.max_steps"],
+        "metrics": {row.name: row.numbers() for row in found.rows if row.taken},
+        "labels": {row.name: row.label for row in found.rows if row.taken},
+        "ms_each": 1000 * (time.process_time() - began) / 5000,
+    }
+    if model.kind.name == "airshower":
+        numbers["zenith"] = over_zenith(model, files["test"])
+    write_json(folder / f"{preset}.json", numbers)
+
+
+def over_zenith(model: Any, test: Path) -> list[dict[str, Any]]:
+    """Real, generated and other real showers in bins of the zenith angle that was asked for."""
+    kind, described = find("airshower"), find("airshower").format.describe(test)
+    everything = kind.format.read(test, "all")
+    assert everything.condition is not None
+    zenith = np.degrees(everything.condition[:, 1].numpy())
+    bins = []
+    for low, high in zip(ZENITHS[:-1], ZENITHS[1:], strict=True):
+        sample = everything[torch.from_numpy(np.flatnonzero((zenith >= low) & (zenith < high)))]
+        half = len(sample) // 2
+        asked = replace(model, conditions=kind.conditions.state(sample, described))
+        sides = [Values(kind.observables.compute(x, described)) for x in (sample[:half], sample[half:])]
+        made = Values(kind.observables.compute(asked.sample(half, seed=1), described))
+        entry: dict[str, Any] = {"from": low, "to": high, "showers": half, "gap": (low, high) == GAP}
+        for name, values in (("real", sides[0]), ("generated", made), ("other_real", sides[1])):
+            entry[name] = {observable: float(values[observable].mean()) for observable in SHOWN}
+        terms = {"metrics": ["observables"]}
+        for name, values in (("w1", made), ("w1_in_sample", sides[1])):
+            finding = kind.evaluation.metrics(sides[0], values, terms, half, 1)["observables"]
+            assert not isinstance(finding, str)
+            entry[name] = finding.value
+        bins.append(entry)
+    return bins
+
+
+def speed(folder: Path) -> None:
+    """CPU milliseconds of a simulated shower, maps alone and with traces."""
+    found = {}
+    for name, size, traces in (("maps", 20_000, False), ("traces", 1000, True)):
+        path = folder / f"speed-{name}.h5"
+        simulate_airshower(100, path, traces=traces, overwrite=True)  # imports what it needs
+        began = time.process_time()
+        simulate_airshower(size, path, traces=traces, overwrite=True)
+        found[name] = 1000 * (time.process_time() - began) / size
+        path.unlink()
+    write_json(folder / "speed.json", found)
+
+
+def resolutions(folder: Path) -> None:
+    """How far centre and zenith angle, as observables take them, are from the truth, in the median."""
+    kind, test = find("airshower"), simulated(folder)["test"]
+    sample, described = kind.format.read(test, (0, 10_000)), kind.format.describe(test)
+    assert sample.condition is not None
+    assert sample.truth is not None
+    positions = station_positions(described["layout"], *sample.x.shape[2:], described["spacing_m"])
+    away = (centre(sample.x[:, 0], positions) - sample.truth[:, 1:3]).norm(dim=1)
+    zenith = kind.observables.compute(sample, described)["zenith"]
+    wrong = np.abs(zenith - np.degrees(sample.condition[:, 1].numpy()))
+    write_json(
+        folder / "resolutions.json", {"centre_m": float(away.median()), "zenith_degrees": float(np.median(wrong))}
+    )
+
+
+def table(folder: Path) -> str:
+    """The tables of results in markdown; all numbers are written as JSON."""
+    entries = [read_json(folder / f"{name}.json") for name in CASES if (folder / f"{name}.json").exists()]
+    simulator = read_json(folder / "speed.json")
+    for entry in entries:
+        write_json(RESULTS / f"{entry['preset']}.json", entry)
+    write_json(RESULTS / "speed.json", simulator)
+    write_json(RESULTS / "resolutions.json", read_json(folder / "resolutions.json"))
+    names = {name: label for entry in entries for name, label in entry["labels"].items()}
+    lines = ["| metric | " + " | ".join(f"`{e['preset']}` | in-sample" for e in entries) + " |"]
+    lines.append("|---|" + "---|---|" * len(entries))
+    for name, label in names.items():
+        cells = []
+        for entry in entries:
+            row = entry["metrics"].get(name, {})
+            cells += [f"{row[key]:.3g}" if row.get(key) is not None else "" for key in ("value", "in_sample")]
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    lines += ["", "| | steps | CPU minutes | showers a second |", "|---|---|---|---|"]
+    for entry in entries:
+        minutes, rate = entry["cpu_minutes"], 1000 / entry["ms_each"]
+        lines.append(f"| `{entry['preset']}` | {entry['steps']} | {minutes:.1f} | {rate:,.0f} |")
+    for name, text in (("maps", "simulator"), ("traces", "simulator with traces")):
+        lines.append(f"| {text} | | | {1000 / simulator[name]:,.0f} |")
+    for entry in (entry for entry in entries if "zenith" in entry):
+        head = " | ".join(f"{name}, real | generated" for name in SHOWN)
+        lines += ["", f"| zenith angle | {head} | W1 | in-sample |", "|---|" + "---|---|" * (len(SHOWN) + 1)]
+        for part in entry["zenith"]:
+            cells = [f"{part[s][n]:.{d}f}" for n, d in SHOWN.items() for s in ("real", "generated")]
+            title = f"{part['from']:.0f} to {part['to']:.0f}" + ", left out of training" * part["gap"]
+            lines.append(f"| {title} | {' | '.join(cells)} | {part['w1']:.3f} | {part['w1_in_sample']:.3f} |")
+    return "\n".join([*lines, ""])
+
+
 def main() -> None:
     """Run what is missing, or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--cases", nargs="+", default=[*CASES])
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    if options.table:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        text = table(options.folder)
+        write_text(RESULTS / "airshower.md", text)
+        print(text)
+        return
     options.folder.mkdir(parents=True, exist_ok=True)
-    for preset in CASES:
+    for preset in options.cases:
         train(options.folder, preset)
+        if not (options.folder / f"{preset}.json").exists():
+            evaluate(options.folder, preset)
+    if not (options.folder / "speed.json").exists():
+        speed(options.folder)
+    if not (options.folder / "resolutions.json").exists():
+        resolutions(options.folder)
 
 
 if __name__ == "__main__":
