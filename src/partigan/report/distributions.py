@@ -273,7 +273,9 @@ def by_class(
     with style():
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axis = figure.subplots()
-        samples = ((real, REAL, "real", -0.1), (fake, FAKE, "generated", 0.1))
+        apart = np.diff(np.unique(real[0])).min(initial=np.inf)
+        beside = 0.1 * float(apart if np.isfinite(apart) else 1)
+        samples = ((real, REAL, "real", -beside), (fake, FAKE, "generated", beside))
         for (classes, values), colour, name, shift in samples:
             given = Weighted.of(values)
             sample = Sample(np.asarray(given.x), None if given.weight is None else np.asarray(given.weight))
