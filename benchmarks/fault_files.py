@@ -21,6 +21,7 @@ from helpers import toy_hits
 from partigan import config, evaluate, fit_classifier, load, presets, train
 from partigan.commands.compare import Comparison
 from partigan.data.batch import Batch
+from partigan.data.calorimeter import geometry
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.jets import write_jets
 from partigan.data.sources import source
@@ -30,7 +31,10 @@ from partigan.kinds import find, kind_of
 from partigan.models.checkpoint import Checkpoints
 from partigan.models.classifier import load_reference
 from partigan.models.importing.mpgan import import_weights
+from partigan.simulate.airshower import simulate_airshower
+from partigan.simulate.calorimeter import simulate_calorimeter
 from partigan.simulate.toys import simulate_toy
+from partigan.simulate.traces import simulate_traces
 from partigan.training.log import read_log
 from toy_jets import toy_jets
 
@@ -121,6 +125,11 @@ TARGETS = (
     Target("jets, JetNet's HDF5", "jetnet.h5", _samples("jets", "jetnet.h5"), False, "particle_features"),
     Target("tables", "table.h5", _samples("tables", "table.h5"), True, "rows"),
     Target("images", "images.h5", _samples("images", "images.h5"), True, "images"),
+    Target("traces", "traces.h5", _samples("traces", "traces.h5"), True, "traces"),
+    Target("calorimeter showers", "showers.hdf5", _samples("calorimeter", "showers.hdf5"), True, "showers"),
+    Target("calorimeter binning", "binning.xml", lambda folder: geometry(str(folder / "binning.xml"))),
+    Target("air showers, HDF5", "maps.h5", _samples("airshower", "maps.h5"), True, "maps"),
+    Target("air showers, npz", "maps.npz", _samples("airshower", "maps.npz")),
     Target("hitmaps, HDF5", "hits.h5", _samples("pxd-crop", "hits.h5"), True, "u"),
     Target("hitmaps, ROOT", "hits.root", _samples("pxd-crop", "hits.root")),
     Target("hitmaps, PNG", "hits/1.1.1/0.png", _samples("pxd-crop", "hits"), True),
@@ -167,6 +176,13 @@ def make(folder: Path) -> None:
         batch = Batch(torch.rand(60, *shape, generator=rng), condition=torch.arange(60) % 4, weight=torch.ones(60))
         attributes, state = {"kind": kind}, {"features": ["a", "b", "c"]}
         find(kind).format.write(folder / name, [batch], attributes, state)
+    simulate_traces(60, folder / "traces.h5")
+    simulate_calorimeter(60, folder / "showers.hdf5")
+    (folder / "binning.xml").write_text(geometry("ds1-photons").text, encoding="utf-8")
+    simulate_airshower(60, folder / "maps.h5")
+    maps = find("airshower").format.read(folder / "maps.h5", "all").x.numpy()
+    silent = np.where(maps[:, :1] > 0, maps, np.nan)
+    np.savez(folder / "maps.npz", signal=silent[:, 0], time=1e-9 * silent[:, 1], logE=np.linspace(18.5, 20, len(maps)))
     for name in ("hits.h5", "hits.root", "hits"):
         write_hitmaps(folder / name, [toy_hits(4, 200, busy=(0, 3))], {"kind": "pxd"} if name == "hits.h5" else {})
     train(

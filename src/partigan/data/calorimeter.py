@@ -201,7 +201,6 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.xml"))
 
 
-@cache
 def geometry(label: str) -> Geometry:
     """A geometry by its name, by the path of a binning XML, or from such XML itself.
 
@@ -241,6 +240,7 @@ def geometry_of(voxels: int, where: str) -> Geometry:
     )
 
 
+@cache
 def parsed(text: str, where: str) -> Geometry:
     """A geometry from XML.
 
