@@ -36,3 +36,18 @@ def test_conditions_out_of_range_are_named() -> None:
         conditions.beyond(state, Batch(torch.zeros(4, 1), condition=torch.zeros(4, 3)))
     labels = Batch(torch.zeros(4, 1), condition=torch.arange(4))
     assert conditions.beyond(conditions.state(labels, {}), labels) == []
+
+
+def test_generated_samples_carry_the_weights_of_the_rows_whose_conditions_they_have() -> None:
+    """Also negative ones; rows are drawn evenly."""
+    sample = Batch(torch.zeros(50, 1), condition=torch.arange(50.0)[:, None], weight=torch.arange(50.0) - 10)
+    conditions = LabelConditions()
+    state = conditions.state(sample, {"columns": {"conditions": {"P": "MeV"}}})
+    assert state["columns"] == {"conditions": {"P": "MeV"}}
+    drawn, _ = conditions.draw(state, 3000, torch.Generator().manual_seed(3))
+    weight = conditions.weight(state, 3000, torch.Generator().manual_seed(3))
+    assert drawn is not None
+    assert weight is not None
+    assert torch.equal(weight, drawn[:, 0] - 10)
+    assert len(weight.unique()) == 50
+    assert conditions.weight({"conditions": [[0.0]]}, 3, torch.Generator()) is None

@@ -22,6 +22,7 @@ from partigan.kinds import KINDS, find, kind_of
 from partigan.kinds.kind import Values
 from partigan.metrics.finding import Finding
 from partigan.simulate.calorimeter import Task
+from partigan.simulate.cherenkov import CONDITIONS, TARGETS
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ def _airshowers(path: Path) -> None:
     write_samples(path, "maps", [Batch(maps, condition=conditions)], {"channels": ["signal", "time"]}, beside=columns)
 
 
+def _tracks(path: Path) -> None:
+    rows, draw = 24_000, torch.Generator().manual_seed(0)
+    track = torch.rand(rows, 3, generator=draw) * torch.tensor([4e4, 2.0, 300.0]) + torch.tensor([3e3, 2.0, 9.0])
+    species = torch.eye(5)[torch.randint(2, 5, (rows,), generator=draw)]
+    x = torch.randn(rows, 5, generator=draw) + species
+    beside = {"conditions": CONDITIONS}
+    write_samples(path, "rows", [Batch(x, condition=torch.cat((track, species), 1))], {}, TARGETS, beside)
+
+
 MAP, CROP = (1, 250, 768), (1, 64, 96)
 CASES = {
     "jets": Case(lambda path: write_jets(path, [toy_jets(300)], {}), "jets", (30, 3), (30, 3)),
@@ -81,6 +91,7 @@ CASES = {
     "traces": Case(_traces, "traces", (1, 30), (1, 30)),
     "airshower": Case(_airshowers, "airshower", (2, 5, 5), (2, 5, 5)),
     "airshower-signal": Case(_airshowers, "airshower", (1, 5, 5), (1, 5, 5)),
+    "cherenkov": Case(_tracks, "cherenkov", (5,), (5,)),
     "calorimeter": Case(_showers, "calorimeter", (368,), (368,)),
     "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
     "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),

@@ -63,7 +63,7 @@ def test_a_kind_of_ones_own_needs_trust(module: str, tmp_path: Path) -> None:
     ("name", "message"),
     [
         ("jet", "unknown kind of data 'jet'; did you mean 'jets'"),
-        ("voltages", "unknown kind of data 'voltages'; there are jets, tables"),
+        ("voltages", "unknown kind of data 'voltages'; there are jets, cherenkov, tables"),
         ("missing_module.KIND", "cannot be imported: No module named 'missing_module'"),
         ("{module}.MISSING", "cannot be imported"),
         ("{module}.NUMBER", "cannot be imported|is a int, not a"),

@@ -40,6 +40,21 @@ def test_networks_of_tables(options: dict[str, Any]) -> None:
         assert not torch.equal(changed, translator(data, condition.flip(0)))
 
 
+def test_residual_layers_add_to_their_input() -> None:
+    """A residual network whose later layers give nothing is one of a single layer; the sizes are the same."""
+    plain, residual = (TableGenerator(4, conditions=4, latent=64, depth=5, residual=each) for each in (False, True))
+    assert sum(p.numel() for p in plain.parameters()) == sum(p.numel() for p in residual.parameters()) == 75_396
+    for block in [*residual.body.hidden][2:]:
+        nn.init.zeros_(block[0].weight)
+        nn.init.zeros_(block[0].bias)
+    single = TableGenerator(4, conditions=4, latent=64, depth=1)
+    pairs = zip(single.parameters(), (*[*residual.parameters()][:2], *residual.out.parameters()), strict=True)
+    for ours, theirs in pairs:
+        ours.data.copy_(theirs.data)
+    noise, condition = torch.randn(5, 64), torch.randn(5, 4)
+    torch.testing.assert_close(residual(noise, condition), single(noise, condition))
+
+
 def test_spectral_norm_is_one() -> None:
     torch.manual_seed(0)
     critic = TableCritic(features=4, width=16, spectral_norm=3.0)

@@ -78,14 +78,47 @@ def test_objectives_have_right_gradients_and_take_vectors(objective: Objective) 
 
 @OBJECTIVES
 def test_weights_act_as_copies(objective: Objective) -> None:
-    weight, rows = torch.tensor([3.0, 1.0]), [0, 0, 0, 1]
+    weight, rows = torch.tensor([1.5, 0.5]), [0, 0, 0, 1]
     if isinstance(objective, Cramer):  # copies would be pairs of their own: weigh by hand
-        expected = 2 * (3 * (1 + 3) + (1 + 1)) / 8 - 2 - 2
+        expected = 2 * (1.5 * (1 + 3) + 0.5 * (1 + 1)) / 4 - 1.5 * 0.5 * 2 - 2
         assert energy_distance(REAL, FAKE, weight).item() == pytest.approx(expected, abs=1e-5)
         assert objective.critic(REAL, FAKE, weight).item() == pytest.approx((2 - 1) - (1.75 - 1.5), abs=1e-5)
         return
     fakes = FAKE[rows] if isinstance(objective, RelativisticPairing) else FAKE
     torch.testing.assert_close(objective.critic(REAL, FAKE, weight), objective.critic(REAL[rows], fakes))
+
+
+@OBJECTIVES
+def test_generated_samples_carry_weights_too(objective: Objective) -> None:
+    """As copies; and those of weights that add up to 0 in a batch, or are negative, are finite."""
+    weight, rows = torch.tensor([1.5, 0.5]), [0, 0, 0, 1]
+    if not objective.compares:
+        torch.testing.assert_close(objective.critic(REAL, FAKE, None, weight), objective.critic(REAL, FAKE[rows]))
+        torch.testing.assert_close(objective.generator(None, FAKE, None, weight), objective.generator(None, FAKE[rows]))
+    if isinstance(objective, Cramer):
+        torch.testing.assert_close(energy_distance(REAL, FAKE, weight), energy_distance(FAKE, REAL, None, weight))
+        assert objective.witness(REAL, FAKE, weight).tolist() == pytest.approx([-0.5, 1], abs=1e-5)
+    for zero in (torch.tensor([1.0, -1.0]), torch.zeros(2)):
+        for loss in (objective.critic, objective.generator):
+            assert loss(REAL, FAKE, zero, zero).isfinite()
+
+
+def test_distances_of_many_scores_are_those_of_their_differences() -> None:
+    """With their slopes, also where samples are close."""
+    rng = torch.Generator().manual_seed(0)
+    real, fake = (3 * torch.randn(6, 40, generator=rng) for _ in range(2))
+    fake = torch.cat((fake, real[:2] + 1e-3 * torch.randn(2, 40, generator=rng))).requires_grad_()
+
+    def between(a: Tensor, b: Tensor) -> Tensor:
+        return ((a[:, None] - b).square().sum(2) + 1e-12).sqrt()
+
+    exact = fake.detach().double().requires_grad_()
+    twice = real.double()
+    expected = 2 * between(twice, exact).mean() - between(twice, twice).sum() / 30 - between(exact, exact).sum() / 56
+    found = energy_distance(real, fake)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
+    slopes = [torch.autograd.grad(value, x)[0].double() for value, x in ((found, fake), (expected, exact))]
+    torch.testing.assert_close(slopes[0], slopes[1], atol=1e-4, rtol=1e-3)
 
 
 def test_energy_distance_is_unbiased_and_takes_negative_weights() -> None:
@@ -98,7 +131,7 @@ def test_energy_distance_is_unbiased_and_takes_negative_weights() -> None:
     null = torch.stack([energy_distance(normal(0, 20), normal(0, 20)) for _ in range(400)])
     assert abs(null.mean()) < 4 * null.std() / 20
     mixed = torch.cat((normal(0, 1000), normal(3, 500), normal(3, 500)))
-    weight = torch.cat((torch.ones(1500), -torch.ones(500)))
+    weight = 2 * torch.cat((torch.ones(1500), -torch.ones(500)))
     assert energy_distance(mixed, normal(0, 1500), weight) < 0.05
     assert energy_distance(mixed, normal(0, 1500)) > 1.0
     with pytest.raises(PartiganError, match="at least two samples"):

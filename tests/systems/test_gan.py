@@ -104,6 +104,16 @@ def test_translators_of_pairs_in_the_short_form() -> None:
         system.rehearse({"data": replace(pairs, source=None)})
 
 
+def test_generated_samples_have_the_weights_of_their_conditions() -> None:
+    """Without conditions they have none: any weight would add to the variance only."""
+    networks = {"generator": ToyGenerator(4).double(), "critic": ToyCritic(4).double()}
+    batch = replace(toy_batch(4), weight=torch.linspace(-1, 3, len(toy_batch(4))).double())
+    made, _ = CriticLoss(Wasserstein()).play(networks, {"data": batch}, tick())
+    assert made.weight is batch.weight
+    made, _ = CriticLoss(Wasserstein()).play(networks, {"data": replace(batch, condition=None)}, tick())
+    assert made.weight is None
+
+
 def test_weight_clipping_acts_after_the_critics_step() -> None:
     critic = ToyCritic(2)
     loss = CriticLoss(Wasserstein(), {"clip": ScheduledTerm(WeightClipping(0.01))})

@@ -16,6 +16,7 @@ from partigan.reading import size_of
 
 KINDS = {
     "jets": "partigan.kinds.jets.JETS",
+    "cherenkov": "partigan.kinds.cherenkov.CHERENKOV",
     "tables": "partigan.kinds.tables.TABLES",
     "images": "partigan.kinds.images.IMAGES",
     "traces": "partigan.kinds.traces.TRACES",

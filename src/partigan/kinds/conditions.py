@@ -23,8 +23,16 @@ _SHAPES = {1: ("features",), 2: ("particles", "features"), 3: ("channels", "heig
 
 
 class LabelConditions(Conditions):
-    """Labels are drawn as often as they occur in training (by event weight), continuous conditions row by row."""
+    """Labels are drawn as often as they occur in training (by event weight), continuous conditions row by row.
 
+    Weights may be negative, so that rows cannot be drawn by them. Each generated sample carries the weight of the row
+    whose conditions it has (arXiv:1905.11825).
+
+    Attributes:
+        kept: rows of continuous conditions that a run keeps to draw from.
+    """
+
+    kept = KEPT
     schema = MappingProxyType(
         {
             "features?": [str],
@@ -36,6 +44,8 @@ class LabelConditions(Conditions):
                 "rows of one length",
             ),
             "ranges?": [Rule([Rule(float, isfinite, "a finite number")], lambda ends: len(ends) == 2, "two ends")],
+            "columns?": {"conditions?": {str: str}, "truth?": {str: str}},
+            "weights?": [Rule(float, isfinite, "a finite number")],
         }
     )
 
@@ -60,12 +70,15 @@ class LabelConditions(Conditions):
         found: dict[str, Any] = {}
         if features := description.get("features"):
             found = {"features": list(features), "units": list(features.values())}
+        if columns := description.get("columns"):
+            found["columns"] = columns
         condition = sample.condition
         if condition is None:
             return found
         if condition.is_floating_point():
             ends = torch.stack((condition.amin(0), condition.amax(0)), 1)
-            return {**found, "conditions": condition[:KEPT].tolist(), "ranges": ends.tolist()}
+            found |= {"conditions": condition[: self.kept].tolist(), "ranges": ends.tolist()}
+            return found if sample.weight is None else {**found, "weights": sample.weight[: self.kept].tolist()}
         weight = None if sample.weight is None else sample.weight.double()
         return {**found, "labels": torch.bincount(condition, weight).clamp_min(0).tolist()}
 
@@ -108,3 +121,10 @@ class LabelConditions(Conditions):
             rows = torch.tensor(state["conditions"])
             return rows[torch.randint(len(rows), (size,), generator=rng)], None
         return None, None
+
+    def weight(self, state: dict[str, Any], size: int, rng: torch.Generator) -> Tensor | None:
+        """Weights of the rows whose conditions are drawn."""
+        if "weights" not in state:
+            return None
+        weights = torch.tensor(state["weights"])
+        return weights[torch.randint(len(weights), (size,), generator=rng)]

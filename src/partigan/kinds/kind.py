@@ -200,6 +200,10 @@ class Conditions(ABC):
         """
         return []
 
+    def weight(self, state: dict[str, Any], size: int, rng: torch.Generator) -> Tensor | None:
+        """Event weights of the conditions that `draw` gives with the same randomness; None = all 1."""
+        return None
+
     def classes(self, sample: Batch) -> Tensor | None:
         """Class of each sample, ``(samples,)`` integers, where there are several; None elsewhere."""
         condition = sample.condition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,15 +67,17 @@ class TableFormat(Format):
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write rows with the names of the training features."""
         units = state.get("units", [""] * len(state["features"]))
-        write_samples(path, "rows", chunks, attributes, dict(zip(state["features"], units, strict=True)))
+        features = dict(zip(state["features"], units, strict=True))
+        write_samples(path, "rows", chunks, attributes, features, state.get("columns"))
 
     def attributes(self, path: Path) -> dict[str, Any]:
         """The attributes of the file."""
         return file_attributes(path)
 
     def describe(self, path: Path) -> dict[str, Any]:
-        """The features of the rows with their units."""
-        return {"features": feature_units(path, "rows")}
+        """The features of the rows with their units, and the columns of conditions and truth."""
+        columns = {name: feature_units(path, name) for name in ("conditions", "truth") if holds(path, name)}
+        return {"features": feature_units(path, "rows"), **({"columns": columns} if columns else {})}
 
     def check(self, sample: Batch) -> Batch:
         """Rows ``(rows, features)``."""
@@ -122,7 +124,7 @@ class TableEvaluation(Evaluation):
 
     def metrics(
         self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
-    ) -> dict[str, Finding]:
+    ) -> Mapping[str, Finding | str]:
         """W1 of the features, sliced W1 and Fréchet distance, in standard deviations of the real sample.
 
         The Fréchet distance is left out below 1,000 rows.

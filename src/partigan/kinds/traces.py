@@ -114,7 +114,6 @@ class TraceConditions(LabelConditions):
         {
             **LabelConditions.schema,
             "bin_ns?": Rule(float, lambda width: 0 < width < inf, "a number above 0"),
-            "columns?": {"conditions?": {str: str}, "truth?": {str: str}},
         }
     )
 

@@ -123,7 +123,11 @@ class Model:
         size = self.kind.conditions.group
         condition, mask = self.kind.conditions.draw(self.conditions, size, rng)
         mask = mask if self.transform.masked else None
-        self._group(next(groups(size, mask, size)), slice(None), condition, mask, rng)
+        self._group(next(groups(size, mask, size)), slice(None), self._seen(condition), mask, rng)
+
+    def _seen(self, condition: Tensor | None) -> Tensor | None:
+        """Conditions as the network sees them."""
+        return None if condition is None else self.transform.condition(condition)
 
     def _block(self, seed: int, number: int, low: int, high: int) -> Batch:
         """Samples ``low`` to ``high`` of one block of a stream.
@@ -132,20 +136,23 @@ class Model:
         sample does not depend on which others are asked for.
         """
         size = self.kind.conditions.block
-        condition, mask = self.kind.conditions.draw(self.conditions, size, rng_for("sample", seed, number))
+        parts = self.kind.conditions
+        condition, mask = parts.draw(self.conditions, size, rng_for("sample", seed, number))
+        weight = parts.weight(self.conditions, size, rng_for("sample", seed, number))
         mask = mask if self.transform.masked else None
-        found, rows = [], []
+        seen, found, rows = self._seen(condition), [], []
         for index, group in enumerate(groups(size, mask, self.kind.conditions.group)):
             inside = (group >= low) & (group < high)
             if inside.any():
                 chosen = slice(None) if inside.all() else inside  # whole groups need no copies
                 rng = rng_for("noise", seed, number, index)
-                found.append(self._group(group, chosen, condition, mask, rng))
+                found.append(self._group(group, chosen, seen, mask, rng))
                 rows.append(group[chosen] - low)
         x = together(found, rows, high - low, None if mask is None else mask.shape[1])
         wanted = slice(low, high)
-        cut = [None if part is None else part[wanted] for part in (mask, condition)]
-        return self.transform.inverse(Batch(x, *cut))
+        cut = [None if part is None else part[wanted] for part in (mask, seen, weight)]
+        made = self.transform.inverse(Batch(x, *cut))
+        return made if condition is None else replace(made, condition=condition[wanted])
 
     @torch.inference_mode()
     def _group(

@@ -42,15 +42,17 @@ class _Layers(nn.Module):
         activation: str,
         batch_norm: bool,
         linear: Callable[[int, int], nn.Module],
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.classes = classes
         layers: list[nn.Module] = []
         for layer in range(depth):
-            layers.append(linear(inputs + classes + conditions if layer == 0 else width, width))
+            block = [linear(inputs + classes + conditions if layer == 0 else width, width)]
             if batch_norm:
-                layers.append(nn.BatchNorm1d(width))
-            layers.append(_ACTIVATIONS[activation]())
+                block.append(nn.BatchNorm1d(width))
+            block.append(_ACTIVATIONS[activation]())
+            layers += [_Residual(*block)] if residual and layer else block
         self.hidden = nn.Sequential(*layers)
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
@@ -60,6 +62,14 @@ class _Layers(nn.Module):
             x = torch.cat((x, condition), dim=1)
         hidden: Tensor = self.hidden(x)
         return hidden
+
+
+class _Residual(nn.Sequential):
+    """Layers whose output is added to their input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = x + super().forward(x)
+        return y
 
 
 class TableGenerator(Generator):
@@ -74,6 +84,7 @@ class TableGenerator(Generator):
         depth: number of hidden layers.
         activation: after each of them.
         batch_norm: batch normalisation of hidden layers.
+        residual: hidden layers after the first add to their input.
 
     Example:
         >>> generator = TableGenerator(features=2, latent=8)
@@ -91,10 +102,11 @@ class TableGenerator(Generator):
         depth: int = 3,
         activation: Activation = "relu",
         batch_norm: bool = False,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         self.latent = latent
-        self.body = _Layers(latent, classes, conditions, width, depth, activation, batch_norm, nn.Linear)
+        self.body = _Layers(latent, classes, conditions, width, depth, activation, batch_norm, nn.Linear, residual)
         self.out = nn.Linear(width, features)
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
@@ -161,6 +173,7 @@ class TableCritic(Critic):
         spectral_norm: largest singular value of every layer (1 in T. Miyato et al., arXiv:1802.05957); a larger value
             allows a steeper critic; None = not normalised.
         outputs: dimension k of the score.
+        residual: hidden layers after the first add to their input.
 
     Example:
         >>> TableCritic(features=2, outputs=8)(torch.zeros(5, 2)).score.shape
@@ -178,10 +191,11 @@ class TableCritic(Critic):
         batch_norm: bool = False,
         spectral_norm: float | None = None,
         outputs: int = 1,
+        residual: bool = False,
     ) -> None:
         super().__init__()
         linear = nn.Linear if spectral_norm is None else partial(_Spectral, spectral_norm)
-        self.body = _Layers(features, classes, conditions, width, depth, activation, batch_norm, linear)
+        self.body = _Layers(features, classes, conditions, width, depth, activation, batch_norm, linear, residual)
         self.head = linear(width, outputs)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:

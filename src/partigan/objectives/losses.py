@@ -1,7 +1,8 @@
 """Objectives: how the critic's scores of real and generated samples become losses.
 
 An objective is a pair of functions, one for each player. Scores are ``(batch, k)``, high = real; event weights are
-``(batch,)`` and act on the real sample only, normalised to mean 1.
+``(batch,)``, with the mean 1 over the training sample, and may be negative. A generated sample carries the weight of
+the real one whose conditions it has (arXiv:1905.11825); it has none where there are no conditions.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch.nn import functional
 from partigan.errors import PartiganError
 
 ROUND = 1e-6  # below this length the norms of scores have no tip
+SHORT = 16  # scores of which distances are taken from differences
 
 
 class Objective(ABC):
@@ -28,28 +30,52 @@ class Objective(ABC):
     compares: ClassVar[bool] = False
 
     @abstractmethod
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Loss of the critic, a scalar; ``real`` and ``fake`` are scores ``(batch, k)``."""
+    def critic(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        weight: Tensor | None = None,
+        fake_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of the critic, a scalar.
+
+        Args:
+            real: scores of real samples, ``(batch, k)``.
+            fake: of generated ones, ``(batch, k)``.
+            weight: event weights of the real ones, ``(batch,)``; None = all 1.
+            fake_weight: of the generated ones, ``(batch,)``; None = all 1.
+        """
 
     @abstractmethod
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
-        """Loss of the generator, a scalar; ``real`` is given where the objective ``compares``."""
+    def generator(
+        self,
+        real: Tensor | None,
+        fake: Tensor,
+        weight: Tensor | None = None,
+        fake_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of the generator, a scalar; ``real`` is given where the objective ``compares``; else as `critic`."""
 
-    def witness(self, score: Tensor, fake: Tensor) -> Tensor:
+    def witness(self, score: Tensor, fake: Tensor, fake_weight: Tensor | None = None) -> Tensor:
         """The scalar function of a sample that the critic stands for, ``(batch,)``: what gradient penalties look at.
 
         Args:
             score: of the samples in question, ``(batch, k)``.
             fake: scores of generated samples, ``(n, k)``.
+            fake_weight: their event weights, ``(n,)``; None = all 1.
         """
         return score.sum(1)
 
 
 def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Mean over a batch ``(batch, ...)`` with event weights ``(batch,)``, None = 1."""
+    """Mean over a batch ``(batch, ...)`` of values times event weights ``(batch,)``, None = 1.
+
+    Weights have the mean 1 over the training sample. The sum of those in a batch may be anything, also 0: what is left
+    out is left out on average only, so that the mean has no bias.
+    """
     if weight is None:
         return values.mean()
-    return (values.flatten(1).mean(1) * weight).sum() / weight.sum()
+    return (values.flatten(1).mean(1) * weight).mean()
 
 
 class _Smoothed(Objective):
@@ -80,13 +106,19 @@ class LeastSquares(_Smoothed):
         a = 0, b = c = 1.
     """
 
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def critic(
+        self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean (D(x) - 1)^2 / 2 + mean D(G(z))^2 / 2."""
-        return 0.5 * weighted_mean((real - (1 - self.smoothing)) ** 2, weight) + 0.5 * (fake**2).mean()
+        return 0.5 * weighted_mean((real - (1 - self.smoothing)) ** 2, weight) + 0.5 * weighted_mean(
+            fake**2, fake_weight
+        )
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean (D(G(z)) - 1)^2 / 2."""
-        return 0.5 * ((fake - 1) ** 2).mean()
+        return 0.5 * weighted_mean((fake - 1) ** 2, fake_weight)
 
 
 class Minimax(_Smoothed):
@@ -99,16 +131,20 @@ class Minimax(_Smoothed):
         I. Goodfellow et al., Generative Adversarial Networks, arXiv:1406.2661, equation 1 and algorithm 1.
     """
 
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def critic(
+        self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """- mean log D(x) - mean log (1 - D(G(z)))."""
         loss = functional.softplus(-real)
         if self.smoothing:  # the cross-entropy with the target 1 - smoothing
             loss = loss + self.smoothing * real
-        return weighted_mean(loss, weight) + functional.softplus(fake).mean()
+        return weighted_mean(loss, weight) + weighted_mean(functional.softplus(fake), fake_weight)
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean log (1 - D(G(z)))."""
-        return -functional.softplus(fake).mean()
+        return -weighted_mean(functional.softplus(fake), fake_weight)
 
 
 class NonSaturating(Minimax):
@@ -121,9 +157,11 @@ class NonSaturating(Minimax):
         I. Goodfellow et al., Generative Adversarial Networks, arXiv:1406.2661, equation 1 and section 3.
     """
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """- mean log D(G(z))."""
-        return functional.softplus(-fake).mean()
+        return weighted_mean(functional.softplus(-fake), fake_weight)
 
 
 class Hinge(Objective):
@@ -134,13 +172,17 @@ class Hinge(Objective):
         Generative Adversarial Networks, arXiv:1802.05957, equations 16 and 17.
     """
 
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def critic(
+        self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean max(0, 1 - D(x)) + mean max(0, 1 + D(G(z)))."""
-        return weighted_mean(functional.relu(1 - real), weight) + functional.relu(1 + fake).mean()
+        return weighted_mean(functional.relu(1 - real), weight) + weighted_mean(functional.relu(1 + fake), fake_weight)
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """- mean D(G(z))."""
-        return -fake.mean()
+        return -weighted_mean(fake, fake_weight)
 
 
 class Wasserstein(Objective):
@@ -150,13 +192,17 @@ class Wasserstein(Objective):
         M. Arjovsky, S. Chintala, L. Bottou, Wasserstein GAN, arXiv:1701.07875, equation 2.
     """
 
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def critic(
+        self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean D(G(z)) - mean D(x): minus the estimate of the distance."""
-        return fake.mean() - weighted_mean(real, weight)
+        return weighted_mean(fake, fake_weight) - weighted_mean(real, weight)
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """- mean D(G(z))."""
-        return -fake.mean()
+        return -weighted_mean(fake, fake_weight)
 
 
 class RelativisticPairing(Objective):
@@ -171,11 +217,15 @@ class RelativisticPairing(Objective):
 
     compares: ClassVar[bool] = True
 
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def critic(
+        self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean softplus(-(D(x) - D(G(z))))."""
         return weighted_mean(functional.softplus(fake - real), weight)
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """Mean softplus(-(D(G(z)) - D(x)))."""
         assert real is not None
         return weighted_mean(functional.softplus(real - fake), weight)
@@ -196,49 +246,63 @@ class Cramer(Objective):
 
     compares: ClassVar[bool] = True
 
-    def critic(self, real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def critic(
+        self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """E f(G(z)) - E f(x)."""
-        of_fake = _within(fake, torch.ones_like(fake[:, 0])) - _lengths(fake).mean()  # no sample with itself
-        return of_fake - weighted_mean(self.witness(real, fake)[:, None], weight)
+        of_fake = _within(fake, fake_weight) - weighted_mean(_lengths(fake)[:, None], fake_weight)  # none with itself
+        return of_fake - weighted_mean(self.witness(real, fake, fake_weight)[:, None], weight)
 
-    def generator(self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None) -> Tensor:
+    def generator(
+        self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+    ) -> Tensor:
         """The energy distance."""
         assert real is not None
-        return energy_distance(real, fake, weight)
+        return energy_distance(real, fake, weight, fake_weight)
 
-    def witness(self, score: Tensor, fake: Tensor) -> Tensor:
+    def witness(self, score: Tensor, fake: Tensor, fake_weight: Tensor | None = None) -> Tensor:
         """E|h(x) - h(G(z))| - |h(x)|, the critic f of algorithm 1."""
-        return _distances(score, fake).mean(1) - _lengths(score)
+        distances = _distances(score, fake)
+        return (distances if fake_weight is None else distances * fake_weight).mean(1) - _lengths(score)
 
 
-def energy_distance(real: Tensor, fake: Tensor, weight: Tensor | None = None) -> Tensor:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased, for ``(n, k)`` and ``(m, k)`` with weights ``(n,)`` of the first.
+def energy_distance(
+    real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
+) -> Tensor:
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'|, unbiased, for ``(n, k)`` and ``(m, k)``, each with weights of mean 1.
 
     Raises:
         PartiganError: fewer than two samples, of which there are no pairs.
     """
     if min(len(real), len(fake)) < 2:
         raise PartiganError("the energy distance needs at least two samples in a batch; raise --trainer.batch_size")
-    w, one = torch.ones_like(real[:, 0]) if weight is None else weight, torch.ones_like(fake[:, 0])
-    across = (w[:, None] * _distances(real, fake)).sum() / (w.sum() * len(fake))
-    return 2 * across - _within(real, w) - _within(fake, one)
+    across = _distances(real, fake)
+    across = across if fake_weight is None else across * fake_weight
+    return 2 * weighted_mean(across, weight) - _within(real, weight) - _within(fake, fake_weight)
 
 
-def _within(x: Tensor, weight: Tensor) -> Tensor:
+def _within(x: Tensor, weight: Tensor | None) -> Tensor:
     """Weighted mean distance of the pairs of different samples."""
-    pairs = weight[:, None] * weight * (1 - torch.eye(len(x), dtype=x.dtype, device=x.device))
-    return (pairs * _distances(x, x)).sum() / pairs.sum()
+    distances = _distances(x, x) * (1 - torch.eye(len(x), dtype=x.dtype, device=x.device))
+    if weight is not None:
+        distances = distances * weight[:, None] * weight
+    return distances.sum() / (len(x) * (len(x) - 1))
 
 
 def _distances(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distances ``(n, m)``."""
-    return _lengths(a[:, None] - b)
+    """Euclidean distances ``(n, m)``.
+
+    From |a|^2 + |b|^2 - 2 ab, which spares the differences of all pairs, in double precision: in single precision the
+    slopes of small distances would be rounding errors, of any size. Short rows take the differences.
+    """
+    if a.shape[1] <= SHORT or a.device.type == "mps":  # which knows no double precision
+        return _lengths(a[:, None] - b)
+    x, y = a.double(), b.double()
+    squares = x.square().sum(1)[:, None] + y.square().sum(1) - 2 * x @ y.T
+    return ((squares.clamp_min(0) + ROUND**2).sqrt() - ROUND).to(a.dtype)
 
 
 def _lengths(x: Tensor) -> Tensor:
-    """Euclidean norms over the last axis, differentiable twice: round below `ROUND`, where a norm has its tip.
-
-    From |a|^2 + |b|^2 - 2 ab the slope of small distances would be rounding errors, of any size.
-    """
+    """Euclidean norms over the last axis, differentiable twice: round below `ROUND`, where a norm has its tip."""
     lengths: Tensor = (x.square().sum(-1) + ROUND**2).sqrt() - ROUND
     return lengths

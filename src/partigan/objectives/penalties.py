@@ -24,7 +24,7 @@ def slope(turn: Turn, sample: Batch) -> Tensor:
     """
     x = sample.x.detach().requires_grad_()
     score = turn.critic(x, sample.condition, sample.mask).score
-    value = turn.objective.witness(score, turn.fake_output.score.detach())
+    value = turn.objective.witness(score, turn.fake_output.score.detach(), turn.fake.weight)
     (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
     if sample.mask is not None:
         gradient = gradient * sample.mask[..., None]

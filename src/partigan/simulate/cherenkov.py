@@ -106,7 +106,7 @@ def simulate_cherenkov(
     assure_memory(32 * n, f"the masses of {n:,} rows")
     detector, sizes = Detector(), chunk_sizes(n, CHUNK)
     job = {
-        "kind": "tables",
+        "kind": "cherenkov",
         "simulated": "cherenkov",
         "species": " ".join(species),
         "signal": signal,

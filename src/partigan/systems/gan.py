@@ -88,7 +88,8 @@ class _Player(Loss):
             given = term.term.noise(given, batch, generator, critic)
         with torch.set_grad_enabled(trains or given.requires_grad):
             made = generator(given, batch.condition, batch.mask)
-        return Batch(made, batch.mask, batch.condition), {**about, "noise": (drawn, given)}
+        weight = None if batch.condition is None and batch.mask is None else batch.weight  # that of its conditions
+        return Batch(made, batch.mask, batch.condition, weight), {**about, "noise": (drawn, given)}
 
     def shown(self, sample: Batch, tick: Tick) -> Batch:
         """What the critic is shown in place of a sample."""
@@ -152,7 +153,7 @@ class CriticLoss(_Player):
         fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
         tick.notes["score/real"] = real_output.score.detach().mean()
         tick.notes["score/fake"] = fake_output.score.detach().mean()
-        losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight)}
+        losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight, fake.weight)}
         about |= {"real_output": real_output, "fake_output": fake_output, "unchanged": (batch, made)}
         return self.with_terms(losses, Turn(real=real, fake=fake, **about), tick)
 
@@ -190,7 +191,7 @@ class GeneratorLoss(_Player):
                 real = self.shown(batch, tick)
                 real_output = critic(real.x, real.condition, real.mask)
         real_score = None if real_output is None else real_output.score
-        losses = {"objective": self.objective.generator(real_score, fake_output.score, batch.weight)}
+        losses = {"objective": self.objective.generator(real_score, fake_output.score, batch.weight, fake.weight)}
         about |= {"real_output": real_output, "fake_output": fake_output, "unchanged": (batch, made)}
         return self.with_terms(losses, Turn(real=real, fake=fake, **about), tick)
 

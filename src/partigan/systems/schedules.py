@@ -99,3 +99,51 @@ class Stairs(Schedule):
     def __call__(self, done: float) -> float:
         """The factor of the last step that has begun."""
         return self.factors[bisect.bisect_right(self.begins, done) - 1]
+
+
+class Exponential(Schedule):
+    """From 1 by the same factor in equal parts of the run.
+
+    Args:
+        final: factor at the end of the run, above 0.
+
+    Raises:
+        PartiganError: a factor that is not above 0.
+
+    Example:
+        >>> [round(Exponential(0.01)(done), 2) for done in (0.0, 0.5, 1.0)]
+        [1.0, 0.1, 0.01]
+    """
+
+    def __init__(self, final: float = 0.01) -> None:
+        if final <= 0:
+            raise PartiganError(f"final = {final} of an exponential schedule; it must be above 0")
+        self.final = final
+
+    def __call__(self, done: float) -> float:
+        """``final`` to the power of the part done."""
+        return float(self.final**done)
+
+
+class Arctan(Schedule):
+    """From 0 towards 1: (2 / pi) arctan(done / scale), as RICH-GAN raises its penalty (arXiv:1905.11825, code).
+
+    Args:
+        scale: part of the run after which the factor is 1/2.
+
+    Raises:
+        PartiganError: a scale that is not above 0.
+
+    Example:
+        >>> Arctan(0.1)(0.1)
+        0.5
+    """
+
+    def __init__(self, scale: float = 0.1) -> None:
+        if scale <= 0:
+            raise PartiganError(f"scale = {scale} of an arctan schedule; it must be above 0")
+        self.scale = scale
+
+    def __call__(self, done: float) -> float:
+        """0 at first, about 0.94 at the end for the scale 0.1."""
+        return 2 / math.pi * math.atan(done / self.scale)

@@ -122,7 +122,7 @@ class Session:
             starts = [sample.start for sample in samples.values() if sample.source is not None]
             all_sides = [Batch(each.x, each.mask, each.condition) for each in (*samples.values(), *starts)]
             self.transform.fit(Batch.joined(all_sides))
-        self._held = {name: with_source(self.transform.held, sample) for name, sample in samples.items()}
+        self._held = {name: with_source(self.transform.held, _of_mean_1(sample)) for name, sample in samples.items()}
         self._tell_ends(samples)
         rng = rng_for("rehearsal", self.seed)
         tried = {
@@ -225,6 +225,13 @@ def writing_run(out: str | Path, data: Mapping[str, Source], resume: bool, overw
     else:
         with writing(out, [each.path for each in data.values()], overwrite=overwrite, resume=resume):
             yield
+
+
+def _of_mean_1(sample: Batch) -> Batch:
+    """A sample with its event weights over their mean."""
+    if sample.weight is None:
+        return sample
+    return replace(sample, weight=(sample.weight.double() / sample.weight.double().mean()).float())
 
 
 def _refuse_unlike(samples: Mapping[str, Batch]) -> None:

@@ -20,6 +20,7 @@ from partigan.data.transforms.calorimeters import EnergyShares, LayerRatios, Vox
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
+from partigan.data.transforms.quantiles import Quantiles
 from partigan.data.transforms.stretching import JetStretch, aligned
 from partigan.data.transforms.tables import Standardise
 from partigan.data.transforms.traces import LogTrace
@@ -44,6 +45,13 @@ def centred() -> Batch:
 
 def table() -> Batch:
     return Batch(torch.randn(300, 3, generator=rng()) * torch.tensor([1.0, 5.0, 0.1]) + 7, condition=torch.arange(300))
+
+
+def conditioned() -> Batch:
+    """Rows with a discrete and a plain condition and one with a long tail."""
+    draw = [torch.randn(300, 1, generator=rng()), torch.randint(5, 9, (300, 1), generator=rng()).float()]
+    conditions = torch.cat((draw[0].exp() ** 3, draw[1], (draw[1] > 6).float(), torch.ones(300, 1)), dim=1)
+    return replace(table(), condition=conditions)
 
 
 def images() -> Batch:
@@ -119,6 +127,16 @@ CASES = {
     "JetNetScale feature": Case(lambda: JetNetScale("feature"), jets, (1e-5, 1e-6), impossible=SCALE),
     "JetStretch": Case(lambda: JetStretch(9), jets, (2e-4, 2e-5), aligned, impossible=STRETCH),
     "JetStretch as it was": Case(lambda: JetStretch(9, align=False), jets, (2e-4, 2e-5)),
+    "Quantiles": Case(
+        Quantiles,
+        conditioned,
+        (1e-6, 1e-6),
+        impossible=(
+            ("normals", [[2.0, 1.0], [0.0, 1.0]], "has the shape"),
+            ("values", [1.0, 2.0], "is not a list of columns"),
+            ("condition_normals", [0.0], "has the shape"),
+        ),
+    ),
     "Rescale": Case(lambda: Rescale(None, None), images, (0, 2e-6), impossible=(("high", -9.0, "is not above 'low'"),)),
     "Asinh": Case(
         lambda: Asinh(0.5),
@@ -250,6 +268,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     JetNetScale: {"maxima": [2.0] * 3},
     JetStretch: {"range": [1.0, -1.0, 1.0]},
     Rescale: {"high": 99.0},
+    Quantiles: {"values": [[0.0, 1.0]] * 3, "normals": [[0.0, 1.0]] * 3},
     Asinh: {"high": 99.0},
     LogIntensity: {"height": 64},
     EqualisedCharge: {"edges": RISING},
@@ -271,7 +290,9 @@ def test_states_that_cannot_be_are_refused_by_the_name_of_the_constant(case: Cas
     refused({**state, "colour": 1.0}, "colour", "is unknown")
     for name, value in state.items():
         refused({key: other for key, other in state.items() if key != name}, name, "is missing")
-        refused({**state, name: value[:-1] if isinstance(value, list) else [value] * 2}, name, "")
+        broken = {**state, name: value[:-1] if isinstance(value, list) else [value] * 2}
+        partner = name.replace("values", "normals")  # whose shape is held against that of the other
+        refused(broken, partner if partner in state else name, "")
         refused({**state, name: spoiled(value, float("nan"))}, name, "is not finite")
         refused({**state, name: spoiled(value, float("inf"))}, name, "is not finite")
         refused({**state, name: "none"}, name, "is neither a number nor a regular list")
@@ -294,5 +315,7 @@ def test_the_inverse_is_differentiable(name: str) -> None:
         few = replace(few, mask=few.mask & (torch.arange(6) < torch.tensor([6, 4, 5])[:, None]))
         few = replace(few, x=few.x * few.mask[..., None])  # type: ignore[index]
     normal = transform.forward(few)
+    if isinstance(transform, Quantiles):  # whose lines have kinks at the rows that it was fitted to
+        normal = replace(normal, x=normal.x + 1e-4)
     z = normal.x.detach().requires_grad_()
     assert torch.autograd.gradcheck(lambda z: transform.inverse(replace(normal, x=z)).x, z, eps=1e-7, atol=1e-5)

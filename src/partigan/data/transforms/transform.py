@@ -41,6 +41,10 @@ class Transform(nn.Module, ABC):
     def inverse(self, sample: Batch) -> Batch:
         """Normalised space to physical units."""
 
+    def condition(self, condition: Tensor) -> Tensor:
+        """What networks see of conditions, as `forward` gives it; by default as they are."""
+        return condition
+
     def held(self, sample: Batch) -> Batch:
         """What training keeps in memory; by default the normalised sample."""
         return self.forward(sample)
