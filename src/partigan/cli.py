@@ -125,8 +125,10 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
         said = re.search(rf"^ +{name}: (.*)", function.__doc__, re.MULTILINE)
         text, given = said[1] if said else "", taken[name].default
         number, kind, word = _SEVERAL[taken[name].annotation]
-        given = given if given is None else [*given]
-        parser.add_argument(f"--{name}", nargs=number, type=kind, default=given, metavar=word, help=text)
+        needed = given is inspect.Parameter.empty
+        given = None if needed or given is None else [*given]
+        look = {"type": kind, "default": given, "required": needed, "metavar": word, "help": text}
+        parser.add_argument(f"--{name}", nargs=number, **look)
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
     if "verify" in taken:
@@ -357,10 +359,7 @@ _COMMANDS: _Commands = {
             "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },
     ),
-    "train": (
-        "train a system of the literature, or one of your own",
-        _train,
-    ),
+    "train": ("train a system of the literature, or one of your own", _train),
     "fit-classifier": (
         "train a classifier of real samples, with which 'evaluate' takes FID, KID, inception score and FPND",
         _fit_classifier,
@@ -390,6 +389,8 @@ _COMMANDS: _Commands = {
             )
         },
     ),
+    "import-table": ("a table of columns of CSV, Parquet or ROOT files", _plain("commands.tables", "import_table")),
+    "export-table": ("a table as CSV, Parquet or ROOT", _plain("commands.tables", "export_table", table="HDF5 file")),
     "demo": (
         "small jobs that show what the parts do",
         {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))},
