@@ -88,7 +88,7 @@ def evaluate(folder: Path, preset: str) -> None:
         **read_json(folder / f"{preset}.cost.json"),
         "steps": CASES[preset]["trainer.max_steps"],
         "metrics": {row.name: row.numbers() for row in found.rows if row.taken},
-        "labels": {row.name: row.heading for row in found.rows if row.taken},
+        "labels": {row.name: row.heading.partition(" (x 10")[0] for row in found.rows if row.taken},
         "ms_each": 1000 * (time.process_time() - began) / 5000,
     }
     if model.kind.name == "airshower":
