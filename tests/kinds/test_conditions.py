@@ -51,3 +51,14 @@ def test_generated_samples_carry_the_weights_of_the_rows_whose_conditions_they_h
     assert torch.equal(weight, drawn[:, 0] - 10)
     assert len(weight.unique()) == 50
     assert conditions.weight({"conditions": [[0.0]]}, 3, torch.Generator()) is None
+
+
+def test_states_of_several_runs_do_not_mix() -> None:
+    conditions = LabelConditions()
+    states = [{"conditions": [[float(run)]], "weights": [run + 0.5]} for run in range(6)]
+    for run in (*range(6), 0, 5):
+        drawn, _ = conditions.draw(states[run], 1, torch.Generator())
+        weight = conditions.weight(states[run], 1, torch.Generator())
+        assert drawn is not None
+        assert weight is not None
+        assert (drawn.item(), weight.item()) == (run, run + 0.5)

@@ -118,7 +118,7 @@ class LabelConditions(Conditions):
             frequency = torch.tensor(state["labels"], dtype=torch.float64)
             return torch.multinomial(frequency, size, replacement=True, generator=rng), None
         if "conditions" in state:
-            rows = torch.tensor(state["conditions"])
+            rows = _tensor(state["conditions"])
             return rows[torch.randint(len(rows), (size,), generator=rng)], None
         return None, None
 
@@ -126,5 +126,18 @@ class LabelConditions(Conditions):
         """Weights of the rows whose conditions are drawn."""
         if "weights" not in state:
             return None
-        weights = torch.tensor(state["weights"])
+        weights = _tensor(state["weights"])
         return weights[torch.randint(len(weights), (size,), generator=rng)]
+
+
+_CONVERTED: list[tuple[Any, Tensor]] = []
+
+
+def _tensor(values: list[Any]) -> Tensor:
+    """A list of a state as a tensor; the last ones are kept, since a generation asks for them block after block."""
+    for known, tensor in _CONVERTED:
+        if known is values:
+            return tensor
+    _CONVERTED.insert(0, (values, torch.tensor(values)))
+    del _CONVERTED[4:]
+    return _CONVERTED[0][1]
