@@ -1,6 +1,6 @@
 """Cherenkov detectors: a generator trained with sWeights, and one that ignores them, against pure signal.
 
-    python benchmarks/cherenkov.py WORK [--steps 6000] [--seed 1]
+    python benchmarks/cherenkov.py WORK [--steps 4000] [--seed 1]
 
 Makes data and runs below WORK, and results/cherenkov/seed-N.json and seed-N.md. What is there already is kept.
 """
@@ -98,7 +98,7 @@ def main() -> None:
     """Simulate, train, compare."""
     parser = argparse.ArgumentParser()
     parser.add_argument("work", type=Path)
-    parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
