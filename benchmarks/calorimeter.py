@@ -6,7 +6,7 @@
   first again without those of 65,536 MeV: what both presets are trained on.
 - ``train`` trains a preset for the minutes of ``MINUTES``, one thread.
 - ``evaluate`` generates 121,000 showers at the energies of the second file and takes the metrics of protocol
-  ``calochallenge``, the response at each energy and the time a shower takes. ``evaluate in_sample`` puts a third
+  ``calochallenge``, the response at each energy and the time a shower takes. ``evaluate in_sample`` puts the first
   simulated file in the place of the generated one.
 - ``table`` writes ``results/calorimeter/table.md`` from the JSON files there.
 """
@@ -31,10 +31,19 @@ from partigan.kinds.kind import Values
 from partigan.metrics.calorimeters import energy_edges, response
 from partigan.metrics.weighted import Sample
 from partigan.simulate.calorimeter import simulate_calorimeter
+from partigan.training.log import read_log
 
 RESULTS = Path(__file__).parents[1] / "results" / "calorimeter"
 SHOWERS, HELD_OUT = 121_000, 65_536.0
-MINUTES = {"calo-fast": 14.0, "caloshowergan": 10.0}
+MINUTES = {"calo-fast": 14.0, "caloshowergan": 7.0}
+SHORTER: dict[str, dict[str, Any]] = {  # of the authors' settings, 100 iterations of which these minutes would be
+    "caloshowergan": {
+        "trainer.batch_size": 128,
+        "system.critic_steps": 4,
+        "system.generator_optimizer.lr": 5e-4,
+        "system.critic_optimizer.lr": 5e-4,
+    }
+}
 DESCRIBED = {"geometry": "ds1-photons"}
 PUBLISHED = {  # CaloShower3GAN on Geant4's photons, arXiv:2410.21611
     "sep_layer": 2.7e-3,
@@ -53,8 +62,8 @@ KIND = find("calorimeter")
 
 
 def data(folder: Path) -> None:
-    """Simulate three files, and the first without the energy that is left out."""
-    for seed in (1, 2, 3):
+    """Simulate both files, and the first without the energy that is left out."""
+    for seed in (1, 2):
         simulate_calorimeter(SHOWERS, folder / f"photons{seed}.hdf5", seed=seed, resume=True)
     sample = KIND.format.read(folder / "photons1.hdf5", "all")
     assert sample.condition is not None
@@ -65,12 +74,20 @@ def data(folder: Path) -> None:
 def train(folder: Path, preset: str) -> None:
     """Train a preset."""
     short = {"trainer.max_minutes": MINUTES[preset], "trainer.validations": 14, "trainer.accelerator": "cpu"}
-    partigan.train(preset, folder / "train.hdf5", folder / preset, threads=1, overwrite=True, overrides=short)
+    short |= SHORTER.get(preset, {})
+    partigan.train(
+        preset,
+        folder / "train.hdf5",
+        folder / preset,
+        threads=1,
+        overwrite=True,
+        overrides=short | SHORTER.get(preset, {}),
+    )
 
 
 def evaluate(folder: Path, name: str) -> None:
     """Metrics, response and speed of generated showers, or of other simulated ones."""
-    other, seconds, about = folder / "photons3.hdf5", None, {}
+    other, seconds, about = folder / "photons1.hdf5", None, {}
     if name != "in_sample":
         other = folder / f"{name}.hdf5"
         test = folder / "photons2.hdf5"
@@ -82,8 +99,7 @@ def evaluate(folder: Path, name: str) -> None:
         seconds = (time.process_time() - began) / 10_240
         manifest = model.manifest
         about = {key: manifest[key] for key in ("plan", "parameters")} | {
-            "minutes": round(manifest["finished"]["seconds"] / 60, 1),
-            "best_step": manifest["finished"]["selection"]["step"],
+            "log": [line for line in read_log(folder / name / "metrics.jsonl") if "frechet" in line],
         }
     torch.set_num_threads(1)
     real, fake = (
