@@ -116,10 +116,8 @@ class CalorimeterConditions(LabelConditions):
     fixed = ("geometry",)
     schema = MappingProxyType(
         {
-            "features": [str],
-            "units": [str],
+            **LabelConditions.schema,
             "geometry": Rule(str, lambda label: bool(geometry(label).voxels), "a geometry, or the XML of one"),
-            "conditions": LabelConditions.schema["conditions?"],
         }
     )
 
