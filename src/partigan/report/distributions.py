@@ -273,7 +273,7 @@ def by_class(
     with style():
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axis = figure.subplots()
-        apart = np.diff(np.unique(real[0])).min(initial=np.inf)
+        apart = np.diff(np.unique(real[0]).astype(float)).min(initial=np.inf)
         beside = 0.1 * float(apart if np.isfinite(apart) else 1)
         samples = ((real, REAL, "real", -beside), (fake, FAKE, "generated", beside))
         for (classes, values), colour, name, shift in samples:
