@@ -58,8 +58,8 @@ def trained(work: Path, name: str, path: Path, steps: int, seed: int) -> dict[st
         changes = {"trainer.max_steps": steps, "trainer.batch_size": 256, "trainer.validations": 4}
         partigan.train("cherenkov-fast", path, out, seed, threads=1, overrides=changes, overwrite=True)
         used = resource.getrusage(resource.RUSAGE_SELF).ru_utime - begin
-        note.write_text(json.dumps({"cpu_seconds": round(used), "steps": steps}))
-    return dict(json.loads(note.read_text()))
+        note.write_text(json.dumps({"cpu_seconds": round(used), "steps": steps}), encoding="utf-8")
+    return dict(json.loads(note.read_text(encoding="utf-8")))
 
 
 def made(work: Path, name: str, seed: int, conditions: Path) -> tuple[Batch, float]:
@@ -115,8 +115,8 @@ def main() -> None:
         sample, speed = made(options.work, name, options.seed, paths["pure"])
         outcome[name] = {**used, "rows_per_cpu_second": speed, **compared(real, sample, options.seed)}
     RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"seed-{options.seed}.json").write_text(json.dumps(outcome, indent=1) + "\n")
-    (RESULTS / f"seed-{options.seed}.md").write_text(table(outcome))
+    (RESULTS / f"seed-{options.seed}.json").write_text(json.dumps(outcome, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / f"seed-{options.seed}.md").write_text(table(outcome), encoding="utf-8")
 
 
 def table(outcome: dict[str, Any]) -> str:

@@ -81,7 +81,7 @@ class Loss(Hinge):
         return real.mean()
 
 class Asserts(Hinge):
-    def critic(self, real, fake, weight=None):
+    def critic(self, real, fake, weight=None, fake_weight=None):
         assert False
 
 class Mild(Term):
@@ -110,7 +110,7 @@ class Format(type(TABLES.format)):
 
 KIND = replace(TABLES, format=Format())
 
-def three(samples, rng, more):
+def greedy(samples, rng, more):
     return Finding("x", 1.0, 1.0)
 """
 
@@ -176,8 +176,8 @@ def test_a_mistake_in_ones_own_class(
 
 def test_mistakes_in_ones_own_metrics(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ["evaluate", "--real", "x.h5", "--fake", "x.h5", "--kind", "tables", "--out", "report", "--trust"]
-    said = line_of(capsys, *rows, "--metrics", "own_code.three")
-    assert "three() missing 1 required positional argument" in said
+    said = line_of(capsys, *rows, "--metrics", "own_code.greedy")
+    assert "greedy() missing 1 required positional argument" in said
     assert "own_code.py" in said
     assert "PYTHONPATH" in line_of(capsys, *rows, "--metrics", "no_such_module.metric")
     assert "own_code.fuor" in line_of(capsys, *rows, "--metrics", "own_code.fuor")

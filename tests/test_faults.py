@@ -56,7 +56,7 @@ def _out_of_memory() -> None:
     ],
 )
 def test_what_happens_is_seen(call: Callable[[], Any], outcome: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fault_report.SECONDS", 3.0)
+    monkeypatch.setattr("fault_report.SECONDS", 2.0 if outcome == "hung" else 60.0)
     good = fault_files.digest("good")
     worker = Worker(lambda _, marks: outcome_of(call, lambda found: found == good, marks))
     assert worker.attempt(0)[0] == outcome

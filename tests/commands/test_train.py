@@ -25,7 +25,9 @@ from partigan.data.batch import Batch
 from partigan.kinds import find
 from partigan.models.checkpoint import Checkpoints, load_tensors
 from partigan.run import Run
+from partigan.simulate.airshower import simulate_airshower
 from partigan.simulate.calorimeter import simulate_calorimeter
+from partigan.simulate.cherenkov import simulate_cherenkov
 from partigan.simulate.digits import simulate_digits
 from partigan.simulate.toys import simulate_toy
 from partigan.training.log import read_log
@@ -62,6 +64,9 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "ProgressiveGenerator": {"filters": 8},
     "ProgressiveCritic": {"filters": 8},
     "StyleGANGenerator": {"filters": 8, "depth": 2},
+    "StationGenerator": {"generator.filters": 8},
+    "ShowerGenerator": {"latent": 8, "dense": 8, "filters": [4, 4, 4, 4]},
+    "ShowerCritic": {"filters": [4, 4, 4, 4, 4], "hidden": 8},
     "LayerGenerator": {"width": 8, "depth": 1},
     "LayerCritic": {"width": 8, "depth": 1},
     "VoxelGenerator": {"factor": 1},
@@ -95,6 +100,8 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
         "tables": lambda: simulate_toy("grid", 600, tmp_path / "grid.h5"),
         "images": lambda: simulate_digits(tmp_path / "digits.h5"),
         "calorimeter": lambda: simulate_calorimeter(200, tmp_path / "showers.h5"),
+        "cherenkov": lambda: simulate_cherenkov(600, tmp_path / "rich.h5", ["K", "pi", "p"]),
+        **dict.fromkeys(("airshower", "airshower-signal"), lambda: simulate_airshower(400, tmp_path / "maps.h5")),
         **dict.fromkeys(("pxd-crop", "pxd-parts"), lambda: toy_hitmaps(tmp_path / "pxd.h5")),
     }
     data = files[kind.name]()

@@ -208,8 +208,9 @@ def test_equal_weights_are_none(name: str) -> None:
 
 def test_every_metric_takes_weights_or_refuses_them() -> None:
     """A metric is a function of ``fake``, or of two samples; each is tested above, or refuses `Weighted`."""
-    tested = {*P_VALUES, *COPIES, "roc_auc", "wasserstein_1d", "w1", "fpnd", "inception_score"}
+    tested = {*P_VALUES, *COPIES, "separation_in_bins", "roc_auc", "wasserstein_1d", "w1", "fpnd", "inception_score"}
     parts = {"emd", "lower_bounds", "energy_movers_distance", "comparable", "shares", "homogeneity"}  # of metrics
+    parts |= {"dependence", "largest_deviation", "response_chi2"}  # weights in pairs; their own tests have them
     names = {"real", "fake", "held_out", "training", "a", "b", "probabilities", "activations"}
     for module in pkgutil.iter_modules(metrics.__path__, "partigan.metrics."):
         for name, function in vars(importlib.import_module(module.name)).items():

@@ -136,7 +136,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     with readable(path, "numpy arrays (.npz)"), zipfile.ZipFile(path) as file:
         for name in file.namelist():
-            with file.open(name) as array:
+            with zipfile.Path(file, name).open("rb") as array:
                 version = np.lib.format.read_magic(array)
                 read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
                 shapes[name.removesuffix(".npy")] = read(array)[0]

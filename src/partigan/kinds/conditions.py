@@ -103,7 +103,8 @@ class LabelConditions(Conditions):
         ends = torch.tensor(state["ranges"]) if "ranges" in state else torch.stack((rows.amin(0), rows.amax(0)), 1)
         low, high = ends.T - ROUNDING * (ends[:, 1] - ends[:, 0]).clamp_min(1e-6) * torch.tensor([[1.0], [-1.0]])
         outside = (condition < low) | (condition > high)
-        names = [*state.get("columns", {}).get("conditions", {})] or [f"condition {n}" for n in range(rows.shape[1])]
+        known = [*state.get("columns", {}).get("conditions", {})] or [str(number) for number in range(rows.shape[1])]
+        names = [f"condition {name}" if name.isdigit() else name for name in known]
         return [
             f"{name} of {int(outside[:, column].sum()):,} of {len(condition):,} samples is outside "
             f"{ends[column, 0]:.4g} to {ends[column, 1]:.4g}, on which the run was trained; there are "
