@@ -75,6 +75,11 @@ def values(sample: Batch) -> Values:
     return Values(KIND.observables.compute(sample, DESCRIPTION), event_weights(sample))
 
 
+def _listed(values: np.ndarray) -> list[Any]:
+    """Numbers as JSON has them: null in bins without tracks."""
+    return np.where(np.isfinite(values), values, None).tolist()
+
+
 def compared(real: Batch, fake: Batch, seed: int) -> dict[str, Any]:
     """The protocol, W1 of each feature in standard deviations, and areas bin by bin."""
     a, b = values(real), values(fake)
@@ -89,7 +94,7 @@ def compared(real: Batch, fake: Batch, seed: int) -> dict[str, Any]:
         one, two = (identification(sample, pair) for sample in (a, b))
         apart = two.minus(one)
         numbers[f"{name}_bins"] = {
-            "real": one.value.tolist(), "difference": apart.value.tolist(), "error": apart.error.tolist()
+            "real": _listed(one.value), "difference": _listed(apart.value), "error": _listed(apart.error)
         }  # fmt: skip
     return numbers
 
@@ -136,7 +141,8 @@ def table(outcome: dict[str, Any]) -> str:
         lines.append(f"| W1 of {feature} (std) | " + " | ".join(entries) + " |")
     inside = []
     for name in names:
-        apart = np.concatenate([np.abs(outcome[name][f"{pair}_bins"]["difference"]).ravel() for pair in PAIRS])
+        bins = [np.array(outcome[name][f"{pair}_bins"]["difference"], dtype=float) for pair in PAIRS]
+        apart = np.abs(np.concatenate([found.ravel() for found in bins]))
         inside.append(f"{int((apart < 0.01).sum())} of {int(np.isfinite(apart).sum())}")
     lines.append("| bins with an AUC within 0.01 | " + " | ".join(inside) + " |")
     return "\n".join(lines) + f"\n\nSpecies: {', '.join(SPECIES)}.\n"
