@@ -41,7 +41,11 @@ from partigan import generate, load, train
 from partigan.config import build, read, resolve
 from partigan.progress import quiet
 from partigan.simulate import jets, pxd
+from partigan.simulate.airshower import simulate_airshower
+from partigan.simulate.calorimeter import simulate_calorimeter
+from partigan.simulate.cherenkov import simulate_cherenkov
 from partigan.simulate.toys import simulate_toy
+from partigan.simulate.traces import simulate_traces
 
 
 def mutations(report: Report, made: Path, number: int, seed: int) -> None:
@@ -133,6 +137,10 @@ def bounds(report: Report, folder: Path) -> None:
         "simulate jets, particles": lambda: jets.simulate_jets("t", 10, out, particles=LARGE),
         "simulate jets, workers": lambda: jets.simulate_jets("t", 10, out, workers=LARGE),
         "simulate pxd, events": lambda: pxd.simulate_pxd(LARGE, out),
+        "simulate traces, n": lambda: simulate_traces(LARGE, out),
+        "simulate airshower, n": lambda: simulate_airshower(LARGE, out),
+        "simulate calorimeter, n": lambda: simulate_calorimeter(LARGE, out),
+        "simulate cherenkov, n": lambda: simulate_cherenkov(LARGE, out),
         "simulate toy, n": lambda: simulate_toy("ring", LARGE, out),
         "simulate toy, seed": lambda: simulate_toy("ring", 10, out, seed=LARGE),
         "generate, n": lambda: generate(run, LARGE, out),

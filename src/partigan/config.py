@@ -237,8 +237,8 @@ def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Trans
 def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Namespace]:
     """The sections with classes, checked and typed.
 
-    Parsing nested classes takes seconds, and a training asks for the same more than once: as given, with what the data
-    decide, and resolved. What was parsed is kept, for its resolved form, too.
+    Parsing nested classes takes seconds, and a training asks for the same more than once: as given, and resolved. What
+    was parsed is kept, for its resolved form, too.
     """
     sections = {key: content[key] for key in ("transform", "system", "trainer") if key in content}
     try:

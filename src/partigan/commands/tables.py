@@ -206,8 +206,6 @@ class Choice:
             for name, compare, number in self.cuts:
                 kept &= _OPERATORS[compare](named[name], number)
             for name in (*self.targets, *self.conditions, *([] if self.weight is None else [self.weight])):
-                if name not in named:
-                    raise PartiganError(f"{path}: there is no column {name!r}")
                 if (bad := kept & ~np.isfinite(named[name])).any():
                     raise PartiganError(
                         f"{path}: {name} in row {first + int(bad.argmax())} is NaN or infinite; cut such rows away, "

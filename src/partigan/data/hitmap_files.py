@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,14 @@ from partigan.data.hdf5 import holds, number_of, open_hdf5, strings, write_chunk
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
 from partigan.data.pictures import png_pixels
 from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
+from partigan.data.root import open_root
 from partigan.data.splits import Rows, stored_rows
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import MANIFEST, atomic, manifest_of
 from partigan.folders import atomic_folder
 from partigan.progress import tell
-from partigan.reading import readable, size_of
+from partigan.reading import readable
 
 SUFFIXES = hdf5.SUFFIXES | {".root": "ROOT", "": "folder of PNG images"}
 """Of files of hitmaps, with what is in them."""
@@ -183,7 +183,7 @@ def hitmap_attributes(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         return dict(manifest_of(path)["job"]) if (path / MANIFEST).exists() else {}
     if path.suffix == ".root":
-        with _root(path) as file:
+        with open_root(path) as file:
             return dict(json.loads(str(file[_SAID]))) if _SAID in file else {}
     with open_hdf5(path, _LAYOUT) as file:
         return {name: value for name, value in file.attributes.items() if name != "sensors"}
@@ -209,22 +209,9 @@ def read_root(path: str | Path) -> Iterator[Hitmaps]:
     _say_saturated(path, above)
 
 
-@contextmanager
-def _root(path: Path) -> Iterator[Any]:
-    """An open ROOT file: the boundary around uproot."""
-    require("root", "uproot", "awkward")
-    import uproot
-
-    size = size_of(path)
-    with readable(path, "ROOT"), uproot.open({path: None}) as file:
-        if file.file.fEND > size:
-            raise PartiganError(f"{path}: truncated, {size} of {file.file.fEND} bytes; make or fetch it again")
-        yield file
-
-
 def _digits(path: Path) -> Iterator[tuple[int, list[Ints], list[NDArray[Any]]]]:
     """First of some entries, numbers of digits of each in every branch, and the values."""
-    with _root(path) as file:
+    with open_root(path) as file:
         import awkward as ak
 
         if TREE not in file:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from partigan.data.root import open_root
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import atomic
@@ -60,13 +61,13 @@ def names_in(path: Path, tree: str | None = None) -> list[str]:
     if form == "CSV":
         with readable(path, form), path.open(encoding="utf-8") as file:
             return _split(file.readline(), path)[0]
-    with readable(path, form):
-        if form == "Parquet":
-            from pyarrow import parquet
-
-            return list(parquet.read_schema(path).names)
+    if form == "ROOT":
         with _tree(path, tree) as found:
             return list(found.keys())
+    with readable(path, form):
+        from pyarrow import parquet
+
+        return list(parquet.read_schema(path).names)
 
 
 def blocks_of(path: Path, names: Sequence[str], tree: str | None = None, rows: int = ROWS) -> Iterator[Block]:
@@ -128,7 +129,7 @@ def _parquet(path: Path, names: list[str], _: str | None, rows: int) -> Iterator
 
 
 def _root(path: Path, names: list[str], tree: str | None, rows: int) -> Iterator[Block]:
-    with readable(path, "ROOT"), _tree(path, tree) as found:
+    with _tree(path, tree) as found:
         for block in found.iterate(names, step_size=rows, library="np"):
             yield {name: block[name] for name in names}
 
@@ -136,12 +137,7 @@ def _root(path: Path, names: list[str], tree: str | None, rows: int) -> Iterator
 @contextmanager
 def _tree(path: Path, name: str | None) -> Iterator[Any]:
     """A tree of a ROOT file."""
-    import uproot
-
-    size = size_of(path)
-    with uproot.open({path: None}) as file:
-        if file.file.fEND > size:
-            raise PartiganError(f"{path}: truncated, {size} of {file.file.fEND} bytes; make or fetch it again")
+    with open_root(path) as file:
         kinds = file.classnames(cycle=False).items()
         trees = [key for key, kind in kinds if kind.startswith(("TTree", "ROOT::RNTuple", "TNtuple"))]
         if name is None and len(trees) != 1:

@@ -19,6 +19,7 @@ from partigan.data.calorimeter import geometry
 from partigan.data.transforms.calorimeters import LEAST, OFFSET, SCALE
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.layers import dense, silent
 
 MASSES = {"photon": 0.0, "electron": 0.511, "pion": 139.57}  # MeV
 TINY = 1e-6
@@ -244,7 +245,7 @@ class LayerGenerator(Generator):
         self.known = _Layers(geometry, energies)
         self.latent, self.voxels, layers = latent, features, self.known.global_features
         self.shift = nn.Sequential(
-            nn.Linear(layers + 3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), _silent(nn.Linear(64, layers))
+            nn.Linear(layers + 3, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), silent(nn.Linear(64, layers))
         )
         parts: list[nn.Module] = []
         before = layers + 3 + latent
@@ -252,7 +253,7 @@ class LayerGenerator(Generator):
             parts += [nn.Linear(before, width), nn.LayerNorm(width), nn.SiLU()]
             before = width
         self.body, self.out = nn.Sequential(*parts), nn.Linear(before, 3 * features)
-        self.coupling = _silent(nn.Linear(before, features))
+        self.coupling = silent(nn.Linear(before, features))
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Standard normal, ``(size, 2 layers + latent + 2 voxels)``."""
@@ -326,21 +327,11 @@ class LayerCritic(Critic):
         super().__init__()
         self.known = _Layers(geometry, energies)
         before = self.known.global_features + 8 * len(self.known.sizes) + 2 * features + 3
-        parts: list[nn.Module] = []
-        for _ in range(depth):
-            parts += [nn.Linear(before, width), nn.LeakyReLU(0.2)]
-            before = width
-        self.layers, self.head = nn.Sequential(*parts), nn.Linear(before, 1)
+        widths = (before, *[width] * depth)
+        self.layers, self.head = dense(widths), nn.Linear(widths[-1], 1)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)`` and features of layers ``(batch, 10 layers + 3)``."""
         of_layers, hits, energies = self.known.seen(x)
         own = torch.cat((x[:, : self.known.global_features], of_layers, self.known.energy(condition)), dim=1)
         return CriticOutput(self.head(self.layers(torch.cat((own, hits, energies / math.pi), dim=1))), own)
-
-
-def _silent(layer: nn.Linear) -> nn.Linear:
-    """The same layer, which gives zero until it has learned."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from partigan.errors import PartiganError
+from partigan.nets.layers import Range
 
 Ends = tuple[tuple[float, float], tuple[float, float]]  # lowest and highest value, normalised and physical
 Network = TypeVar("Network", bound=nn.Module)
@@ -146,6 +147,25 @@ class Translator(Product):
     def deployed(self) -> Translator:
         """The inference form, see `Product.deployed`."""
         return frozen(self)
+
+
+class CuttingTranslator(Translator):
+    """A translator that cuts where the sample ends that it leads to, such as at a saturation or an ADC's largest value.
+
+    Attributes:
+        range: through which it sends what it makes.
+    """
+
+    range: Range
+
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Cut where the sample ends that it leads to."""
+        self.range.set(*there)
+
+    @property
+    def ends(self) -> Tensor:
+        """Of what it makes."""
+        return self.range.ends
 
 
 class NoisyTranslator(Translator):

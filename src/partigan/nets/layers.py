@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,16 @@ class Range(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Values of any shape."""
         return x + (x.clamp(self.low, self.high) - x).detach()
+
+
+Layer = TypeVar("Layer", bound=nn.Module)
+
+
+def silent(layer: Layer) -> Layer:
+    """The same layer, which gives zero until it has learned."""
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
 
 
 def weight_normalised(inputs: int, outputs: int) -> nn.Linear:

@@ -18,6 +18,7 @@ from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator, Translator
+from partigan.nets.layers import silent
 
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh"]
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -149,9 +150,7 @@ class TableTranslator(Translator):
     ) -> None:
         super().__init__()
         self.body = _Layers(features, classes, conditions, width, depth, activation, False, nn.Linear)
-        self.out = nn.Linear(width, features)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
+        self.out = silent(nn.Linear(width, features))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Rows ``(batch, features)``."""

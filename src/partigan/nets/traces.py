@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Coder, Critic, CriticOutput, Ends, NoisyTranslator
-from partigan.nets.layers import Range
+from partigan.nets.contracts import Coder, Critic, CriticOutput, CuttingTranslator, NoisyTranslator
+from partigan.nets.layers import Range, silent
 
 KERNEL = 5
 
@@ -35,13 +35,6 @@ def _convolution(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) 
     return nn.Conv1d(inputs, outputs, KERNEL, stride, dilation * (KERNEL // 2), dilation)
 
 
-def _silent(layer: nn.Conv1d) -> nn.Conv1d:
-    """The same layer, which gives zero until it has learned."""
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
-
-
 class _Residual(nn.Module):
     """Two convolutions, the second over wider distances, added to what goes in."""
 
@@ -54,7 +47,7 @@ class _Residual(nn.Module):
         return x + changed
 
 
-class TraceTranslator(NoisyTranslator):
+class TraceTranslator(CuttingTranslator, NoisyTranslator):
     """The refiner: R(x) = x + f(x) + s(x) n, with f and s from residual convolutions and n one Gaussian number a bin.
 
     The last layer starts at zero, so a new refiner changes nothing. Without n a network can only enlarge the noise that
@@ -87,17 +80,8 @@ class TraceTranslator(NoisyTranslator):
         self.shape, self.classes = (channels, bins), classes
         self.enter = _convolution(channels + classes + conditions, width)
         self.blocks = nn.Sequential(*(_Residual(width, 2**block) for block in range(blocks)))
-        self.leave = _silent(_convolution(width, 2 * channels))
+        self.leave = silent(_convolution(width, 2 * channels))
         self.range = Range()
-
-    def reach(self, there: Ends, back: Ends) -> None:
-        """Cut traces where those end that it leads to, such as at a saturation."""
-        self.range.set(*there)
-
-    @property
-    def ends(self) -> Tensor:
-        """Of a trace."""
-        return self.range.ends
 
     def noise(self, rng: torch.Generator) -> Tensor:
         """A Gaussian number for each bin of one trace, ``(channels, bins)``."""
@@ -225,7 +209,7 @@ class TraceEncoder(Coder):
             raise PartiganError(f"code = {code}; a code of traces of {channels} channels has at least {2 * channels}")
         self.classes, self.code = classes, code
         self.enter = _convolution(channels + classes + conditions, width)
-        self.block, self.leave = _Residual(width, 2), _silent(_convolution(width, code, 2))
+        self.block, self.leave = _Residual(width, 2), silent(_convolution(width, code, 2))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Codes of traces ``(batch, channels, bins)``."""
@@ -265,7 +249,7 @@ class TraceDecoder(Coder):
         super().__init__()
         self.channels, self.classes, self.bins = channels, classes, bins
         self.enter = _convolution(code + classes + conditions, 2 * width)
-        self.block, self.leave = _Residual(width, 2), _silent(_convolution(width, channels))
+        self.block, self.leave = _Residual(width, 2), silent(_convolution(width, channels))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Traces of codes ``(batch, code, bins / 2)``."""

@@ -21,15 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan import __version__
-from partigan.data.hdf5 import SUFFIXES, open_hdf5, write_chunks
-from partigan.data.samples import file_attributes
-from partigan.errors import PartiganError
-from partigan.jobs import STAMP, Parts
+from partigan.data.hdf5 import open_hdf5, write_chunks
+from partigan.errors import PartiganError, check_number
 from partigan.metrics.measurement import Floats
 from partigan.observables.airshowers import LAYOUTS, SPEED, Layout, station_positions
-from partigan.outputs import writing
 from partigan.randomness import check_seed
-from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.simulate.chunks import Chunks, simulated
 from partigan.simulate.showers import (
     CLEARANCE,
     HEIGHT,
@@ -48,6 +45,7 @@ from partigan.simulate.showers import (
 )
 from partigan.simulate.traces import BIN_NS, BINS, MASSES, TRIGGER, World, changed, read_out
 from partigan.simulate.traces import WORLDS as OF_TRACES
+from partigan.workers import check_workers
 
 CHUNK = 2000  # showers of a part file
 SPACING = 1500.0  # of neighbouring stations, m
@@ -144,9 +142,8 @@ def simulate_airshower(
         PosixPath('showers.h5')
     """
     check_seed(seed)
-    for name, value in (("n", n), ("workers", workers)):
-        if value < 1:
-            raise PartiganError(f"{name} = {value}; at least one is needed")
+    check_number("n", n, "shower")
+    check_workers(workers)
     if world not in WORLDS:
         raise PartiganError(f"there is no world {world!r}; there are {', '.join(WORLDS)}")
     constants = changed(WORLDS[world], set)
@@ -161,18 +158,21 @@ def simulate_airshower(
         "seed": seed,
         "partigan_version": __version__,
     }
-    sizes = chunk_sizes(n, CHUNK)
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
-        parts = Parts(out, job, len(sizes), file_attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        arguments = [(size, plan, seed, chunk) for chunk, size in enumerate(sizes)]
-        make_missing(parts, sizes, make_chunk, arguments, workers, "simulating showers")
-        made = (_stored(parts.path(chunk), size) for chunk, size in enumerate(sizes))
-        said = {**provenance(job, n), "channels": ("signal", "time"), STAMP: parts.stamp}
-        write_chunks(parts.out, made, said, COLUMNS, rows=50 if traces else 1000)
-        parts.remove()
-    return parts.out
+    rows = 50 if traces else 1000
+
+    def merge(out: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
+        said = {**attributes, "channels": ("signal", "time")}
+        write_chunks(out, map(_stored, parts), said, COLUMNS, rows=rows)
+
+    chunks = Chunks(
+        n,
+        CHUNK,
+        "simulating showers",
+        make_chunk,
+        lambda chunk, size: (size, plan, seed, chunk),
+        merge,
+    )
+    return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)
 
 
 def _check(plan: Showers) -> None:
@@ -197,10 +197,11 @@ def _check(plan: Showers) -> None:
         raise PartiganError(f"masses = {list(plan.masses)}; give mass numbers from 1 (protons) to 56 (iron)")
 
 
-def _stored(path: Path, size: int) -> dict[str, NDArray[Any]]:
+def _stored(path: Path) -> dict[str, NDArray[Any]]:
     """All datasets of a part file."""
     with open_hdf5(path, "a part of a simulation is needed") as file:
-        return {name: file.dataset(name).rows(0, size) for name in file.names}
+        stored = {name: file.dataset(name) for name in file.names}
+        return {name: found.rows(0, len(found)) for name, found in stored.items()}
 
 
 def make_chunk(path: Path, size: int, plan: Showers, seed: int, chunk: int) -> int:

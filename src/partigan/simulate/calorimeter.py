@@ -21,14 +21,11 @@ from partigan import __version__
 from partigan.data.batch import Batch
 from partigan.data.calorimeter import PARTICLES, Spectrum, geometry, spectrum
 from partigan.data.calorimeter_files import read_showers, write_showers
-from partigan.data.hdf5 import SUFFIXES
-from partigan.data.samples import file_attributes
-from partigan.errors import PartiganError
-from partigan.jobs import STAMP, Parts
-from partigan.outputs import writing
+from partigan.errors import PartiganError, check_number
 from partigan.randomness import check_seed
 from partigan.simulate.calorimeter_showers import Calorimeter
-from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.simulate.chunks import Chunks, simulated
+from partigan.workers import check_workers
 
 CHUNK = 2000  # showers of a part file
 AT_ONCE = 2_000_000  # voxels in memory
@@ -134,9 +131,8 @@ def simulate_calorimeter(
         PosixPath('photons.hdf5')
     """
     check_seed(seed)
-    for name, value in (("n", n), ("workers", workers)):
-        if value < 1:
-            raise PartiganError(f"{name} = {value}; at least one is needed")
+    check_number("n", n, "shower")
+    check_workers(workers)
     task = Task.of(geometry, particle, energies)
     job = {
         "kind": "calorimeter",
@@ -147,14 +143,14 @@ def simulate_calorimeter(
         "seed": seed,
         "partigan_version": __version__,
     }
-    sizes = chunk_sizes(n, CHUNK)
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
-        parts = Parts(out, job, len(sizes), file_attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        arguments = [(size, task, seed, chunk) for chunk, size in enumerate(sizes)]
-        make_missing(parts, sizes, make_chunk, arguments, workers, "simulating showers")
-        made = (read_showers(parts.path(chunk), "all") for chunk in range(len(sizes)))
-        write_showers(parts.out, made, {**provenance(job, n), STAMP: parts.stamp}, task.label)
-        parts.remove()
-    return parts.out
+    chunks = Chunks(
+        n,
+        CHUNK,
+        "simulating showers",
+        make_chunk,
+        lambda chunk, size: (size, task, seed, chunk),
+        lambda out, parts, attributes: write_showers(
+            out, (read_showers(part, "all") for part in parts), attributes, task.label
+        ),
+    )
+    return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)

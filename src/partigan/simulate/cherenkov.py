@@ -27,17 +27,15 @@ from scipy import stats
 
 from partigan import __version__
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import SUFFIXES
-from partigan.data.samples import file_attributes, read_samples, write_samples
+from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError, check_number
-from partigan.jobs import STAMP, Parts
 from partigan.metrics.measurement import Floats
-from partigan.outputs import writing
 from partigan.randomness import check_seed
 from partigan.reading import assure_memory
-from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.simulate.chunks import Chunks, simulated
 from partigan.simulate.rich import HYPOTHESES, SPECIES, Detector, Rng, delta_log_likelihoods
 from partigan.simulate.splot import sweights
+from partigan.workers import check_workers
 
 CHUNK = 5000  # rows of a part file
 TARGETS = {f"RichDLL{name}": "" for name in ("e", "k", "mu", "p", "bt")}
@@ -96,7 +94,7 @@ def simulate_cherenkov(
     """
     check_seed(seed)
     check_number("n", n, "row")
-    check_number("workers", workers, "process")
+    check_workers(workers)
     if not 0 < signal <= 1:
         raise PartiganError(f"signal = {signal}; it is a share, above 0 and at most 1")
     if strange := [name for name in species if name not in SPECIES]:
@@ -104,7 +102,7 @@ def simulate_cherenkov(
     if not species or len(set(species)) < len(species):
         raise PartiganError(f"species = {', '.join(species) or 'none'}; name each particle once")
     assure_memory(32 * n, f"the masses of {n:,} rows")
-    detector, sizes = Detector(), chunk_sizes(n, CHUNK)
+    detector = Detector()
     job = {
         "kind": "cherenkov",
         "simulated": "cherenkov",
@@ -115,29 +113,34 @@ def simulate_cherenkov(
         "n": n,
         "partigan_version": __version__,
     }
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
-        parts = Parts(out, job, len(sizes), file_attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        arguments = [(size, tuple(species), signal, detector, seed, chunk) for chunk, size in enumerate(sizes)]
-        make_missing(parts, sizes, make_chunk, arguments, workers, "simulating tracks")
-        beside = {"conditions": CONDITIONS, "truth": TRUTH}
-        made = _weighted(parts, sizes) if signal < 1 else _chunks(parts, sizes)
-        write_samples(parts.out, "rows", made, {**provenance(job, n), STAMP: parts.stamp}, TARGETS, beside)
-        parts.remove()
-    return parts.out
+    chunks = Chunks(
+        n,
+        CHUNK,
+        "simulating tracks",
+        make_chunk,
+        lambda chunk, size: (size, tuple(species), signal, detector, seed, chunk),
+        lambda out, parts, attributes: write_samples(
+            out,
+            "rows",
+            _weighted(parts, n) if signal < 1 else _read(parts),
+            attributes,
+            TARGETS,
+            {"conditions": CONDITIONS, "truth": TRUTH},
+        ),
+    )
+    return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)
 
 
-def _chunks(parts: Parts, sizes: Sequence[int]) -> Iterator[Batch]:
-    return (read_samples(parts.path(chunk), "all", "rows", 2) for chunk in range(len(sizes)))
+def _read(parts: Sequence[Path]) -> Iterator[Batch]:
+    return (read_samples(part, "all", "rows", 2) for part in parts)
 
 
-def _weighted(parts: Parts, sizes: Sequence[int]) -> Iterator[Batch]:
+def _weighted(parts: Sequence[Path], rows_of_all: int) -> Iterator[Batch]:
     """All rows with the sWeights of their sample's signal."""
-    sample = np.empty(sum(sizes), np.int8)
+    sample = np.empty(rows_of_all, np.int8)
     mass, weight = np.empty(len(sample)), np.empty(len(sample))
     first = 0
-    for chunk in _chunks(parts, sizes):
+    for chunk in _read(parts):
         rows = slice(first, first := first + len(chunk))
         assert chunk.condition is not None
         assert chunk.truth is not None
@@ -146,7 +149,7 @@ def _weighted(parts: Parts, sizes: Sequence[int]) -> Iterator[Batch]:
     for number in np.unique(sample):
         weight[sample == number] = sweights(mass_densities(mass[sample == number]))[:, 0]
     first = 0
-    for chunk in _chunks(parts, sizes):
+    for chunk in _read(parts):
         rows = slice(first, first := first + len(chunk))
         yield replace(chunk, weight=torch.from_numpy(weight[rows].astype(np.float32)))
 

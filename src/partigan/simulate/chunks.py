@@ -4,12 +4,73 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from partigan.data.hdf5 import SUFFIXES
+from partigan.data.samples import file_attributes
 from partigan.data.splits import SHARES, split_rows
-from partigan.jobs import Parts
+from partigan.jobs import STAMP, Parts
+from partigan.outputs import writing
 from partigan.progress import progress_bar
 from partigan.workers import spread
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """How samples are made in chunks and put together.
+
+    Attributes:
+        samples: number of samples of the file.
+        chunk: samples of a part file.
+        title: of the progress bar.
+        make: makes one chunk, see `make_missing`.
+        arguments: gives those of ``make`` after the path, from the number and the size of a chunk.
+        merge: writes the file, given its path, those of all parts and its attributes.
+        said: gives the attributes of a file that is finished.
+        suffixes: of files that ``merge`` can write.
+    """
+
+    samples: int
+    chunk: int
+    title: str
+    make: Callable[..., int]
+    arguments: Callable[[int, int], tuple[Any, ...]]
+    merge: Callable[[Path, list[Path], dict[str, Any]], None]
+    said: Callable[[Path], Mapping[str, Any]] = file_attributes
+    suffixes: Mapping[str, str] = field(default_factory=lambda: SUFFIXES)
+
+
+def simulated(
+    out: Path, job: Mapping[str, Any], chunks: Chunks, *, workers: int, resume: bool, overwrite: bool
+) -> Path:
+    """Make a file of samples chunk by chunk: the same for any number of workers, and after any interruption.
+
+    Args:
+        out: the file.
+        job: the arguments that decide its content.
+        chunks: how it is made.
+        workers: number of processes.
+        resume: resume an interrupted job.
+        overwrite: replace an existing file.
+
+    Returns:
+        The file.
+
+    Raises:
+        PartiganError: the output exists or cannot be written, or a chunk cannot be made.
+    """
+    sizes = chunk_sizes(chunks.samples, chunks.chunk)
+    with writing(out, overwrite=overwrite, resume=resume, suffixes=chunks.suffixes):
+        parts = Parts(out, job, len(sizes), chunks.said, resume=resume, overwrite=overwrite)
+        if not parts.finished:
+            arguments = [chunks.arguments(number, size) for number, size in enumerate(sizes)]
+            make_missing(parts, sizes, chunks.make, arguments, workers, chunks.title)
+            paths = [parts.path(number) for number in range(len(sizes))]
+            chunks.merge(parts.out, paths, provenance({**job, STAMP: parts.stamp}, chunks.samples))
+            parts.remove()
+    return parts.out
 
 
 def chunk_sizes(samples: int, chunk: int) -> list[int]:

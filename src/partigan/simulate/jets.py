@@ -25,14 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan import __version__
-from partigan.data.hdf5 import SUFFIXES
 from partigan.data.jets import attributes, read_parts, write_jets
 from partigan.errors import PartiganError, check_number
 from partigan.extras import require
-from partigan.jobs import STAMP, Parts
-from partigan.outputs import writing
 from partigan.randomness import check_seed
-from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.simulate.chunks import Chunks, simulated
 from partigan.workers import check_workers
 
 Flavour = Literal["g", "q", "t", "w", "z"]
@@ -173,16 +170,17 @@ def simulate_jets(
         "pythia_version": metadata.version("pythia8mc"),
         "fastjet_version": metadata.version("fastjet"),
     }
-    sizes, recipe = chunk_sizes(n, CHUNK), Recipe(tuple(settings), response, pt, particles)
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
-        parts = Parts(out, job, len(sizes), attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        arguments = [(size, (seed, chunk), recipe) for chunk, size in enumerate(sizes)]
-        make_missing(parts, sizes, make_chunk, arguments, workers, f"simulating {flavour} jets")
-        write_jets(out, read_parts(map(parts.path, range(len(sizes)))), provenance(job | {STAMP: parts.stamp}, n))
-        parts.remove()
-    return parts.out
+    recipe = Recipe(tuple(settings), response, pt, particles)
+    chunks = Chunks(
+        n,
+        CHUNK,
+        f"simulating {flavour} jets",
+        make_chunk,
+        lambda chunk, size: (size, (seed, chunk), recipe),
+        lambda out, parts, said: write_jets(out, read_parts(parts), said),
+        attributes,
+    )
+    return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)
 
 
 def _check(flavour: str, n: int, particles: int, workers: int, detector: str, pt: float, pt_window: float) -> None:

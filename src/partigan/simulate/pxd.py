@@ -32,10 +32,8 @@ from partigan.data.hitmap_files import SUFFIXES, hitmap_attributes, read_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import PIXELS, ROWS, SENSORS
 from partigan.errors import PartiganError, check_number
-from partigan.jobs import STAMP, Parts
-from partigan.outputs import writing
 from partigan.randomness import check_seed
-from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.simulate.chunks import Chunks, simulated
 from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
 from partigan.simulate.pxd_silicon import Deposits, collect, digitise, lose
 from partigan.simulate.pxd_sources import beam_gas, compton, synchrotron, two_photon, weights
@@ -121,17 +119,17 @@ def simulate_pxd(
         "rates": asdict(Rates.calibrated()),
         "partigan_version": __version__,
     }
-    sizes = chunk_sizes(events, CHUNK)
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
-        parts = Parts(out, job, len(sizes), hitmap_attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        arguments = [(chunk * CHUNK, size, background, seed) for chunk, size in enumerate(sizes)]
-        make_missing(parts, sizes, make_chunk, arguments, workers, "simulating PXD hitmaps")
-        made = (read_hitmaps(parts.path(chunk)) for chunk in range(len(sizes)))
-        write_hitmaps(out, made, provenance(job | {STAMP: parts.stamp}, events))
-        parts.remove()
-    return parts.out
+    chunks = Chunks(
+        events,
+        CHUNK,
+        "simulating PXD hitmaps",
+        make_chunk,
+        lambda chunk, size: (chunk * CHUNK, size, background, seed),
+        lambda out, parts, attributes: write_hitmaps(out, map(read_hitmaps, parts), attributes),
+        hitmap_attributes,
+        SUFFIXES,
+    )
+    return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)
 
 
 def make_chunk(path: Path, first: int, events: int, background: float, seed: int) -> int:

@@ -22,14 +22,11 @@ import torch
 
 from partigan import __version__
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import SUFFIXES
-from partigan.data.samples import file_attributes, read_samples, write_samples
-from partigan.errors import PartiganError
-from partigan.jobs import STAMP, Parts
+from partigan.data.samples import read_samples, write_samples
+from partigan.errors import PartiganError, check_number
 from partigan.metrics.measurement import Floats
-from partigan.outputs import writing
 from partigan.randomness import check_seed
-from partigan.simulate.chunks import chunk_sizes, make_missing, provenance
+from partigan.simulate.chunks import Chunks, simulated
 from partigan.simulate.showers import (
     CLEARANCE,
     Physics,
@@ -42,6 +39,7 @@ from partigan.simulate.showers import (
     maximum_position,
     mean_signals,
 )
+from partigan.workers import check_workers
 
 CHUNK = 5000  # traces of a part file
 BINS, BIN_NS = 80, 25.0
@@ -126,9 +124,8 @@ def simulate_traces(
         PosixPath('data.h5')
     """
     check_seed(seed)
-    for name, value in (("n", n), ("workers", workers)):
-        if value < 1:
-            raise PartiganError(f"{name} = {value}; at least one is needed")
+    check_number("n", n, "trace")
+    check_workers(workers)
     if world not in WORLDS:
         raise PartiganError(f"there is no world {world!r}; there are {', '.join(WORLDS)}")
     constants = changed(WORLDS[world], set)
@@ -141,17 +138,20 @@ def simulate_traces(
         "seed": seed,
         "partigan_version": __version__,
     }
-    sizes = chunk_sizes(n, CHUNK)
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=SUFFIXES):
-        parts = Parts(out, job, len(sizes), file_attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        arguments = [(size, constants, seed, chunk) for chunk, size in enumerate(sizes)]
-        make_missing(parts, sizes, make_chunk, arguments, workers, "simulating traces")
-        made = (read_samples(parts.path(chunk), "all", "traces", 3) for chunk in range(len(sizes)))
-        write_samples(parts.out, "traces", made, {**provenance(job, n), STAMP: parts.stamp}, beside=COLUMNS)
-        parts.remove()
-    return parts.out
+    chunks = Chunks(
+        n,
+        CHUNK,
+        "simulating traces",
+        make_chunk,
+        lambda chunk, size: (size, constants, seed, chunk),
+        _merge,
+    )
+    return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)
+
+
+def _merge(out: Path, parts: list[Path], attributes: dict[str, Any]) -> None:
+    made = (read_samples(part, "all", "traces", 3) for part in parts)
+    write_samples(out, "traces", made, attributes, beside=COLUMNS)
 
 
 def changed(world: World, settings: Sequence[str]) -> World:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from partigan.nets.contracts import Ends, Translator
+from partigan.nets.contracts import CuttingTranslator
 from partigan.nets.images.layers import Condition, Norm, maker, normalisation
 from partigan.nets.images.sizes import Factor, divisors
 from partigan.nets.layers import Range
@@ -22,7 +22,7 @@ STAGES = 2  # between the image and the map of the residual blocks
 _make = maker(partial(nn.init.normal_, std=0.02))
 
 
-class ResNetTranslator(Translator):
+class ResNetTranslator(CuttingTranslator):
     """Generator of CycleGAN: two strided stages, residual blocks, two transposed stages.
 
     A stage divides both sides by 2, or by 3 where odd; a side that has neither stays as it is. Conditions change gain
@@ -87,15 +87,6 @@ class ResNetTranslator(Translator):
             nn.Identity() if residual else nn.Tanh(),
         )
         self.range = Range()
-
-    def reach(self, there: Ends, back: Ends) -> None:
-        """Cut images where those end that it leads to, such as at the largest value of an ADC."""
-        self.range.set(*there)
-
-    @property
-    def ends(self) -> Tensor:
-        """Of an image."""
-        return self.range.ends
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Images ``(batch, channels, height, width)``, in (-1, 1) unless ``residual``."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, CriticOutput, Ends, NoisyTranslator
+from partigan.nets.contracts import Critic, CriticOutput, CuttingTranslator, NoisyTranslator
 from partigan.nets.images.layers import Condition, Norm, maker, normalisation, with_maps
 from partigan.nets.images.sizes import all_the_way
 from partigan.nets.layers import Range
@@ -26,7 +26,7 @@ NOISY = 3  # stages of the decoder with dropout
 _make = maker(partial(nn.init.normal_, std=0.02))
 
 
-class UNet(NoisyTranslator):
+class UNet(CuttingTranslator, NoisyTranslator):
     """Generator of pix2pix: strided convolutions to the smallest map and back, joined at every size.
 
     Every stage divides both sides of an image by 2, or by 3 where odd, as long as one of them divides. Dropout acts in
@@ -105,15 +105,6 @@ class UNet(NoisyTranslator):
         noisy = range(max(last - NOISY + 1, 1), last + 1) if dropout else range(0)
         self.dropped = {stage: (outputs[stage], *sizes[stage]) for stage in noisy}
         self.range = Range()
-
-    def reach(self, there: Ends, back: Ends) -> None:
-        """Cut images where those end that it leads to, such as at the largest value of an ADC."""
-        self.range.set(*there)
-
-    @property
-    def ends(self) -> Tensor:
-        """Of an image."""
-        return self.range.ends
 
     def noise(self, rng: torch.Generator) -> Tensor:
         """Which values of one sample are kept, ``(values,)`` bool."""
