@@ -149,7 +149,11 @@ TRAIN = ["train", "--config", "toys", "--data", "x.h5", "--out", "run", "--train
         ("system.generator", "own_code.Gives", ["Gives.forward gives a list", "must give a Tensor"]),
         ("system.generator", "own_code.Key", ["KeyError", "Key.forward, own_code.py line"]),
         ("system.generator", "own_code.Init", ["latnt", "Init.__init__, own_code.py line"]),
-        ("system.generator", "own_code.Untyped", ["'features'", "Untyped", "does not specify a type"]),
+        (
+            "system.generator",
+            "own_code.Untyped",
+            ["write the type of features in own_code.Untyped.__init__, such as features: int"],
+        ),
         ("system.generator", "own_code.Abstract", ["Abstract", "abstract"]),
         ("system.generator", "own_code.Forwrd", ["own_code.Forwrd", "check the path"]),
         ("system.critic", "own_code.Scores", ["Scores.forward gives a Tensor", "must give a CriticOutput"]),
@@ -183,13 +187,16 @@ def test_mistakes_in_ones_own_metrics(folder: Path, capsys: pytest.CaptureFixtur
     assert "own_code.fuor" in line_of(capsys, *rows, "--metrics", "own_code.fuor")
 
 
-def test_jets_without_jet_features(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("attributes", [{"kind": "jets"}, {}], ids=str)
+def test_jets_without_jet_features(
+    folder: Path, capsys: pytest.CaptureFixture[str], attributes: dict[str, str]
+) -> None:
     with h5py.File(folder / "jets.h5", "w") as file:
         file["particle_features"] = np.full((50, 5, 4), 0.1, dtype=np.float32)
-        file.attrs["kind"] = "jets"
+        file.attrs.update(attributes)
     said = line_of(capsys, "evaluate", "--real", "jets.h5", "--fake", "jets.h5", "--out", "report")
     assert "jets.h5" in said
-    assert "jet_features" in said
+    assert "no dataset 'jet_features'" in said
 
 
 @pytest.mark.parametrize(

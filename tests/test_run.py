@@ -31,6 +31,15 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
+def test_a_run_of_another_layout_is_refused_in_a_line(run: Path) -> None:
+    """Those of the first layout had no number."""
+    for layout in (1, 3):
+        manifest = {"versions": {"partigan": "0.0.9"}, **({"layout": layout} if layout > 1 else {})}
+        (run / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(PartiganError, match=rf"has layout {layout}, made by partigan 0\.0\.9, and this one reads"):
+            partigan.load(run)
+
+
 FILES = ["config.yaml", "transform.json", "generator.safetensors", "manifest.json"]
 
 

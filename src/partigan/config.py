@@ -304,6 +304,10 @@ def _readable(error: Exception, trust: bool) -> PartiganError:
         (r"Expected a <class 'list'>", "give a list"),
         (r"Key \"(\w+)\" is required", "{0} is missing"),
         (r"arguments are required: ([\w, ]+)", "{0} is missing"),
+        (
+            r"Parameter '(\w+)' from '([\w.]+)' does not specify a type",
+            "write the type of {0} in {1}, such as {0}: int",
+        ),
     )
     for pattern, words in reasons:
         if found := re.search(pattern, text):

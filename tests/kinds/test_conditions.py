@@ -53,12 +53,13 @@ def test_generated_samples_carry_the_weights_of_the_rows_whose_conditions_they_h
     assert conditions.weight({"conditions": [[0.0]]}, 3, torch.Generator()) is None
 
 
-def test_states_of_several_runs_do_not_mix() -> None:
+def test_a_state_that_is_ready_gives_what_the_state_gives() -> None:
     conditions = LabelConditions()
-    states = [{"conditions": [[float(run)]], "weights": [run + 0.5]} for run in range(6)]
-    for run in (*range(6), 0, 5):
-        drawn, _ = conditions.draw(states[run], 1, torch.Generator())
-        weight = conditions.weight(states[run], 1, torch.Generator())
-        assert drawn is not None
-        assert weight is not None
-        assert (drawn.item(), weight.item()) == (run, run + 0.5)
+    state = {"conditions": [[float(row)] for row in range(9)], "weights": [row + 0.5 for row in range(9)]}
+    ready = conditions.ready(state)
+    assert all(isinstance(ready[name], torch.Tensor) for name in state)
+    for draw in (conditions.draw, conditions.weight):
+        one, two = (draw(given, 99, torch.Generator().manual_seed(1)) for given in (state, ready))
+        one, two = (found[0] if isinstance(found, tuple) else found for found in (one, two))
+        assert torch.equal(one, two)
+    assert isinstance(state["weights"], list)

@@ -10,12 +10,12 @@ from partigan import __version__
 from partigan.data.sources import source
 from partigan.errors import PartiganError, check_number
 from partigan.files import sha256
-from partigan.jobs import STAMP, Parts, earlier
+from partigan.jobs import earlier
 from partigan.models.model import Model, load
-from partigan.outputs import writing
-from partigan.progress import progress_bar, tell
+from partigan.progress import tell
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
+from partigan.simulate.chunks import Chunks, in_chunks
 from partigan.threads import begin, choose
 
 
@@ -72,7 +72,7 @@ def generate(
         model = model.with_truncation(truncation)
     if conditions is not None:
         model = _with_conditions(model, Path(conditions), trust, strict)
-    layout, chunk = model.kind.format, model.kind.conditions.chunk
+    layout = model.kind.format
     before = earlier(out, layout.attributes).get("threads") if resume else None
     number = choose(threads, lambda: model.once, None if before is None else int(before))
     attributes = {
@@ -86,23 +86,26 @@ def generate(
         **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
         "generator_sha256": sha256(Run(run).weights),
     }
-    firsts, job = range(0, n, chunk), {**attributes, "conditions": model.conditions}
-    inputs = [known_run(run), conditions]
-    with writing(out, inputs, overwrite=overwrite, resume=resume, suffixes=layout.suffixes):
-        parts = Parts(out, job, len(firsts), layout.attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        missing = {*parts.missing()}
-        with progress_bar("generating", n) as advance:
-            for number, first in enumerate(firsts):
-                size = min(chunk, n - first)
-                if number in missing:
-                    parts.make(number, layout.write, [model.sample(size, seed, first)], {}, model.conditions)
-                advance(size)
-        made = (layout.read(parts.path(number), "all") for number in range(len(firsts)))
-        layout.write(parts.out, made, {**attributes, STAMP: parts.stamp}, model.conditions)
-        parts.remove()
-    return parts.out
+
+    def make(path: Path, first: int, size: int) -> int:
+        layout.write(path, [model.sample(size, seed, first)], {}, model.conditions)
+        return size
+
+    chunks = Chunks(
+        samples=n,
+        chunk=model.kind.conditions.chunk,
+        title="generating",
+        make=make,
+        arguments=lambda number, size: (number * model.kind.conditions.chunk, size),
+        merge=lambda path, parts, said: layout.write(
+            path, (layout.read(p, "all") for p in parts), said, model.conditions
+        ),
+        said=layout.attributes,
+        suffixes=layout.suffixes,
+        inputs=[known_run(run), conditions],
+    )
+    job = {**attributes, "conditions": model.conditions}
+    return in_chunks(out, job, chunks, attributes, resume=resume, overwrite=overwrite)
 
 
 def _with_conditions(model: Model, path: Path, trust: bool, strict: bool) -> Model:

@@ -11,12 +11,10 @@ from partigan import __version__
 from partigan.data.hdf5 import split_attributes
 from partigan.data.sources import same_features, source
 from partigan.files import sha256
-from partigan.jobs import STAMP, Parts
 from partigan.models.model import Model, load
-from partigan.outputs import writing
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
-from partigan.simulate.chunks import chunk_sizes, make_missing
+from partigan.simulate.chunks import Chunks, in_chunks
 from partigan.threads import set_threads
 from partigan.workers import check_workers
 
@@ -90,17 +88,19 @@ def refine(
         "refined_seed": seed,
         **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
     }
-    sizes = chunk_sizes(count, model.kind.conditions.chunk)
+    chunks = Chunks(
+        samples=count,
+        chunk=model.kind.conditions.chunk,
+        title="refining",
+        make=make_part,
+        arguments=lambda number, _: (job, number),
+        merge=lambda path, parts, said: layout.write(path, (layout.read(p, "all") for p in parts), said, job.state),
+        said=layout.attributes,
+        suffixes=layout.suffixes,
+        inputs=[known_run(run), given],
+    )
     remembered = {name: str(value) for name, value in attributes.items()}
-    with writing(out, [known_run(run), given], overwrite=overwrite, resume=resume, suffixes=layout.suffixes):
-        parts = Parts(out, remembered, len(sizes), layout.attributes, resume=resume, overwrite=overwrite)
-        if parts.finished:
-            return parts.out
-        make_missing(parts, sizes, make_part, [(job, number) for number in range(len(sizes))], workers, "refining")
-        made = (layout.read(parts.path(number), "all") for number in range(len(sizes)))
-        layout.write(parts.out, made, {**attributes, STAMP: parts.stamp}, job.state)
-        parts.remove()
-    return parts.out
+    return in_chunks(out, remembered, chunks, attributes, workers=workers, resume=resume, overwrite=overwrite)
 
 
 @dataclass(frozen=True)

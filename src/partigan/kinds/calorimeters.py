@@ -12,8 +12,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.calorimeter import Geometry, geometry, geometry_of
@@ -137,11 +135,6 @@ class CalorimeterConditions(LabelConditions):
     def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
         """Conditions to draw from, and the geometry."""
         return {**super().state(sample, description), "geometry": description["geometry"]}
-
-    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Rows of conditions as in training; there is no mask."""
-        rows = torch.tensor(state["conditions"])
-        return rows[torch.randint(len(rows), (size,), generator=rng)], None
 
 
 class CalorimeterObservables(Observables):

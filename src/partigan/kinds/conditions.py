@@ -33,6 +33,7 @@ class LabelConditions(Conditions):
     """
 
     kept = KEPT
+    rows = ("conditions", "weights")
     schema = MappingProxyType(
         {
             "features?": [str],
@@ -119,7 +120,7 @@ class LabelConditions(Conditions):
             frequency = torch.tensor(state["labels"], dtype=torch.float64)
             return torch.multinomial(frequency, size, replacement=True, generator=rng), None
         if "conditions" in state:
-            rows = _tensor(state["conditions"])
+            rows = torch.as_tensor(state["conditions"])
             return rows[torch.randint(len(rows), (size,), generator=rng)], None
         return None, None
 
@@ -127,18 +128,5 @@ class LabelConditions(Conditions):
         """Weights of the rows whose conditions are drawn."""
         if "weights" not in state:
             return None
-        weights = _tensor(state["weights"])
+        weights = torch.as_tensor(state["weights"])
         return weights[torch.randint(len(weights), (size,), generator=rng)]
-
-
-_CONVERTED: list[tuple[Any, Tensor]] = []
-
-
-def _tensor(values: list[Any]) -> Tensor:
-    """A list of a state as a tensor; the last ones are kept, since a generation asks for them block after block."""
-    for known, tensor in _CONVERTED:
-        if known is values:
-            return tensor
-    _CONVERTED.insert(0, (values, torch.tensor(values)))
-    del _CONVERTED[4:]
-    return _CONVERTED[0][1]

@@ -87,8 +87,8 @@ class JetFormat(Format):
     """Files in the JetNet layout; see `partigan.data.jets`."""
 
     def recognises(self, path: Path) -> bool:
-        """Whether there are ``particle_features`` and ``jet_features``."""
-        return holds(path, "particle_features", "jet_features")
+        """Whether there are ``particle_features``; `read` says where ``jet_features`` are missing."""
+        return holds(path, "particle_features")
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Jets of a split."""

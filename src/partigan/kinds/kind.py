@@ -164,6 +164,7 @@ class Conditions(ABC):
         chunk: samples that ``generate`` holds in memory, a multiple of ``block``.
         group: samples without mask that a generator gets at a time.
         fixed: entries of `state` that must be those of training, when conditions are drawn from another file.
+        rows: entries of `state` that are drawn from, rows of numbers.
         schema: of `state`, see `partigan.documents.check`.
     """
 
@@ -172,6 +173,7 @@ class Conditions(ABC):
     chunk: int = 20_480
     group: int = 1024
     fixed: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
     schema: Any = MappingProxyType({str: object})
 
     @abstractmethod
@@ -187,9 +189,13 @@ class Conditions(ABC):
             description: of its file, from `Format.describe`.
         """
 
+    def ready(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state to draw from over and over: its ``rows`` as tensors."""
+        return {**state, **{name: torch.tensor(state[name]) for name in self.rows if name in state}}
+
     @abstractmethod
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Condition and mask of one block of ``size`` samples."""
+        """Condition and mask of one block of ``size`` samples, from a `state` or one that is `ready`."""
 
     def beyond(self, state: dict[str, Any], sample: Batch) -> list[str]:
         """What a network is asked for that it was not trained on: a sentence for each condition out of its range.

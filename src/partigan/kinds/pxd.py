@@ -301,6 +301,7 @@ class PartConditions(MapConditions):
 
     chunk = 200
     group = 1
+    rows = ("clusters",)
     schema = MappingProxyType(
         {
             "clusters": Rule(
@@ -324,7 +325,7 @@ class PartConditions(MapConditions):
 
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Each sensor in turn, with numbers of clusters drawn event by event."""
-        known = torch.tensor(state["clusters"])
+        known = torch.as_tensor(state["clusters"])
         rows = torch.randint(len(known), (-(-size // len(SENSORS)),), generator=rng)
         condition = _places(torch.arange(size), torch.zeros(size, 2))
         return torch.cat((condition, _rates(known[rows].flatten()[:size])), dim=1), None

@@ -117,11 +117,15 @@ class Model:
                 assure_memory(2 * size * parts[0].x[0].nbytes, f"{size:,} samples at once")
         return Batch.joined(parts)
 
+    @cached_property
+    def _ready(self) -> dict[str, Any]:
+        return self.kind.conditions.ready(self.conditions)
+
     def once(self) -> None:
         """Make one group of samples and forget them: what a long generation does over and over."""
         rng = rng_for("once")
         size = self.kind.conditions.group
-        condition, mask = self.kind.conditions.draw(self.conditions, size, rng)
+        condition, mask = self.kind.conditions.draw(self._ready, size, rng)
         mask = mask if self.transform.masked else None
         self._group(next(groups(size, mask, size)), slice(None), self._seen(condition), mask, rng)
 
@@ -137,8 +141,8 @@ class Model:
         """
         size = self.kind.conditions.block
         parts = self.kind.conditions
-        condition, mask = parts.draw(self.conditions, size, rng_for("sample", seed, number))
-        weight = parts.weight(self.conditions, size, rng_for("sample", seed, number))
+        condition, mask = parts.draw(self._ready, size, rng_for("sample", seed, number))
+        weight = parts.weight(self._ready, size, rng_for("sample", seed, number))
         mask = mask if self.transform.masked else None
         seen, found, rows = self._seen(condition), [], []
         for index, group in enumerate(groups(size, mask, self.kind.conditions.group)):
@@ -188,7 +192,7 @@ class Model:
     def _conditioned(self) -> bool:
         """Whether the training sample had labels or conditions."""
         parts = self.kind.conditions
-        return parts.draw(self.conditions, parts.block, rng_for("conditioned"))[0] is not None
+        return parts.draw(self._ready, parts.block, rng_for("conditioned"))[0] is not None
 
     @torch.inference_mode()
     def refine(self, sample: Batch, seed: int = 1, first: int = 0) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,9 @@ def checked(content: Mapping[str, Any], where: str) -> dict[str, Any]:
     return dict(content)
 
 
+@cache
 def about(name: str) -> dict[str, str]:
     """Title, paper, status and kind of data of a preset, without building or resolving anything."""
-    found: dict[str, str] = {}
-    base: str | None = name
-    while base is not None:
-        content = read(base)
-        found = {**content.get("about", {}), **({"kind": content["kind"]} if "kind" in content else {}), **found}
-        base = content.get("base")
-    return found
+    content = read(name)
+    base = about(content["base"]) if "base" in content else {}
+    return {**base, **content.get("about", {}), **({"kind": content["kind"]} if "kind" in content else {})}

@@ -1,4 +1,4 @@
-"""What all simulations share: chunks of samples in part files, and the attributes of the merged file."""
+"""What all commands share that make a file of samples chunk by chunk, and the attributes of simulated files."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Chunks:
         merge: writes the file, given its path, those of all parts and its attributes.
         said: gives the attributes of a file that is finished.
         suffixes: of files that ``merge`` can write.
+        inputs: files that are read.
     """
 
     samples: int
@@ -40,10 +41,26 @@ class Chunks:
     merge: Callable[[Path, list[Path], dict[str, Any]], None]
     said: Callable[[Path], Mapping[str, Any]] = file_attributes
     suffixes: Mapping[str, str] = field(default_factory=lambda: SUFFIXES)
+    inputs: Sequence[Any] = ()
 
 
 def simulated(
     out: Path, job: Mapping[str, Any], chunks: Chunks, *, workers: int, resume: bool, overwrite: bool
+) -> Path:
+    """`in_chunks`, for a file that says which job made it and has splits of 70/15/15."""
+    said = provenance(job, chunks.samples)
+    return in_chunks(out, job, chunks, said, workers=workers, resume=resume, overwrite=overwrite)
+
+
+def in_chunks(
+    out: Path,
+    job: Mapping[str, Any],
+    chunks: Chunks,
+    attributes: Mapping[str, Any],
+    *,
+    workers: int = 1,
+    resume: bool,
+    overwrite: bool,
 ) -> Path:
     """Make a file of samples chunk by chunk: the same for any number of workers, and after any interruption.
 
@@ -51,6 +68,7 @@ def simulated(
         out: the file.
         job: the arguments that decide its content.
         chunks: how it is made.
+        attributes: of the file.
         workers: number of processes.
         resume: resume an interrupted job.
         overwrite: replace an existing file.
@@ -62,13 +80,13 @@ def simulated(
         PartiganError: the output exists or cannot be written, or a chunk cannot be made.
     """
     sizes = chunk_sizes(chunks.samples, chunks.chunk)
-    with writing(out, overwrite=overwrite, resume=resume, suffixes=chunks.suffixes):
+    with writing(out, chunks.inputs, overwrite=overwrite, resume=resume, suffixes=chunks.suffixes):
         parts = Parts(out, job, len(sizes), chunks.said, resume=resume, overwrite=overwrite)
         if not parts.finished:
             arguments = [chunks.arguments(number, size) for number, size in enumerate(sizes)]
             make_missing(parts, sizes, chunks.make, arguments, workers, chunks.title)
             paths = [parts.path(number) for number in range(len(sizes))]
-            chunks.merge(parts.out, paths, provenance({**job, STAMP: parts.stamp}, chunks.samples))
+            chunks.merge(parts.out, paths, {**attributes, STAMP: parts.stamp})
             parts.remove()
     return parts.out
 
