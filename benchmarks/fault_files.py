@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from authors import arguments, tensors
 from helpers import toy_hits
 from partigan import config, evaluate, fit_classifier, load, presets, train
 from partigan.commands.compare import Comparison
+from partigan.commands.tables import import_table
 from partigan.data.batch import Batch
 from partigan.data.calorimeter import geometry
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.jets import write_jets
 from partigan.data.sources import source
+from partigan.data.tabular import SUFFIXES, write_blocks
 from partigan.evaluation import protocols
 from partigan.files import MANIFEST, manifest_of
 from partigan.kinds import find, kind_of
@@ -40,6 +43,8 @@ from toy_jets import toy_jets
 
 Rng = np.random.Generator
 LOG = "run/metrics.jsonl"
+NEEDS = {".csv": "numpy", ".parquet": "pyarrow", ".root": "uproot"}
+COLUMNS = {suffix: SUFFIXES[suffix] for suffix, module in NEEDS.items() if find_spec(module) is not None}
 SHORT = {"trainer.max_steps": 4, "trainer.validations": 2, "trainer.batch_size": 16, "trainer.accelerator": "cpu"}
 
 
@@ -100,6 +105,17 @@ def _samples(kind: str, file: str) -> Callable[[Path], Any]:
     return call
 
 
+def _columns(file: str) -> Callable[[Path], Any]:
+    """All that ``import-table`` reads of a file of columns."""
+
+    def call(folder: Path) -> Any:
+        out = folder / "columns.h5"
+        import_table([str(folder / file)], out, ("a", "b"), ("c",), "w", cuts=("a < 0.9",), overwrite=True)
+        return find("tables").format.read(out, "all")
+
+    return call
+
+
 def _reports(folder: Path) -> Any:
     found = Comparison.of([folder / "report", folder / "other"])
     return found.columns(), found.overlays()
@@ -153,6 +169,7 @@ TARGETS = (
     Target("report: histograms.json", "report/histograms.json", _reports, optional=True),
     Target("authors' weights", "G.pt", _imported),
     Target("authors' arguments", "args.txt", _imported),
+    *(Target(f"columns, {form}", f"columns{suffix}", _columns(f"columns{suffix}")) for suffix, form in COLUMNS.items()),
 )
 
 
@@ -185,6 +202,9 @@ def make(folder: Path) -> None:
     np.savez(folder / "maps.npz", signal=silent[:, 0], time=1e-9 * silent[:, 1], logE=np.linspace(18.5, 20, len(maps)))
     for name in ("hits.h5", "hits.root", "hits"):
         write_hitmaps(folder / name, [toy_hits(4, 200, busy=(0, 3))], {"kind": "pxd"} if name == "hits.h5" else {})
+    columns = {name: np.random.default_rng(index).uniform(size=60) for index, name in enumerate("abcw")}
+    for suffix in COLUMNS:
+        write_blocks(folder / f"columns{suffix}", [columns])
     train(
         "mdma",
         folder / "jets.h5",

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 import partigan
 from authors import arguments, tensors
 from helpers import SHORT, child, killed, lasting
+from partigan.commands.benchmark import benchmark
 from partigan.commands.compare import Comparison
+from partigan.commands.demo import demo_toys
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.evaluation.figures import Pictures
@@ -77,6 +80,9 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         torch.save(tensors(pair), tmp_path / "G.pt")
         return import_weights(tmp_path / "G.pt", tmp_path / "args.txt", out, overwrite=True).path
 
+    def short(*given: Any, overrides: dict[str, Any], **rest: Any) -> Any:
+        return partigan.train(*given, overrides={**overrides, **options, "trainer.max_minutes": None}, **rest)
+
     def fit_classifier(out: Path) -> Path:
         images = Batch(
             torch.rand(120, 1, 8, 8, generator=torch.Generator().manual_seed(1)), condition=torch.arange(120) % 2
@@ -90,7 +96,12 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         short = {**options, "trainer.max_steps": 1, "trainer.validations": 1, "trainer.batch_size": 8}
         refiner = partigan.train("refiner", samples, tmp_path / "run", threads=1, overrides=short).path
         return lambda out: partigan.refine(refiner, samples["simulation"], out, resume=True)
-    if name in ("generate", "train", "evaluate", "compare"):
+    if name in ("demo", "benchmark"):
+        monkeypatch.setattr(f"partigan.commands.{name}.train", short)
+        monkeypatch.setattr("partigan.commands.benchmark.quality_against_time", lambda *_: Figure())
+        monkeypatch.setattr("partigan.commands.demo.toy_presets", lambda: ["toys"])
+        monkeypatch.setattr("partigan.commands.demo.ROWS", 400)
+    if name in ("generate", "train", "evaluate", "compare", "benchmark"):
         simulate_toy("ring", 400, data)
     if name == "generate":
         run = train(tmp_path / "run")
@@ -103,6 +114,8 @@ def job(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Monk
         "digits": lambda out: simulate_digits(out, overwrite=True),
         "simulate": lambda out: pxd.simulate_pxd(2, out, background=0.1, resume=True),
         "images": lambda out: pxd.simulate_pxd(1, out, background=0.1, resume=True),
+        "demo": lambda out: demo_toys(out, **resumed),
+        "benchmark": lambda out: benchmark({"t": data}, ["toys"], out, threads=1),
         "train": train,
         "evaluate": evaluate,
         "import-weights": imported,
@@ -141,6 +154,21 @@ def test_killed_at_renames_the_next_try_ends_with_the_same_files(
         assert {path.name for path in out.parent.iterdir()} == {"mine", output}
         out.rename(tmp_path / f"{number}-{output}")
     assert kills >= 1
+
+
+@pytest.mark.parametrize(
+    ("job", "files"), [("demo", ("toys.json", "toys.png")), ("benchmark", ("table.csv",))], indirect=["job"]
+)
+def test_jobs_of_many_commands_killed_again_and_again_end_with_the_same_files(
+    job: Job, files: tuple[str, ...], tmp_path: Path
+) -> None:
+    job(whole := tmp_path / "whole")
+    out = tmp_path / "place" / "a"
+    for number in (6, 18):
+        assert ends_at_rename(lambda: job(out), number, after=number == 18), number
+    job(out)
+    assert all((out / name).read_bytes() == (whole / name).read_bytes() for name in files)
+    assert [path.name for path in out.parent.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("job", ["simulate", "generate"], indirect=True)
