@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from helpers import SHORT, JetFile, Told, child, content_of, equal_tensors, killed, toy_hitmaps, weights
-from partigan import PartiganError, load, presets, threads, train
+from partigan import PartiganError, generate, load, presets, threads, train
 from partigan.config import read
 from partigan.data.batch import Batch
 from partigan.kinds import find
@@ -69,6 +69,8 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "ShowerCritic": {"filters": [4, 4, 4, 4, 4], "hidden": 8},
     "LayerGenerator": {"width": 8, "depth": 1},
     "LayerCritic": {"width": 8, "depth": 1},
+    "HitGenerator": {"latent": 8, "hidden": 8, "heads": 2, "blocks": 1},
+    "HitCritic": {"latent": 8, "hidden": 8, "heads": 2, "blocks": 1},
     "VoxelGenerator": {"factor": 1},
     "VoxelCritic": {"widths": [8]},
     "TableCritic": {"width": 16},
@@ -88,8 +90,27 @@ def _elsewhere(preset: str) -> bool:
     """Presets that take long, rehearsed in test_presets.py or beside their networks, and translators: test_refine.py,
     test_translation.py."""
     config = read(preset)
-    large = (config["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop") or preset in ("calo-wgan", "calogan")
+    large = (config["kind"] in ("pxd", "pxd-crop") and preset != "pe-gan-crop") or preset in ("calo-wgan", "calo-gan")
     return large or config["system"]["init_args"].get("source") is not None
+
+
+def test_a_download_of_the_calochallenge_trains_and_is_written_as_its_evaluation_takes_it(tmp_path: Path) -> None:
+    """No attributes, double precision: the number of voxels tells the geometry; what is generated has that layout."""
+    simulated, given = simulate_calorimeter(60, tmp_path / "showers.h5"), tmp_path / "dataset_1_photons_1.hdf5"
+    with h5py.File(simulated) as file, h5py.File(given, "w") as bare:
+        for name in ("incident_energies", "showers"):
+            bare.create_dataset(name, data=file[name][()].astype(np.float64), compression="gzip")
+    short = {"trainer.max_steps": 2, "trainer.batch_size": 8, "trainer.validations": 1}
+    short |= {"system.networks.generator.latent": 4}
+    train("calo-gan", given, tmp_path / "run", threads=1, overrides=short)
+    generate(tmp_path / "run", 30, tmp_path / "made.hdf5", conditions=given, threads=1)
+    with h5py.File(tmp_path / "made.hdf5") as made:
+        assert made["incident_energies"].shape == (30, 1)
+        assert made["showers"].shape == (30, 368)
+        assert {made[name].dtype.kind for name in made} == {"f"}
+        assert (made["showers"][()] >= 0).all()
+        allowed = 2.0 ** np.arange(8, 23)  # MeV
+        assert np.isin(made["incident_energies"][()], allowed).all()
 
 
 @pytest.mark.parametrize("preset", [name for name in presets.names() if not _elsewhere(name)])

@@ -34,11 +34,13 @@ def test_shapes_and_numbers_of_parameters(showers: Batch) -> None:
     x = generator(generator.noise(12, None, torch.Generator().manual_seed(1)), showers.condition)
     assert x.shape == (12, 504)
     assert (x >= 0).all()
-    assert [part.shape[2:] for part in split(x)] == [*shapes]
+    assert [part.shape[2:] for part in split(x, shapes)] == [*shapes]
     assert CaloGANCritic()(x, showers.condition).score.shape == (12, 1)
     for network in (CaloGANGenerator, CaloGANCritic):
-        with pytest.raises(PartiganError, match="for 504 cells"):
+        with pytest.raises(PartiganError, match="calogan has 504 cells; these showers have 368"):
             network(features=368)
+        with pytest.raises(PartiganError, match="a geometry that partigan knows by name"):
+            network(geometry="")
     with pytest.raises(PartiganError, match="energy of the particle as condition"):
         generator(torch.zeros(2, 1024))
 
@@ -53,7 +55,7 @@ def test_nothing_is_carried_over_at_first_and_energy_scales_the_noise() -> None:
     with torch.no_grad():
         for attention in generator.attention:
             attention.maps.bias[..., 1] = 50.0  # type: ignore[union-attr, index]
-    first, second, _ = split(generator(noise, torch.full((3, 1), 50_000.0)))
+    first, second, _ = split(generator(noise, torch.full((3, 1), 50_000.0)), generator.shapes)
     carried = generator.images[0](noise * 0.5).repeat_interleave(4, dim=2).unflatten(3, (12, 8)).mean(4).relu()
     torch.testing.assert_close(second, carried, atol=1e-4, rtol=1e-4)
     assert first.shape == (3, 1, 3, 96)
@@ -72,9 +74,11 @@ def test_the_energy_term_is_in_gev(showers: Batch) -> None:
         )
 
 
-def test_the_preset_fits_its_data(showers: Batch) -> None:
+@pytest.mark.parametrize("name", ["calogan", "ds1-photons", "testbeam"])
+def test_the_preset_adapts_to_the_geometry_of_its_data(name: str) -> None:
+    showers = Task.of(name, None, "").showers(12, np.random.default_rng(1))
     arguments = find("calorimeter").conditions.arguments(showers)
-    config = read("calogan", {"system.networks.generator.latent": 8})
+    config = read("calo-gan", {"system.networks.generator.latent": 8})
     system, transform, _ = build(resolve(config, arguments))
     transform.fit(showers)
     system.rehearse({"data": transform.forward(showers[:6])}, transform.inverse)

@@ -1,17 +1,12 @@
-"""Parameter counts, shapes and what the networks of calorimeter showers see."""
+"""Parameter counts and shapes of CaloShowerGAN."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from partigan.data.calorimeter import geometry
-from partigan.data.transforms.calorimeters import LayerRatios
 from partigan.errors import PartiganError
-from partigan.nets.calorimeters import LayerCritic, LayerGenerator, VoxelCritic, VoxelGenerator, log_kinetic
-from partigan.observables.calorimeters import shower_features
-from partigan.simulate.calorimeter import Task
+from partigan.nets.calorimeters import VoxelCritic, VoxelGenerator, log_kinetic
 
 ENERGY = torch.tensor([[256.0], [4096.0], [65536.0]])
 
@@ -45,52 +40,3 @@ def test_kinetic_energies() -> None:
     assert pion[1, 0] > scaled[1, 0]
     with pytest.raises(PartiganError, match="energy of the particle as condition"):
         log_kinetic(None, (1.0, 2.0), 0.0)
-
-
-def test_calo_fast_is_small_and_begins_with_independent_layers() -> None:
-    torch.manual_seed(0)
-    generator, critic = LayerGenerator(), LayerCritic()
-    assert parameters(generator) == 372_362
-    assert parameters(critic) == 334_081
-    noise = generator.noise(3, None, torch.Generator().manual_seed(1))
-    x = generator(noise, ENERGY)
-    assert x.shape == (3, 378)
-    assert torch.equal(x[:, :10], noise[:, :10])
-    output = critic(x, ENERGY)
-    assert output.features is not None
-    assert output.features.shape == (3, 53)
-    x.sum().backward()
-    assert all(parameter.grad is not None for parameter in generator.parameters())
-    with pytest.raises(PartiganError, match="a geometry that partigan knows by name"):
-        LayerGenerator(geometry="")
-
-
-def test_the_critic_sees_the_observables_of_layers() -> None:
-    """From normalised features alone: hits, centres and widths are those of the energies."""
-    known = geometry("ds1-photons")
-    sample = Task.of("ds1-photons", None, "fixed, 16384").showers(50, np.random.default_rng(1))
-    transform = LayerRatios()
-    transform.fit(sample)
-    seen, hits, _ = LayerCritic().known.seen(transform.forward(sample).x)
-    true = shower_features(sample.x, known.cells, 1.0)
-    layer = seen[:, 16:24]  # the third of five, in which all showers have most of their energy
-    assert hits.sum(1).tolist() == (sample.x > 1).sum(1).tolist()
-    assert torch.allclose((layer[:, 0] + 2) / 4, 1 - true["sparsity"][:, 2].float(), atol=1e-3)
-    assert torch.allclose((layer[:, 5] + 1).exp() - 0.1, true["ec_r"][:, 2].float(), rtol=0.02)
-    width = ((layer[:, 7] + 1).mul(2).exp() - 0.01).sqrt()
-    assert torch.allclose(width, true["width_r"][:, 2].float(), rtol=0.02)
-    assert torch.corrcoef(torch.stack((layer[:, 3], true["ec_eta"][:, 2].float())))[0, 1] > 0.9
-
-
-def test_likelihood_is_highest_for_what_the_model_makes() -> None:
-    torch.manual_seed(0)
-    generator, rng = LayerGenerator(width=16, depth=1), torch.Generator().manual_seed(1)
-    condition = torch.full((400, 1), 4096.0)
-    with torch.no_grad():
-        x = generator(generator.noise(400, None, rng), condition)
-        own = generator.surprise(x, condition, rng)
-        brighter, dimmer = x.clone(), x.clone()
-        brighter[:, 10:] *= 1.5
-        dimmer[:, 10:] *= 0.7
-        for other in (brighter, dimmer):
-            assert generator.surprise(other, condition, rng) > own + 0.1

@@ -21,7 +21,7 @@ from partigan.errors import PartiganError, check_number
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.models.checkpoint import load_tensors, unpack_module
-from partigan.nets.contracts import Generator, NoisyTranslator, Translator
+from partigan.nets.contracts import Generator, NoisyTranslator, Translator, introduce
 from partigan.randomness import check_seed, rng_for
 from partigan.reading import assure_memory
 from partigan.run import Run
@@ -314,5 +314,6 @@ def opened(run: Run, trust: bool = False) -> tuple[nn.Module, Transform]:
     system, transform, _ = build(config, trust)
     transform.load_state(run.transform["state"])
     network = system.networks[run.product].eval()
+    introduce(network, transform)
     unpack_module(run.product, network, load_tensors(run.verified(run.weights))[0])
     return network, transform

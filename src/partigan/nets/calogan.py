@@ -1,6 +1,7 @@
-"""CaloGAN: three layers of different cells, each handed on to the next one.
+"""CaloGAN: layers of different cells, each handed on to the next one.
 
-Showers are rows of 504 cells, as in files; networks see layers of 3 x 96, 12 x 12 and 12 x 6 cells, in GeV. The
+Showers are rows of cells, as in files; networks see layers in GeV: of CaloGAN's own calorimeter 3 x 96, 12 x 12 and
+12 x 6 cells, of another geometry as many layers as it has, each of its rows and columns or angles and radii. The
 condition is the energy in MeV.
 
 References:
@@ -11,16 +12,17 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partigan.data.calorimeter import geometry
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.testbeam import LocallyConnected
 
-SHAPES = ((3, 96), (12, 12), (12, 6))
-CELLS = sum(rows * columns for rows, columns in SHAPES)
 SLOPE = 0.3
 CLOSED = -10.0  # bias of what is carried over, at first
 
@@ -36,16 +38,30 @@ def gev(condition: Tensor | None) -> Tensor:
     return condition[:, :1] / 1000
 
 
-def split(x: Tensor) -> list[Tensor]:
-    """Rows of cells as three layers, ``(batch, 1, rows, columns)`` each.
+def shapes_of(name: str, features: int) -> list[tuple[int, int]]:
+    """Rows and columns of the layers of a geometry.
 
     Raises:
-        PartiganError: another number of cells.
+        PartiganError: it is none that partigan knows by name, or has another number of cells.
+
+    Example:
+        >>> shapes_of("calogan", 504)
+        [(3, 96), (12, 12), (12, 6)]
     """
-    if x.shape[1] != CELLS:
-        raise PartiganError(f"CaloGAN is for {CELLS} cells; these showers have {x.shape[1]}")
-    parts = x.split([rows * columns for rows, columns in SHAPES], dim=1)
-    return [part.view(-1, 1, *shape) for part, shape in zip(parts, SHAPES, strict=True)]
+    if not name:
+        raise PartiganError(
+            "this network needs a geometry that partigan knows by name; the binning of these data is another"
+        )
+    known = geometry(name)
+    if known.voxels != features:
+        raise PartiganError(f"the geometry {name} has {known.voxels} cells; these showers have {features}")
+    return [layer.shape for layer in known.layers]
+
+
+def split(x: Tensor, shapes: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """Rows of cells as layers, ``(batch, 1, rows, columns)`` each."""
+    parts = x.split([rows * columns for rows, columns in shapes], dim=1)
+    return [part.view(-1, 1, *shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class _LayerImage(nn.Module):
@@ -89,11 +105,13 @@ class _Attention(nn.Module):
 
 
 class CaloGANGenerator(Generator):
-    """Noise times the energy to three images; each but the first also sees the one before, resized.
+    """Noise times the energy to images; each but the first also sees the one before, resized.
 
     Args:
-        features: number of cells, 504.
-        latent: dimension of the noise, which is multiplied by E / 100 GeV.
+        features: number of cells.
+        geometry: its name.
+        energies: lowest and highest of training, MeV; the noise is multiplied by E over the highest, CaloGAN's 100 GeV.
+        latent: dimension of the noise.
 
     Example:
         >>> generator = CaloGANGenerator(latent=8)
@@ -101,25 +119,29 @@ class CaloGANGenerator(Generator):
         torch.Size([2, 504])
     """
 
-    def __init__(self, features: int = CELLS, latent: int = 1024) -> None:
+    def __init__(
+        self,
+        features: int = 504,
+        geometry: str = "calogan",
+        energies: Sequence[float] = (1000.0, 100000.0),
+        latent: int = 1024,
+    ) -> None:
         super().__init__()
-        if features != CELLS:
-            raise PartiganError(f"CaloGAN is for {CELLS} cells; these showers have {features}")
-        self.latent = latent
-        self.images = nn.ModuleList(_LayerImage(latent, *shape) for shape in SHAPES)
-        self.attention = nn.ModuleList(_Attention(*shape) for shape in SHAPES[1:])
+        self.shapes, self.latent, self.highest = shapes_of(geometry, features), latent, energies[1] / 1000
+        self.images = nn.ModuleList(_LayerImage(latent, *shape) for shape in self.shapes)
+        self.attention = nn.ModuleList(_Attention(*shape) for shape in self.shapes[1:])
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Standard normal, ``(size, latent)``."""
         return torch.randn(size, self.latent, generator=rng, device=rng.device)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Cells ``(batch, 504)``, not below 0."""
-        first, second, third = (image(noise * (gev(condition) / 100)) for image in self.images)
-        carried = functional.avg_pool2d(first.repeat_interleave(4, dim=2), (1, 8))
-        second = self.attention[0](second, carried)
-        third = self.attention[1](third, functional.avg_pool2d(second, (1, 2)))
-        return torch.cat([image.relu().flatten(1) for image in (first, second, third)], dim=1)
+        """Cells ``(batch, features)``, not below 0."""
+        images = [image(noise * (gev(condition) / self.highest)) for image in self.images]
+        mixed = images[:1]
+        for image, attention, shape in zip(images[1:], self.attention, self.shapes[1:], strict=True):
+            mixed.append(attention(image, functional.adaptive_avg_pool2d(mixed[-1], shape)))
+        return torch.cat([image.relu().flatten(1) for image in mixed], dim=1)
 
 
 class _Minibatch(nn.Module):
@@ -155,47 +177,44 @@ class _LayerCritic(nn.Module):
 
 
 class CaloGANCritic(Critic):
-    """Features of the three layers, of their sparsity and energies, alone and among the batch.
+    """Features of the layers, of their sparsity and energies, alone and among the batch.
 
-    Energies are those of the layers over 10 GeV, their sum over 100 GeV, the difference of the sum from what was asked
-    for, and whether that is above 5 GeV, softly.
+    With E_0 the highest energy of training, CaloGAN's 100 GeV, energies are those of the layers over E_0 / 10, their
+    sum over E_0, the difference of the sum from what was asked for, and whether that is above E_0 / 20, softly.
 
     Args:
-        features: number of cells, 504.
+        features: number of cells.
+        geometry: its name.
+        energies: lowest and highest of training, MeV.
 
     Example:
         >>> CaloGANCritic()(torch.rand(4, 504), torch.full((4, 1), 5e4)).score.shape
         torch.Size([4, 1])
     """
 
-    def __init__(self, features: int = CELLS) -> None:
+    def __init__(
+        self, features: int = 504, geometry: str = "calogan", energies: Sequence[float] = (1000.0, 100000.0)
+    ) -> None:
         super().__init__()
-        if features != CELLS:
-            raise PartiganError(f"CaloGAN is for {CELLS} cells; these showers have {features}")
-        layers = [_LayerCritic(*shape) for shape in SHAPES]
-        self.layers, sizes = nn.ModuleList(layers), [layer.features for layer in layers]
+        self.shapes, self.highest = shapes_of(geometry, features), energies[1] / 1000
+        layers = [_LayerCritic(*shape) for shape in self.shapes]
+        self.layers, sizes, many = nn.ModuleList(layers), [layer.features for layer in layers], len(layers)
         self.near = nn.ModuleList(_Minibatch(size) for size in sizes)
-        self.near_sparsity = nn.ModuleList(_Minibatch(1) for _ in SHAPES)
-        self.near_energies = _Minibatch(len(SHAPES))
-        self.head = nn.Linear(sum(sizes) + 10 * 3 + (1 + 10) * 3 + len(SHAPES) + 3 + 10, 1)
+        self.near_sparsity = nn.ModuleList(_Minibatch(1) for _ in layers)
+        self.near_energies = _Minibatch(many)
+        self.head = nn.Linear(sum(sizes) + 10 * many + (1 + 10) * many + many + 3 + 10, 1)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, 1)``, a logit, and the features before it."""
-        found, images = [], split(x)
+        found, images = [], split(x, self.shapes)
         parts = zip(images, self.layers, self.near, self.near_sparsity, strict=True)
         for image, layer, near, near_sparsity in parts:
             seen = layer(image)
             sparsity = (image.flatten(1) / 1e-4).tanh().mean(1, keepdim=True)
             found += [seen, near(seen), sparsity, near_sparsity(sparsity)]
-        energies = torch.cat([image.sum((1, 2, 3))[:, None] for image in images], dim=1)
+        energies = torch.cat([image.sum((1, 2, 3))[:, None] for image in images], dim=1) / self.highest
         total = energies.sum(1, keepdim=True)
-        away = (total - gev(condition)).abs()
-        found += [
-            energies / 10,
-            total / 100,
-            away / 100,
-            (10 * (away - 5)).sigmoid(),
-            self.near_energies(energies / 10),
-        ]
+        away = (total - gev(condition) / self.highest).abs()
+        found += [10 * energies, total, away, (1000 * (away - 0.05)).sigmoid(), self.near_energies(10 * energies)]
         features = torch.cat(found, dim=1)
         return CriticOutput(self.head(features), features)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 from partigan.nets.layers import Range
 
@@ -35,6 +36,21 @@ def frozen(network: Network) -> Network:
                 for name in list(module.parametrizations):  # type: ignore[arg-type]
                     remove_parametrizations(module, name, leave_parametrized=True)
     return twin.requires_grad_(False)
+
+
+def introduce(network: nn.Module, transform: Transform) -> None:
+    """Show the fitted transform to the parts of a network that ask what features stand for, by a method ``meet``.
+
+    Args:
+        network: of the run of that transform.
+        transform: the fitted normalisation.
+
+    Raises:
+        PartiganError: a part asks for another transform.
+    """
+    for part in network.modules():
+        if hasattr(part, "meet"):
+            part.meet(transform)
 
 
 class Product(nn.Module, ABC):

@@ -28,7 +28,7 @@ from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
 from partigan.folders import atomic_folder
-from partigan.nets.contracts import Translator
+from partigan.nets.contracts import Translator, introduce
 from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
@@ -122,6 +122,7 @@ class Session:
             starts = [sample.start for sample in samples.values() if sample.source is not None]
             all_sides = [Batch(each.x, each.mask, each.condition) for each in (*samples.values(), *starts)]
             self.transform.fit(Batch.joined(all_sides))
+        introduce(self.system, self.transform)
         self._held = {name: with_source(self.transform.held, _of_mean_1(sample)) for name, sample in samples.items()}
         self._tell_ends(samples)
         rng = rng_for("rehearsal", self.seed)

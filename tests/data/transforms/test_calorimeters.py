@@ -8,7 +8,8 @@ import torch
 
 from partigan.data.batch import Batch
 from partigan.data.calorimeter import geometry
-from partigan.data.transforms.calorimeters import EnergyShares, LayerRatios
+from partigan.data.transforms.calorimeter_layers import LayerRatios
+from partigan.data.transforms.calorimeters import EnergyShares
 from partigan.errors import PartiganError
 from partigan.simulate.calorimeter import Task
 

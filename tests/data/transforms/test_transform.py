@@ -16,7 +16,8 @@ from torch import Tensor
 from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.transforms import Transform
-from partigan.data.transforms.calorimeters import EnergyShares, LayerRatios, VoxelEnergies
+from partigan.data.transforms.calorimeter_layers import LayerRatios
+from partigan.data.transforms.calorimeters import EnergyShares, VoxelEnergies
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
