@@ -16,11 +16,13 @@ from torch.nn.utils.parametrize import is_parametrized
 
 import partigan.nets
 from helpers import shaken
+from partigan.nets.calofast import LayerGenerator
 from partigan.nets.calogan import CaloGANGenerator
-from partigan.nets.calorimeters import LayerGenerator, VoxelGenerator
+from partigan.nets.calorimeters import VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
+from partigan.nets.clouds.hits import HitGenerator
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.clouds.mpgan import MPGenerator, MPLFCGenerator
 from partigan.nets.clouds.rgan import RGANGenerator
@@ -75,6 +77,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "table translator": TableTranslator,
     "calogan": partial(CaloGANGenerator, latent=4),
     "test beam": TestBeamGenerator,
+    "hits": partial(HitGenerator, latent=8, hidden=8, heads=2, blocks=1),
     "layer generator": partial(LayerGenerator, width=8, depth=1),
     "voxel generator": partial(VoxelGenerator, factor=1),
     "refiner": partial(TraceTranslator, bins=16, width=4, blocks=1),
@@ -106,7 +109,7 @@ def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
         x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
     placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
     condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
-    if isinstance(network, (LayerGenerator, VoxelGenerator, CaloGANGenerator, TestBeamGenerator)):
+    if isinstance(network, (LayerGenerator, HitGenerator, VoxelGenerator, CaloGANGenerator, TestBeamGenerator)):
         columns = 3 if isinstance(network, TestBeamGenerator) else 1
         condition = torch.full((4, columns), 1000.0, dtype=torch.float64)
     noise = {}

@@ -44,6 +44,9 @@ _SCALARS = {
 }
 
 
+_CONDITIONS = {"energy": "MeV", "place of impact in x": "mm", "place of impact in y": "mm"}
+
+
 class CalorimeterFormat(Format):
     """Showers in the CaloChallenge's layout, or CaloGAN's."""
 
@@ -111,7 +114,7 @@ def _units(sample: Batch) -> Geometry:
 class CalorimeterConditions(LabelConditions):
     """Energies of particles, and where they hit, drawn row by row as in training."""
 
-    fixed = ("geometry",)
+    fixed = ("geometry", "features")
     schema = MappingProxyType(
         {
             **LabelConditions.schema,
@@ -133,8 +136,11 @@ class CalorimeterConditions(LabelConditions):
         }
 
     def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
-        """Conditions to draw from, and the geometry."""
-        return {**super().state(sample, description), "geometry": description["geometry"]}
+        """Conditions to draw from with their names, and the geometry."""
+        assert sample.condition is not None
+        named = dict(list(_CONDITIONS.items())[: sample.condition.shape[1]])
+        columns = {"columns": {"conditions": named}}
+        return {**super().state(sample, description | columns), "geometry": description["geometry"]}
 
 
 class CalorimeterObservables(Observables):

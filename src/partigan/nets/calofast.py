@@ -125,12 +125,41 @@ class _Layers(nn.Module):
         return torch.cat([column * here for column in columns], dim=1), hits, y
 
 
+class _SharedLayers(nn.Module):
+    """Five numbers for each voxel of layers of the same voxels, which share their weights; a part is each layer's own.
+
+    Args:
+        layers: how many.
+        voxels: of each.
+        hidden: inputs that all layers share.
+        width: of the hidden layer.
+    """
+
+    def __init__(self, layers: int, voxels: int, hidden: int, width: int) -> None:
+        super().__init__()
+        self.of_layer = nn.Parameter(0.1 * torch.randn(layers, width))
+        self.of_shower, self.of_features = nn.Linear(hidden, width), nn.Linear(3, width, bias=False)
+        self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, 5 * voxels)
+
+    def forward(self, hidden: Tensor, features: Tensor) -> Tensor:
+        """``(batch, 5 layers voxels)``, the first number of all voxels first.
+
+        Args:
+            hidden: ``(batch, hidden)``.
+            features: of the layers, ``(batch, layers, 3)``.
+        """
+        own = self.of_shower(hidden)[:, None] + self.of_features(features) + self.of_layer
+        found: Tensor = self.out(nn.functional.silu(self.norm(own))).unflatten(2, (5, -1))
+        return found.transpose(1, 2).flatten(1)
+
+
 class LayerGenerator(Generator):
     """Showers in the features of `LayerRatios`.
 
     A flow, which changes nothing at first, makes the 2 L features of layers from normal numbers: at first they are
     independent, as the transform makes of real showers. Of these features follow the energies and the numbers of hits
-    of the layers. A second network takes them, the particle's energy and further noise to five numbers for each voxel.
+    of the layers. A second network takes them, the particle's energy and further noise to five numbers for each voxel;
+    layers of the same voxels share its last weights.
     The first is a score: of each layer, as many voxels as it has hits with the largest scores plus Gumbel noise are
     hit. The others say how bright the voxel is: they bend a normal number of its own to a distribution that is cut at
     the threshold (`partigan.nets.explicit.Bent`). So voxels fluctuate by themselves, as numbers of particles do, beside
@@ -174,7 +203,10 @@ class LayerGenerator(Generator):
         for _ in range(depth):
             parts += [nn.Linear(before, width), nn.LayerNorm(width), nn.SiLU()]
             before = width
-        self.body, self.out = nn.Sequential(*parts), nn.Linear(before, 5 * features)
+        self.body, sizes = nn.Sequential(*parts), self.known.groups.sizes
+        self.out: nn.Module = nn.Linear(before, 5 * features)
+        if self.known.groups.alike:
+            self.out = _SharedLayers(len(sizes), sizes[0], before, width // 2)
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Standard normal, ``(size, 2 layers + latent + 2 voxels)``."""
@@ -223,7 +255,12 @@ class LayerGenerator(Generator):
     def _voxels(self, layers: Tensor, edge: Tensor, condition: Tensor | None, shared: Tensor) -> tuple[Tensor, Bent]:
         """Scores of the voxels, and how bright they are."""
         given = torch.cat((layers, edge / 2, self.known.condition(condition), shared), dim=1)
-        found = self.out(self.body(given))
+        hidden = self.body(given)
+        if self.known.groups.alike:
+            ratio, number = layers.chunk(2, dim=1)
+            found = self.out(hidden, torch.stack((ratio.roll(-1, 1), number, edge - OFFSET + 1), dim=2))
+        else:
+            found = self.out(hidden)
         score, rest = found[:, : self.voxels], found[:, self.voxels :]
         bent = Bent.of(rest)
         return 2 * score, bent._replace(middle=OFFSET + bent.middle, width=0.4 * bent.width)

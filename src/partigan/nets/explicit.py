@@ -142,16 +142,18 @@ class Groups:
     """
 
     def __init__(self, sizes: list[int]) -> None:
-        self.sizes = sizes
+        self.sizes, self.alike = sizes, len({*sizes}) == 1
         of = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
         self.member = functional.one_hot(of, len(sizes)).float()
 
     def sums(self, x: Tensor) -> Tensor:
         """``(batch, columns)`` to sums ``(batch, groups)``."""
-        return x @ self.member.to(x)
+        return x.unflatten(1, (len(self.sizes), -1)).sum(2) if self.alike else x @ self.member.to(x)
 
     def spread(self, values: Tensor) -> Tensor:
         """``(batch, groups)`` to columns."""
+        if self.alike:
+            return values[..., None].expand(-1, -1, self.sizes[0]).flatten(1)
         return values @ self.member.T.to(values)
 
     def thresholds(self, score: Tensor, number: Tensor) -> Tensor:
@@ -161,12 +163,18 @@ class Groups:
             score: ``(batch, columns)``.
             number: ``(batch, groups)``.
         """
-        found = []
-        for part, many in zip(score.split(self.sizes, 1), number.long().unbind(1), strict=True):
-            falling = part.sort(dim=1, descending=True).values
-            ends = torch.cat((falling[:, :1] + 1, falling, falling[:, -1:] - 1), dim=1)
-            found.append(0.5 * (ends.gather(1, many[:, None]) + ends.gather(1, many[:, None] + 1))[:, 0])
-        return torch.stack(found, dim=1)
+        many = number.long()
+        if self.alike:
+            return _between(score.unflatten(1, (len(self.sizes), -1)), many)
+        parts = zip(score.split(self.sizes, 1), many.split(1, 1), strict=True)
+        return torch.cat([_between(part[:, None], few) for part, few in parts], dim=1)
+
+
+def _between(score: Tensor, number: Tensor) -> Tensor:
+    """Halfway between the ``number`` largest scores and the others, of ``(batch, groups, columns)``."""
+    falling = score.sort(dim=2, descending=True).values
+    ends = torch.cat((falling[..., :1] + 1, falling, falling[..., -1:] - 1), dim=2)
+    return 0.5 * (ends.gather(2, number[..., None]) + ends.gather(2, number[..., None] + 1))[..., 0]
 
 
 def log_probability_of_choice(score: Tensor, chosen: Tensor, groups: Groups) -> Tensor:

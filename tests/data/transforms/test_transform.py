@@ -16,6 +16,7 @@ from torch import Tensor
 from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.transforms import Transform
+from partigan.data.transforms.calorimeter_hits import HitCloud
 from partigan.data.transforms.calorimeter_layers import LayerRatios
 from partigan.data.transforms.calorimeters import EnergyShares, VoxelEnergies
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
@@ -174,6 +175,21 @@ CASES = {
             ("seen", [[[1.0, 0.0] + [2.0] * 31] * 10] * 2, "has quantiles that fall"),
         ),
     ),
+    "HitCloud": Case(
+        HitCloud,
+        showers,
+        (1e-4, 1e-4),
+        above_threshold,
+        smooth=False,
+        impossible=(
+            ("points", 0, "is not a number of points"),
+            ("shapes", [[0.0, 8.0]], "is not a list of rows and columns"),
+            ("width", [0.0] * 4, "is not above 0"),
+            ("mean", [0.0] * 3, "has the shape"),
+            ("knots", [9.0, 8.0], "is not a rising list"),
+            ("seen", [[1.0, 0.0] + [2.0] * 31] * 2, "has quantiles that fall"),
+        ),
+    ),
     "LogTrace": Case(LogTrace, traces, (2e-6, 2e-4), impossible=(("std", 0.0, "is not above 0"),)),
     "LogIntensity": Case(
         LogIntensity,
@@ -262,6 +278,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     EnergyShares: {"factor": 99.0},
     VoxelEnergies: {"threshold": 99.0},
     LayerRatios: {"threshold": 99.0},
+    HitCloud: {"threshold": 99.0},
     LogTrace: {"mean": -1.0},
     Standardise: {"std": [2.0] * 3},
     LogStandardise: {"std": [2.0] * 3},

@@ -37,8 +37,9 @@ class HitCloud(Transform):
         arXiv:2305.15254. There the energies have a Box-Cox transform, the number of hits a power law with a flow.
     """
 
-    constants: ClassVar[tuple[str, ...]] = ("threshold", "shapes", "points", "mean", "width", "knots", "seen")
+    constants: ClassVar[tuple[str, ...]] = ("threshold", "voxels", "shapes", "points", "mean", "width", "knots", "seen")
     threshold: float
+    voxels: int
     points: int
     shapes: Tensor
     mean: Tensor
@@ -48,7 +49,7 @@ class HitCloud(Transform):
 
     def __init__(self) -> None:
         super().__init__()
-        self.threshold, self.points = 0.0, 0
+        self.threshold, self.voxels, self.points = 0.0, 0, 0
         for name in ("shapes", "mean", "width", "knots", "seen"):
             self.register_buffer(name, torch.zeros(0), persistent=False)
 
@@ -63,6 +64,7 @@ class HitCloud(Transform):
         return made
 
     def _take(self, known: Geometry) -> None:
+        self.voxels = known.voxels
         self.shapes = torch.tensor([[float(n) for n in layer.shape] for layer in known.layers])
 
     def fit(self, sample: Batch) -> None:
@@ -124,7 +126,7 @@ class HitCloud(Transform):
         row, column = (torch.minimum((place[..., 1:] * shape).floor(), shape - 1)).long().unbind(-1)
         sizes = self.shapes.prod(1).long()
         voxel = (sizes.cumsum(0) - sizes)[layer] + row * shape[..., 1].long() + column
-        made = torch.zeros(len(x), int(sizes.sum()), dtype=x.dtype, device=x.device)
+        made = torch.zeros(len(x), self.voxels, dtype=x.dtype, device=x.device)
         return replace(sample, x=made.scatter_add(1, voxel, torch.where(sample.x[..., FEATURES] > 0.5, energy, 0.0)))
 
     def _cloud(self, sample: Batch, rng: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -153,6 +155,8 @@ class HitCloud(Transform):
         shapes = values["shapes"]
         if shapes.dim() != 2 or shapes.shape[1:] != (2,) or len(shapes) == 0 or (shapes < 1).any():
             yield "shapes", "is not a list of rows and columns"
+        elif shapes.prod(1).sum() != values["voxels"]:
+            yield "shapes", f"does not make {values['voxels'].item():g} voxels"
         for name in ("mean", "width"):
             if values[name].shape != (FEATURES,):
                 yield name, f"has the shape {tuple(values[name].shape)}, not {(FEATURES,)}"

@@ -1,4 +1,4 @@
-"""Normalisation of calorimeter showers layer by layer, with layer energies and numbers of hits exact by construction."""
+"""Normalisation of calorimeter showers layer by layer: energies and numbers of hits are exact by construction."""
 
 from __future__ import annotations
 
