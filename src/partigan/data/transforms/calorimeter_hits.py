@@ -166,6 +166,6 @@ class HitCloud(Transform):
         if knots.dim() != 1 or len(knots) == 0 or (knots.diff() <= 0).any():
             yield "knots", "is not a rising list"
         elif values["seen"].shape != (len(knots), len(LEVELS)):
-            yield "seen", f"does not fit {len(knots)} energies"
+            yield "knots" if len(values["seen"]) > len(knots) else "seen", "does not fit the tables"
         elif (values["seen"].diff(dim=1) < 0).any():
             yield "seen", "has quantiles that fall"
