@@ -37,6 +37,8 @@ class _Layers(nn.Module):
         conditions: number of conditions.
     """
 
+    places: Tensor
+
     def __init__(self, name: str, energies: Sequence[float], conditions: int) -> None:
         super().__init__()
         if not name:

@@ -49,8 +49,8 @@ def introduce(network: nn.Module, transform: Transform) -> None:
         PartiganError: a part asks for another transform.
     """
     for part in network.modules():
-        if hasattr(part, "meet"):
-            part.meet(transform)
+        if (meet := getattr(part, "meet", None)) is not None:
+            meet(transform)
 
 
 class Product(nn.Module, ABC):

@@ -66,12 +66,13 @@ class Bent(NamedTuple):
     def above(self, z: Tensor, low: Tensor) -> Tensor:
         """Bend to what lies above ``low`` only: the distribution cut there."""
         free = torch.special.log_ndtr(-self.inverse(low).clamp_max(8.0)) + torch.special.log_ndtr(-z)
-        cut = -torch.special.ndtri(free.exp().clamp(1e-30, 1 - 1e-7))
+        cut: Tensor = -torch.special.ndtri(free.exp().clamp(1e-30, 1 - 1e-7))
         return torch.maximum(self.forward(cut), low)
 
     def log_density_above(self, x: Tensor, low: Tensor) -> Tensor:
         """Logarithm of the density of the distribution cut at ``low``."""
-        return self.unbent(x)[1] - torch.special.log_ndtr(-self.inverse(low).clamp_max(8.0))
+        kept: Tensor = torch.special.log_ndtr(-self.inverse(low).clamp_max(8.0))
+        return self.unbent(x)[1] - kept
 
 
 class BentFlow(nn.Module):
@@ -91,6 +92,8 @@ class BentFlow(nn.Module):
         >>> torch.allclose(flow(z, energy), z, atol=1e-5)
         True
     """
+
+    order: Tensor
 
     def __init__(self, features: int, conditions: int, width: int = 64, couplings: int = 6) -> None:
         super().__init__()

@@ -141,7 +141,7 @@ class HitCloud(Transform):
         rows, columns = self.shapes[layers[voxel]].unbind(-1)
         places = (layers[voxel], inside // columns.long(), inside % columns.long())
         found = [energy]
-        for place, many in zip(places, (float(len(self.shapes)), rows, columns), strict=True):
+        for place, many in zip(places, (torch.full_like(rows, len(self.shapes)), rows, columns), strict=True):
             drawn = torch.rand(place.shape, generator=rng, device=rng.device).to(energy)
             found.append(((place + 0.02 + 0.96 * drawn) / many).clamp(EDGE, 1 - EDGE).logit())
         return torch.stack(found, dim=2) * real[..., None], real
