@@ -2,7 +2,7 @@
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
 `simulate_airshower`, `simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`,
-`refine`, `evaluate`, `compare`.
+`refine`, `evaluate`, `compare`, `export`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from partigan.commands.compare import compare as compare
     from partigan.commands.evaluate import evaluate as evaluate
+    from partigan.commands.export import export as export
     from partigan.commands.fit_classifier import fit_classifier as fit_classifier
     from partigan.commands.generate import generate as generate
     from partigan.commands.refine import refine as refine
@@ -32,6 +33,7 @@ _HOME = {
     "PartiganError": "partigan.errors",
     "compare": "partigan.commands.compare",
     "evaluate": "partigan.commands.evaluate",
+    "export": "partigan.commands.export",
     "fit_classifier": "partigan.commands.fit_classifier",
     "generate": "partigan.commands.generate",
     "load": "partigan.models.model",
@@ -48,6 +50,7 @@ __all__ = [
     "PartiganError",
     "compare",
     "evaluate",
+    "export",
     "fit_classifier",
     "generate",
     "load",

@@ -391,9 +391,7 @@ _COMMANDS: _Commands = {
     ),
     "import-table": ("a table of columns of CSV, Parquet or ROOT files", _plain("commands.tables", "import_table")),
     "export-table": ("a table as CSV, Parquet or ROOT", _plain("commands.tables", "export_table", table="HDF5 file")),
-    "demo": (
-        "small jobs that show what the parts do",
-        {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))},
-    ),
+    "export": ("a trained generator as C", _plain("commands.export", "export", run="run directory")),
+    "demo": ("small jobs", {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))}),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

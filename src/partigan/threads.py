@@ -100,6 +100,16 @@ def _fastest(step: Callable[[], object], agreed: Agreed) -> tuple[int, str]:
 def _seconds(step: Callable[[], object], number: int, agreed: Agreed) -> float:
     """Mean time of a step with a number of threads."""
     set_threads(number)
+    return step_seconds(step, agreed)
+
+
+def step_seconds(step: Callable[[], object], agreed: Agreed = lambda value: value) -> float:
+    """Mean time of a step, tried for a third of a second.
+
+    Args:
+        step: what is timed.
+        agreed: as for `choose`.
+    """
     step()
     began = time.perf_counter()
     step()

@@ -127,6 +127,17 @@ def test_every_generator_and_translator_is_here() -> None:
     assert found - {ResidualStack, SelectedGenerator, TurnedGenerator} == {type(make()) for make in MAKERS.values()}
 
 
+def test_noise_is_as_normal_as_the_network_says(name: str) -> None:
+    network = _made(name).deployed()
+    if not isinstance(network, Generator) or network.normal is None:
+        return
+    noise = network.noise(4000, None, torch.Generator().manual_seed(3)).flatten(1)[:, :5]
+    mean, width = network.normal
+    torch.testing.assert_close(noise.mean(0), torch.full((noise.shape[1],), mean), rtol=0, atol=5 * width / 4000**0.5)
+    torch.testing.assert_close(noise.std(0), torch.full((noise.shape[1],), width), rtol=0.06, atol=0)
+    assert (noise.abs() > 1.5 * width + mean).any()
+
+
 def test_the_deployed_form_makes_the_same_samples(name: str) -> None:
     network = _made(name)
     deployed = network.deployed()

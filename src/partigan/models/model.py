@@ -21,11 +21,13 @@ from partigan.errors import PartiganError, check_number
 from partigan.kinds import find
 from partigan.kinds.kind import Kind
 from partigan.models.checkpoint import load_tensors, unpack_module
+from partigan.models.native import NativeGenerator
 from partigan.nets.contracts import Generator, NoisyTranslator, Translator, introduce
 from partigan.randomness import check_seed, rng_for
 from partigan.reading import assure_memory
 from partigan.run import Run
 
+EXAMPLES = 64  # samples whose conditions a native form is tried with
 GROUP_VALUES = 2**14  # particles in a group: what a block works on stays in the cache
 
 
@@ -67,6 +69,20 @@ class Model:
     def deployed(self) -> nn.Module:
         """The network's inference form: norms folded, all that is drawn at generation only included."""
         return self._deployed  # type: ignore[no-any-return]
+
+    def native(self) -> Model:
+        """The same model with its samples made by compiled C, equal to those of torch to 1e-5.
+
+        Raises:
+            PartiganError: the generator has no native form, or there is no C compiler.
+
+        Example:
+            >>> jets = load("runs/top").native().sample(1_000_000, seed=1)  # doctest: +SKIP
+        """
+        condition, mask = self.kind.conditions.draw(self.conditions, EXAMPLES, rng_for("native"))
+        mask = mask if self.transform.masked else None
+        self.generator  # noqa: B018  # refuses networks that do not generate
+        return replace(self, network=NativeGenerator(self._deployed, self._seen(condition), mask))
 
     def with_truncation(self, truncation: float) -> Model:
         """The same model with more typical and less various samples, see `Generator.truncation`.

@@ -68,6 +68,8 @@ class VoxelGenerator(Generator):
         torch.Size([5, 368])
     """
 
+    normal = (0.5, 0.5)
+
     def __init__(
         self,
         features: int = 368,

@@ -80,9 +80,11 @@ class Generator(Product):
     Attributes:
         truncation: lower it at generation for more typical and less varied samples; None where the network has no
             truncation.
+        normal: mean and standard deviation of its noise, independent normal numbers; None = it draws others.
     """
 
     truncation: float | None = None
+    normal: tuple[float, float] | None = (0.0, 1.0)
 
     @abstractmethod
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
@@ -109,7 +111,7 @@ class WrappedGenerator(Generator):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.normal = generator, generator.normal
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """The plain generator's."""

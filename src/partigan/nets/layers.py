@@ -64,9 +64,12 @@ def weight_normalised(inputs: int, outputs: int) -> nn.Linear:
     return layer
 
 
+SMALL_NOISE = (0.0, 0.2)
+
+
 def small_noise(*shape: int, rng: torch.Generator) -> Tensor:
-    """Normal noise of width 0.2, as MPGAN's authors use in all trainings on jets."""
-    return 0.2 * torch.randn(*shape, generator=rng, device=rng.device)
+    """Normal noise of mean 0 and width 0.2, as MPGAN's authors use in all trainings on jets."""
+    return SMALL_NOISE[1] * torch.randn(*shape, generator=rng, device=rng.device)
 
 
 def binarised(probability: Tensor) -> Tensor:

@@ -78,6 +78,7 @@ class SelectedGenerator(Generator):
         widths: factors of the noise; every candidate draws one of them.
     """
 
+    normal = None  # of several widths
     equivariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 

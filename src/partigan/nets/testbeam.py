@@ -101,6 +101,8 @@ class TestBeamGenerator(Generator):
     __test__ = False  # pytest
     alive: Tensor
 
+    normal = None  # uniform
+
     def __init__(self, features: int = CELLS, latent: int = 10) -> None:
         super().__init__()
         _check(features)

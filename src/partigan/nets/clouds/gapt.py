@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.layers import SLOPE, small_noise
+from partigan.nets.layers import SLOPE, SMALL_NOISE, small_noise
 
 
 class AttentionBlock(nn.Module):
@@ -60,6 +60,7 @@ class GAPTGenerator(Generator):
         torch.Size([2, 30, 3])
     """
 
+    normal = SMALL_NOISE
     equivariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Generator
-from partigan.nets.layers import SLOPE, gathered, nearest_neighbours, small_noise
+from partigan.nets.layers import SLOPE, SMALL_NOISE, gathered, nearest_neighbours, small_noise
 
 
 class EdgeConditionedConvolution(nn.Module):
@@ -70,6 +70,8 @@ class GraphCNNGenerator(Generator):
         >>> generator(generator.noise(2, None, torch.Generator())).shape
         torch.Size([2, 30, 3])
     """
+
+    normal = SMALL_NOISE
 
     def __init__(
         self,

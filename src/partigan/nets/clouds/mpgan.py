@@ -29,7 +29,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.layers import SLOPE, binarised, dense, dropped, small_noise
+from partigan.nets.layers import SLOPE, SMALL_NOISE, binarised, dense, dropped, small_noise
 
 Masking = Literal["given", "learned", "separate", "feature"]
 
@@ -212,6 +212,7 @@ class MPGenerator(_MPGenerator):
         torch.Size([8, 30, 3])
     """
 
+    normal = None  # sorted
     equivariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 
@@ -270,6 +271,7 @@ class MPLFCGenerator(_MPGenerator):
         torch.Size([2, 30, 3])
     """
 
+    normal = SMALL_NOISE
     equivariant: ClassVar[bool] = False
     masked: ClassVar[bool] = True
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-from partigan.nets.layers import dense, small_noise, with_mask
+from partigan.nets.layers import SMALL_NOISE, dense, small_noise, with_mask
 
 
 class RGANGenerator(Generator):
@@ -36,6 +36,8 @@ class RGANGenerator(Generator):
         >>> generator(generator.noise(2, None, torch.Generator())).shape
         torch.Size([2, 30, 3])
     """
+
+    normal = SMALL_NOISE
 
     def __init__(
         self, features: int = 3, particles: int = 30, latent: int = 128, widths: Sequence[int] = (64, 128)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Generator
-from partigan.nets.layers import SLOPE, small_noise
+from partigan.nets.layers import SLOPE, SMALL_NOISE, small_noise
 
 
 class TreeConvolution(nn.Module):
@@ -82,6 +82,8 @@ class TreeGANGenerator(Generator):
         >>> generator(generator.noise(2, None, torch.Generator())).shape
         torch.Size([2, 30, 3])
     """
+
+    normal = SMALL_NOISE
 
     def __init__(
         self,

@@ -61,7 +61,7 @@ class TurnedGenerator(Generator):
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
-        self.generator = generator
+        self.generator, self.normal = generator, generator.normal  # orientations do not depend on the width
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """The plain generator's, and three normal numbers a particle that decide the orientation."""

@@ -1,0 +1,64 @@
+"""``partigan export``: a trained run as files for programs that have neither Python nor torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from partigan import __version__
+from partigan.errors import PartiganError
+from partigan.files import refuse_existing, sha256, write_json
+from partigan.folders import atomic_folder
+from partigan.models.model import load
+from partigan.models.native.physical import c_files
+from partigan.outputs import writing
+from partigan.run import Run, known_run
+
+
+def export(
+    run: str | Path,
+    out: Path,
+    format: Literal["c"] = "c",
+    overwrite: bool = False,
+    trust: bool = False,
+    verify: bool = True,
+) -> Path:
+    """Write a run's generator as files for other programs.
+
+    As C: ``generator.c`` and ``generator.h`` make noise, and samples in physical units, with no library but libm;
+    ``example.c`` makes those of ``test_vector.h`` and compares them with torch's; ``CMakeLists.txt`` builds both.
+    ``about.json`` says where the run comes from and what its conditions are.
+
+    Args:
+        run: run directory, or the name of a run that comes with partigan.
+        out: folder to make.
+        format: c.
+        overwrite: replace an existing folder.
+        trust: follow class paths outside partigan.
+        verify: refuse a run whose files were changed since it was made.
+
+    Returns:
+        The folder.
+
+    Raises:
+        PartiganError: not a run, no generator, none that has a form in C, or an existing output.
+    """
+    refuse_existing(out, overwrite)
+    model = load(run, trust, verify)
+    model.generator  # noqa: B018  # refuses networks that do not generate
+    try:
+        files = c_files(model)
+    except PartiganError as error:
+        raise PartiganError(f"{run} cannot be exported as C: {error}".replace("; take --engine torch", "")) from error
+    about = {
+        "kind": model.kind.name,
+        "made_by": f"partigan {__version__}",
+        "conditions": model.conditions,
+        "manifest": model.manifest,
+        "generator_sha256": sha256(Run(run).weights),
+    }
+    with writing(out, [known_run(run)], overwrite=overwrite), atomic_folder(out, "partigan export") as folder:
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+        write_json(folder / "about.json", about)
+    return out

@@ -1,0 +1,74 @@
+"""A run as a C program."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers import JetFile
+from partigan import export, load, train
+from partigan.cli import main
+from partigan.errors import PartiganError
+from partigan.models.native.compiling import FLAGS, compiler
+
+PHILOX = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)  # the authors' known answer for counter and key 0
+
+
+def trained(data: Path | dict[str, str], out: Path, preset: str, **options: object) -> Path:
+    options |= {"trainer.max_steps": 2, "trainer.batch_size": 32, "trainer.validations": 1}
+    return train(preset, data, out, 1, 1, overrides=options).path
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
+@pytest.mark.parametrize("preset", ["mdma", "toys-wgan"])
+def test_the_program_makes_the_samples_of_torch(
+    preset: str, jet_file: JetFile, two_tables: dict[str, str], tmp_path: Path
+) -> None:
+    data, options = (jet_file(), {"system.generator.blocks": 1}) if preset == "mdma" else (two_tables["data"], {})
+    run = trained(data, tmp_path / "run", preset, **options)  # type: ignore[arg-type]
+    out = export(run, tmp_path / "c")
+    about = json.loads((out / "about.json").read_text(encoding="utf-8"))
+    assert about["kind"] == load(run).kind.name
+    built([*FLAGS[:-3], "-Wall", "-Werror", "-c"], out / "generator.c", out / "generator.o")
+    said = example(out).stdout
+    assert "largest difference from torch" in said
+    vector, code = ((out / name).read_text(encoding="utf-8") for name in ("test_vector.h", "example.c"))
+    (out / "example.c").write_text(code.replace("partigan_draw(1,", "partigan_draw(0,"), encoding="utf-8")
+    radius, phase = np.sqrt(-2 * np.log((PHILOX[0] + 1) / 2**32)), 2 * np.pi * PHILOX[1] / 2**32
+    found = re.search(r"begins with (\S+) (\S+)", example(out).stdout)
+    assert found is not None
+    assert [float(x) for x in found.groups()] == pytest.approx(
+        [radius * np.cos(phase), radius * np.sin(phase)], abs=1e-5
+    )
+    wrong = re.sub(r"(expected\[\d+\] = \{\n)[^,]+", r"\g<1>7000.0", vector)
+    (out / "test_vector.h").write_text(wrong, encoding="utf-8")
+    assert example(out).returncode == 1
+
+
+def built(flags: list[str], source: Path, out: Path, *libraries: str) -> None:
+    subprocess.run([str(compiler()), *flags, str(source), "-o", str(out), *libraries], check=True)
+
+
+def example(folder: Path) -> subprocess.CompletedProcess[str]:
+    """What the example says, linked with the generator."""
+    built(["-Wall", "-Werror", str(folder / "generator.o")], folder / "example.c", folder / "example", "-lm")
+    return subprocess.run([str(folder / "example")], capture_output=True, text=True, check=False)
+
+
+def test_what_cannot_be_exported(jet_file: JetFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(jet_file(), tmp_path / "run", "mpgan")
+    with pytest.raises(PartiganError, match="cannot be exported as C: MPGenerator has no form in C: its noise"):
+        export(run, tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+    (tmp_path / "c").mkdir()
+    for out, *options in ("c",), ("d", "--format", "fortran"):
+        with pytest.raises(SystemExit):
+            main(["export", str(run), "--out", str(tmp_path / out), *options])
+    said = capsys.readouterr().err
+    assert "c exists; give --overwrite" in said
+    assert "fortran" in said
