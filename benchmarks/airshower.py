@@ -1,7 +1,8 @@
-"""Air showers: two presets trained for minutes of one core, their metrics, conditions that are interpolated, and speed.
+"""Air showers: presets trained for minutes of one core, their metrics, conditions that are interpolated, and speed.
 
-    python benchmarks/airshower.py FOLDER            # simulates, trains, evaluates; goes on where it stopped
-    python benchmarks/airshower.py FOLDER --table    # writes results/airshower/ from what is finished
+    python benchmarks/airshower.py FOLDER    # simulates, trains, evaluates, writes results/airshower/
+
+It goes on where it stopped, and writes the table of what is finished.
 
 Networks are trained on the training split of 60,000 showers whose zenith angles leave out 25 to 35 degrees. 9,000
 showers that they make are compared with its test split. The conditional network is also asked for the energies, zenith
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,22 +23,28 @@ import numpy as np
 import torch
 
 import partigan
+from partigan.data.batch import Batch
 from partigan.files import read_json, write_json, write_text
 from partigan.kinds import find
 from partigan.kinds.kind import Values
+from partigan.models.model import Model
 from partigan.observables.airshowers import centre, station_positions
-from partigan.simulate.airshower import simulate_airshower
+from partigan.simulate.airshower import ENERGIES, WORLDS, ZENITHS, Showers, draw_showers, simulate_airshower
+from partigan.simulate.traces import MASSES
 
 RESULTS = Path(__file__).parents[1] / "results" / "airshower"
 TRAINING, TEST, GENERATED = 60_000, 30_000, 9000
 GAP = (25.0, 35.0)
-ZENITHS = (0.0, 15.0, *GAP, 45.0, 60.0)  # edges of the bins, degrees
+EDGES = (0.0, 15.0, *GAP, 45.0, 60.0)  # edges of the bins, degrees
 SHOWN = {"total": 3, "stations": 2, "slope": 2, "zenith": 1, "curvature": 4}
 """Observables whose means are compared in bins, with the decimals of the table."""
+SIZES = (1, 100, 10_000)
+"""Showers of a batch, for the speed."""
 CASES: dict[str, dict[str, Any]] = {
+    "airshower-fast": {},
     "airshower-conditional": {"trainer.max_steps": 900},
     "airshower-wgan-gp": {
-        "trainer.max_steps": 60,
+        "trainer.max_steps": 500,
         "trainer.batch_size": 32,
         "trainer.ema_half_life": 0.05,
         "system.generator_optimizer.lr": 3.0e-4,
@@ -63,7 +71,8 @@ def train(folder: Path, preset: str) -> Path:
         files = simulated(folder)
         partigan.train(preset, files["training"], run, seed=1, threads=1, overwrite=True, overrides=CASES[preset])
         minutes = (time.process_time() - began) / 60
-        write_json(folder / f"{preset}.cost.json", {"cpu_minutes": minutes, "changed": CASES[preset]})
+        steps = read_json(run / "manifest.json")["plan"]["max_steps"]
+        write_json(folder / f"{preset}.cost.json", {"cpu_minutes": minutes, "steps": steps, "changed": CASES[preset]})
     return run
 
 
@@ -81,29 +90,25 @@ def evaluate(folder: Path, preset: str) -> None:
         overwrite=True,
     )
     model = partigan.load(run)
-    began = time.process_time()
-    model.sample(5000, seed=1)
     numbers = {
         "preset": preset,
         **read_json(folder / f"{preset}.cost.json"),
-        "steps": CASES[preset]["trainer.max_steps"],
         "metrics": {row.name: row.numbers() for row in found.rows if row.taken},
         "labels": {row.name: row.heading.partition(" (x 10")[0] for row in found.rows if row.taken},
-        "ms_each": 1000 * (time.process_time() - began) / 5000,
     }
     if model.kind.name == "airshower":
         numbers["zenith"] = over_zenith(model, files["test"])
     write_json(folder / f"{preset}.json", numbers)
 
 
-def over_zenith(model: Any, test: Path) -> list[dict[str, Any]]:
+def over_zenith(model: Model, test: Path) -> list[dict[str, Any]]:
     """Real, generated and other real showers in bins of the zenith angle that was asked for."""
     kind, described = find("airshower"), find("airshower").format.describe(test)
     everything = kind.format.read(test, "all")
     assert everything.condition is not None
     zenith = np.degrees(everything.condition[:, 1].numpy())
     bins = []
-    for low, high in itertools.pairwise(ZENITHS):
+    for low, high in itertools.pairwise(EDGES):
         sample = everything[torch.from_numpy(np.flatnonzero((zenith >= low) & (zenith < high)))]
         half = len(sample) // 2
         asked = replace(model, conditions=kind.conditions.state(sample, described))
@@ -121,17 +126,39 @@ def over_zenith(model: Any, test: Path) -> list[dict[str, Any]]:
     return bins
 
 
-def speed(folder: Path) -> None:
-    """CPU milliseconds of a simulated shower, maps alone and with traces."""
-    found = {}
-    for name, size, traces in (("maps", 20_000, False), ("traces", 1000, True)):
-        path = folder / f"speed-{name}.h5"
-        simulate_airshower(100, path, traces=traces, overwrite=True)  # imports what it needs
-        began = time.process_time()
-        simulate_airshower(size, path, traces=traces, overwrite=True)
-        found[name] = 1000 * (time.process_time() - began) / size
-        path.unlink()
+def speed(folder: Path, presets: list[str]) -> None:
+    """CPU milliseconds of a shower in batches of several sizes, simulated and generated, in one run."""
+    showers = Showers(WORLDS["simulation"], "cartesian", 9, "sphere", ENERGIES, ZENITHS, None, (*MASSES,), False)
+    found = {"simulator": timed(lambda size: draw_showers(size, showers, np.random.default_rng(1)))}
+    for preset in presets:
+        found[preset] = timed(maker(partigan.load(folder / "runs" / preset)))
     write_json(folder / "speed.json", found)
+
+
+def maker(model: Model) -> Callable[[int], Batch]:
+    """Makes batches of showers in physical units, all at once."""
+    network, rng = model.generator.deployed(), torch.Generator().manual_seed(1)
+
+    def make(size: int) -> Batch:
+        condition, mask = model.kind.conditions.draw(model.conditions, size, rng)
+        with torch.inference_mode():
+            x = network(network.noise(size, mask, rng), condition, mask)
+        return model.transform.inverse(Batch(x, condition=condition))
+
+    return make
+
+
+def timed(make: Callable[[int], Any]) -> dict[str, float]:
+    """CPU milliseconds of a shower in batches of ``SIZES``, the least of several tries."""
+    found = {}
+    for size in SIZES:
+        tries = []
+        for _ in range(2 + 200 // size):
+            began = time.process_time()
+            make(size)
+            tries.append(time.process_time() - began)
+        found[str(size)] = 1000 * min(tries) / size
+    return found
 
 
 def resolutions(folder: Path) -> None:
@@ -152,11 +179,11 @@ def resolutions(folder: Path) -> None:
 def table(folder: Path) -> str:
     """The tables of results in markdown; all numbers are written as JSON."""
     entries = [read_json(folder / f"{name}.json") for name in CASES if (folder / f"{name}.json").exists()]
-    simulator = read_json(folder / "speed.json")
+    times = read_json(folder / "speed.json")
     for entry in entries:
         write_json(RESULTS / f"{entry['preset']}.json", entry)
-    write_json(RESULTS / "speed.json", simulator)
-    write_json(RESULTS / "resolutions.json", read_json(folder / "resolutions.json"))
+    for name in ("speed.json", "resolutions.json"):
+        write_json(RESULTS / name, read_json(folder / name))
     names = {name: label for entry in entries for name, label in entry["labels"].items()}
     lines = ["| metric | " + " | ".join(f"`{e['preset']}` | in-sample" for e in entries) + " |"]
     lines.append("|---|" + "---|---|" * len(entries))
@@ -166,12 +193,13 @@ def table(folder: Path) -> str:
             row = entry["metrics"].get(name, {})
             cells += [f"{row[key]:.3g}" if row.get(key) is not None else "" for key in ("value", "in_sample")]
         lines.append(f"| {label} | {' | '.join(cells)} |")
-    lines += ["", "| | steps | CPU minutes | showers a second |", "|---|---|---|---|"]
-    for entry in entries:
-        minutes, rate = entry["cpu_minutes"], 1000 / entry["ms_each"]
-        lines.append(f"| `{entry['preset']}` | {entry['steps']} | {minutes:.1f} | {rate:,.0f} |")
-    for name, text in (("maps", "simulator"), ("traces", "simulator with traces")):
-        lines.append(f"| {text} | | | {1000 / simulator[name]:,.0f} |")
+    lines += ["", "| | steps | CPU minutes |", "|---|---|---|"]
+    lines += [f"| `{entry['preset']}` | {entry['steps']:,} | {entry['cpu_minutes']:.1f} |" for entry in entries]
+    lines += ["", f"| CPU ms a shower, batches of | {' | '.join(f'{size:,}' for size in SIZES)} |"]
+    lines.append("|---|" + "---|" * len(SIZES))
+    for name, found in times.items():
+        title = name if name == "simulator" else f"`{name}`"
+        lines.append(f"| {title} | {' | '.join(f'{found[str(size)]:.3g}' for size in SIZES)} |")
     for entry in (entry for entry in entries if "zenith" in entry):
         head = " | ".join(f"{name}, real | generated" for name in SHOWN)
         lines += ["", f"| zenith angle | {head} | W1 | in-sample |", "|---|" + "---|---|" * (len(SHOWN) + 1)]
@@ -183,28 +211,26 @@ def table(folder: Path) -> str:
 
 
 def main() -> None:
-    """Run what is missing, or write the table."""
+    """Run what is missing, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--table", action="store_true")
     parser.add_argument("--cases", nargs="+", default=[*CASES])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.table:
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        text = table(options.folder)
-        write_text(RESULTS / "airshower.md", text)
-        print(text)
-        return
     options.folder.mkdir(parents=True, exist_ok=True)
     for preset in options.cases:
         train(options.folder, preset)
         if not (options.folder / f"{preset}.json").exists():
             evaluate(options.folder, preset)
-    if not (options.folder / "speed.json").exists():
-        speed(options.folder)
+    speed(
+        options.folder, [name for name in CASES if (options.folder / "runs" / name / "generator.safetensors").exists()]
+    )
     if not (options.folder / "resolutions.json").exists():
         resolutions(options.folder)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    text = table(options.folder)
+    write_text(RESULTS / "airshower.md", text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,8 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "StationGenerator": {"generator.filters": 8},
     "ShowerGenerator": {"latent": 8, "dense": 8, "filters": [4, 4, 4, 4]},
     "ShowerCritic": {"filters": [4, 4, 4, 4, 4], "hidden": 8},
+    "FootprintGenerator": {"hidden": 8},
+    "FootprintCritic": {"hidden": 8},
     "LayerGenerator": {"width": 8, "depth": 1},
     "LayerCritic": {"width": 8, "depth": 1},
     "HitGenerator": {"latent": 8, "hidden": 8, "heads": 2, "blocks": 1},

@@ -78,6 +78,7 @@ def test_figures_of_conditions_and_of_signals_alone(samples: tuple[Batch, Batch]
         "Events, lg(1 + signal)",
         "Events, arrival times after the first station (us)",
         "Lateral distribution",
+        "Front of arrival times",
         "Total signal over lg(E/EeV)",
         "Triggered stations over zenith angle (rad)",
         "Curvature of the front over ln A",
@@ -90,6 +91,15 @@ def test_figures_of_conditions_and_of_signals_alone(samples: tuple[Batch, Batch]
     assert "zenith" not in columns
     assert "Total signal over lg(E/EeV)" not in KIND.evaluation.figures(columns, columns)
     plt.close("all")
+
+
+def test_networks_are_told_of_the_array_and_of_the_columns(tmp_path: Path) -> None:
+    path = simulate_airshower(20, tmp_path / "a.h5", layout="axial")
+    told = KIND.conditions.of_file(KIND.format.describe(path))
+    assert told == {"layout": "axial", "spacing": 1500.0, "energy": 0, "zenith": 1}
+    signals = find("airshower-signal")
+    told = signals.conditions.of_file(signals.format.describe(path))
+    assert told == {"layout": "axial", "spacing": 1500.0, "energy": -1, "zenith": -1}
 
 
 def test_layouts_are_those_of_the_file(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ def test_conditions_out_of_range_are_named() -> None:
     assert len(conditions.beyond(state, asked)) == 1
     with pytest.raises(PartiganError, match="3 conditions are given; the run was trained with 2"):
         conditions.beyond(state, Batch(torch.zeros(4, 1), condition=torch.zeros(4, 3)))
+    with pytest.raises(PartiganError, match="no continuous conditions; the run was trained with 2"):
+        conditions.beyond(state, Batch(torch.zeros(4, 1)))
     labels = Batch(torch.zeros(4, 1), condition=torch.arange(4))
     assert conditions.beyond(conditions.state(labels, {}), labels) == []
 

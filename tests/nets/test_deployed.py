@@ -16,6 +16,7 @@ from torch.nn.utils.parametrize import is_parametrized
 
 import partigan.nets
 from helpers import shaken
+from partigan.nets.airshowers import FootprintGenerator
 from partigan.nets.calofast import LayerGenerator
 from partigan.nets.calogan import CaloGANGenerator
 from partigan.nets.calorimeters import VoxelGenerator
@@ -77,6 +78,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "table translator": TableTranslator,
     "calogan": partial(CaloGANGenerator, latent=4),
     "test beam": TestBeamGenerator,
+    "footprint": FootprintGenerator,
     "hits": partial(HitGenerator, latent=8, hidden=8, heads=2, blocks=1),
     "layer generator": partial(LayerGenerator, width=8, depth=1),
     "voxel generator": partial(VoxelGenerator, factor=1),

@@ -10,6 +10,7 @@ from partigan.observables.airshowers import (
     axis_distance,
     centre,
     front_axis,
+    front_delay,
     shower_observables,
     station_positions,
 )
@@ -42,6 +43,19 @@ def test_observables_of_a_known_shower(azimuth: float) -> None:
     assert found["spread"] < 20
     plain = shower_observables(signal, None, POSITIONS)
     assert [*plain] == ["total", "stations", "largest", "slope", "s1000"]
+
+
+def test_delays_are_those_of_a_curved_front() -> None:
+    signal, time = planted(0.6, 0.3, 0.1)
+    late = front_delay(signal, time, POSITIONS)
+    distance = axis_distance(signal, POSITIONS, front_axis(signal, time, POSITIONS))
+    hit = signal > 0
+    wanted = distance**2 * 0.1 / 2000 / SPEED
+    torch.testing.assert_close(late[hit], wanted[hit], rtol=0.1, atol=20)
+    assert (late[~hit] == 0).all()
+    few = torch.zeros_like(signal)
+    few[:, 4:6, 4:6] = signal[:, 4:6, 4:6]
+    assert (front_delay(few, time * (few > 0), POSITIONS) == 0).all()
 
 
 def test_spread_is_that_of_the_times() -> None:

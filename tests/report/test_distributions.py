@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import rng
-from partigan.report.distributions import Counts, compare, images, overlay
+from partigan.report.distributions import Counts, by_class, compare, images, overlay
 
 
 def test_shares_outside_the_range_stand_above_the_panel() -> None:
@@ -50,3 +50,15 @@ def test_few_samples_can_be_drawn(size: int) -> None:
 def test_what_lies_outside_an_image_stands_in_its_title() -> None:
     axes = images(np.ones((2, 2)), np.ones((2, 2)), (0, 2, 0, 2), ("x", "y", "mean"), (0.0, 0.0313)).axes
     assert [axis.get_title() for axis in axes[:2]] == ["real", "generated (3.1 % outside)"]
+
+
+def test_means_of_classes_with_their_ratio() -> None:
+    classes = np.repeat([0.25, 0.75, 1.25], 200)
+    real, fake = 2 + 0.1 * rng(1).normal(size=(2, 600))
+    figure = by_class((classes, real), (classes[:400], fake[:400] + np.log10(1.2)), "signal", ratio=True, decades=True)
+    top, bottom = figure.axes
+    assert top.get_yscale() == "log"
+    (drawn,) = [container for container in bottom.containers if len(container.lines[0].get_xdata())]
+    assert drawn.lines[0].get_xdata().tolist() == [0.25, 0.75]  # classes that both have
+    np.testing.assert_allclose(drawn.lines[0].get_ydata(), 1.2, rtol=0.1)
+    assert len(by_class((classes, real), (classes, fake), "signal").axes) == 1

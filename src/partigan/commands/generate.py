@@ -145,7 +145,11 @@ def _with_conditions(model: Model, path: Path, trust: bool, strict: bool) -> Mod
     """A model that draws its conditions from those of another file; those out of range are told, or refused."""
     other = source(path, model.kind, trust)
     sample = other.training()
-    for sentence in model.kind.conditions.beyond(model.conditions, sample):
+    try:
+        outside = model.kind.conditions.beyond(model.conditions, sample)
+    except PartiganError as error:
+        raise PartiganError(f"{path}: {error}") from error
+    for sentence in outside:
         if strict:
             raise PartiganError(f"{path}: {sentence}; give other conditions, or leave out --strict")
         tell(f"warning: {path}: {sentence}")

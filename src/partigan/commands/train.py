@@ -95,7 +95,8 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
         warn(kind.format, sample, given[name].name)
         if sample.weight is not None:
             refuse_weights(sample.weight, f"of the training split of {given[name].name}")
-    session.prepare(training, kind.conditions.arguments(training[target]), _origin(given))
+    arguments = kind.conditions.arguments(training[target]) | kind.conditions.of_file(described[target])
+    session.prepare(training, arguments, _origin(given))
     session.run = Run(session.run.path, session.system.product)
     if session.resumed:
         conditions = session.run.transform["conditions"]

@@ -158,7 +158,8 @@ def _read_arrays(path: Path, split: Rows) -> Batch:
         arrays = {name: np.asarray(file[name][first:last], dtype=np.float64) for name in names}
     conditions = []
     for name, key in beside.items():
-        values = np.log10(arrays[key]) if key == "energy" else _ARRAYS[name](arrays[key])
+        with np.errstate(divide="ignore", invalid="ignore"):  # of what is not above 0; the next line tells
+            values = np.log10(arrays[key]) if key == "energy" else _ARRAYS[name](arrays[key])
         if not (fine := np.isfinite(values)).all():
             raise PartiganError(f"{path}: {key} row {first + int((~fine).argmax())} is NaN, infinite or not above 0")
         conditions.append(values)

@@ -38,14 +38,23 @@ from partigan.kinds.images import ImageEvaluation
 from partigan.kinds.kind import Columns, Format, Kind, Observables, Values, findings
 from partigan.metrics.dependence import dependence
 from partigan.metrics.finding import Finding
-from partigan.metrics.wasserstein import w1
+from partigan.metrics.wasserstein import w1, wasserstein_1d
 from partigan.metrics.weighted import Sample, Weighted
-from partigan.observables.airshowers import LAYOUTS, axis_distance, front_axis, shower_observables, station_positions
+from partigan.observables.airshowers import (
+    CURVED,
+    LAYOUTS,
+    axis_distance,
+    front_axis,
+    front_delay,
+    shower_observables,
+    station_positions,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SPACING = 1500.0  # m, where a file says nothing
+TINY = 1e-9  # VEM
 PIECE = 5000  # showers whose observables are computed at once
 PERIOD = 1e4  # ns; unit of times in images that are compared
 DEPENDENCE_ROWS = 200  # least showers whose dependence on conditions is compared
@@ -61,6 +70,7 @@ _SCALARS = {
     "curvature": ("curvature of the front", "1/km"),
     "spread": ("spread of the arrival times", "ns"),
 }
+_COLUMNS = {"energy": "log_energy", "zenith": "zenith"}  # arguments of networks, and conditions in files
 _OF_TIMES = ("zenith", "curvature", "spread")
 _CONDITIONS = ("lg(E/EeV)", "zenith angle (rad)", "ln A")
 _SHOWN = ("total", "stations", "slope", "curvature")  # whose dependence on conditions the report shows
@@ -159,6 +169,7 @@ def _signals(sample: Batch) -> Batch:
 class ShowerConditions(LabelConditions):
     """Conditions drawn row by row, as often as in training."""
 
+    fixed = ("channels", "layout", "spacing_m")
     schema = MappingProxyType(
         {
             **LabelConditions.schema,
@@ -168,6 +179,12 @@ class ShowerConditions(LabelConditions):
             "columns?": {"conditions?": {str: str}, "truth?": {str: str}},
         }
     )
+
+    def of_file(self, description: dict[str, Any]) -> dict[str, Any]:
+        """``layout`` and ``spacing`` of the array, columns of ``energy`` and ``zenith`` among the conditions, or -1."""
+        known = [*description.get("columns", {}).get("conditions", {})]
+        columns = {name: known.index(key) if key in known else -1 for name, key in _COLUMNS.items()}
+        return {"layout": description["layout"], "spacing": description["spacing_m"], **columns}
 
     def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
         """Conditions to draw from, and what the file says of its array."""
@@ -200,7 +217,18 @@ def _observed(maps: torch.Tensor, positions: torch.Tensor) -> dict[str, NDArray[
     signal, time = maps[:, 0].double(), maps[:, 1].double() if maps.shape[1] > 1 else None
     axis = None if time is None else front_axis(signal, time, positions)
     found = shower_observables(signal, time, positions) | {"distance": axis_distance(signal, positions, axis)}
+    if time is not None:
+        found["delay"] = front_delay(signal, time, positions)
     return {name: values.numpy() for name, values in found.items()}
+
+
+def _without_array(maps: torch.Tensor) -> NDArray[Any]:
+    """Observables for which the places of the stations need not be known, ``(showers, 3 or 4)``."""
+    signal, time = maps[:, 0].double(), maps[:, 1:].double() / 1000
+    stations = (signal > 0).sum((1, 2))
+    found = [signal.sum((1, 2)).clamp_min(1).log10(), stations, signal.amax((1, 2)).clamp_min(1).log10()]
+    found += [(time.square().sum((1, 2, 3)) / stations.clamp_min(1)).sqrt()] * (maps.shape[1] > 1)
+    return torch.stack(found, 1).numpy()
 
 
 def images_of(maps: torch.Tensor) -> torch.Tensor:
@@ -211,13 +239,25 @@ def images_of(maps: torch.Tensor) -> torch.Tensor:
 class ShowerEvaluation(ImageEvaluation):
     """Distances of the maps in lg(1 + signal), of the observables, and how they depend on conditions."""
 
+    selection = ("observables", "frechet")
     names = (*ImageEvaluation.names, "observables", "dependence")
     classifier = judge = SHOWER
     targets: Mapping[str, Literal["value", "class"]] = MappingProxyType({"xmax": "value"})
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
-        """Fréchet distance of principal components and sliced W1, of lg(1 + signal)."""
-        return super().validate(*(replace(sample, x=images_of(sample.x)) for sample in (real, fake)))
+        """Fréchet distance of principal components and sliced W1, of lg(1 + signal), and the mean W1 of observables.
+
+        Observables are those for which the array need not be known: total and largest signal, stations, root mean
+        square of the times; in standard deviations of the real ones.
+        """
+        found = super().validate(*(replace(sample, x=images_of(sample.x)) for sample in (real, fake)))
+        a, b = (_without_array(sample.x) for sample in (real, fake))
+        width = np.where(a.std(0) > 0, a.std(0), 1)
+        return found | {
+            "observables": float(
+                np.mean([wasserstein_1d(*pair) for pair in zip((a / width).T, (b / width).T, strict=True)])
+            )
+        }
 
     def metrics(
         self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
@@ -265,8 +305,18 @@ class ShowerEvaluation(ImageEvaluation):
                 title = f"{label} ({unit})" if unit else label
                 pair = (real.weighted(real[name]), fake.weighted(fake[name]))
                 figures[label.capitalize()] = compare(pair, title, integer=name == "stations")
-        sides = _by_distance(real), _by_distance(fake)
-        figures["Lateral distribution"] = by_class(sides[0], sides[1], "mean lg signal (VEM)", "distance (km)")
+        axis = "distance from the axis (km)"
+        signals = [_by_distance(sample, np.log10(sample["maps"][:, 0].clip(TINY))) for sample in (real, fake)]
+        figures["Lateral distribution"] = by_class(*signals, "mean signal (VEM)", axis, ratio=True, decades=True)
+        if "delay" in real and "delay" in fake:
+            enough = [(sample["stations"] >= CURVED)[:, None, None] for sample in (real, fake)]
+            late = [
+                _by_distance(sample, np.where(fitted, sample["delay"] / 1000, np.nan))
+                for sample, fitted in zip((real, fake), enough, strict=True)
+            ]
+            figures["Front of arrival times"] = by_class(
+                *late, "mean time after the plane front (us)", axis, ratio=True
+            )
         return figures | _over_conditions(real, fake)
 
 
@@ -277,14 +327,14 @@ def _late(sample: Values) -> NDArray[Any]:
     return np.where(signal > 0, time - np.where(np.isfinite(first), first, 0) + 0.05, 0)
 
 
-def _by_distance(sample: Values) -> tuple[NDArray[Any], Weighted]:
-    """Middles of the bins of distance of all triggered stations, km, and lg of their signals."""
+def _by_distance(sample: Values, values: NDArray[Any]) -> tuple[NDArray[Any], Weighted]:
+    """Middles of the bins of distance of all triggered stations, km, and their values ``(showers, rows, columns)``."""
     signal, distance = sample["maps"][:, 0], sample["distance"]
     place = np.digitize(distance, DISTANCES) - 1
-    kept = (signal > 0) & (place < len(DISTANCES) - 1)
+    kept = (signal > 0) & (place < len(DISTANCES) - 1) & np.isfinite(values)
     middles = (DISTANCES[1:] + DISTANCES[:-1]) / 2000
     weight = None if sample.weight is None else np.broadcast_to(sample.weight[:, None, None], signal.shape)[kept]
-    return middles[place[kept]], Weighted(np.log10(signal[kept]), weight)
+    return middles[place[kept]], Weighted(values[kept], weight)
 
 
 def _over_conditions(real: Values, fake: Values) -> dict[str, Figure]:

@@ -87,7 +87,7 @@ class LabelConditions(Conditions):
         """Continuous conditions outside the range of the training sample.
 
         Raises:
-            PartiganError: another number of conditions than in training.
+            PartiganError: none, or another number of conditions than in training.
 
         Example:
             >>> trained = Batch(torch.zeros(2, 1), condition=torch.tensor([[1.0], [5.0]]))
@@ -96,9 +96,11 @@ class LabelConditions(Conditions):
             ['condition 0 of 2 of 3 samples is outside 1 to 5, on which the run was trained; there are 2 to 9']
         """
         condition = sample.condition
-        if "conditions" not in state or condition is None or not condition.is_floating_point():
+        if "conditions" not in state:
             return []
         rows = torch.tensor(state["conditions"])
+        if condition is None or not condition.is_floating_point():
+            raise PartiganError(f"there are no continuous conditions; the run was trained with {rows.shape[1]}")
         if condition.shape[1] != rows.shape[1]:
             raise PartiganError(f"{condition.shape[1]} conditions are given; the run was trained with {rows.shape[1]}")
         ends = torch.tensor(state["ranges"]) if "ranges" in state else torch.stack((rows.amin(0), rows.amax(0)), 1)

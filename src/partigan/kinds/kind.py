@@ -180,6 +180,14 @@ class Conditions(ABC):
     def arguments(self, sample: Batch) -> dict[str, Any]:
         """Arguments of networks that the data decide, such as the number of particles."""
 
+    def of_file(self, description: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of networks that the file decides, such as the layout of an array; by default none.
+
+        Args:
+            description: from `Format.describe`.
+        """
+        return {}
+
     @abstractmethod
     def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
         """What generation needs to know of the training sample, as JSON values.

@@ -18,7 +18,7 @@ LAYOUTS: tuple[Layout, ...] = ("cartesian", "axial", "offset")
 SPEED = 0.3  # of light, m/ns
 NEAREST = 100.0  # smallest distance from the axis in a lateral fit, m
 LATERAL, FRONT, CURVED = 3, 3, 5  # least stations of a lateral fit, of a plane front, of a curved one
-_RIDGE = 1e-6  # what keeps the fit of stations in one line solvable
+RIDGE = 1e-6  # what keeps the fit of stations in one line solvable
 _UNIT = 1000.0  # m; lengths in fits
 
 
@@ -93,7 +93,7 @@ def front_axis(signal: Tensor, time: Tensor, positions: Tensor) -> Tensor:
     """
     hit = (signal > 0).to(signal).flatten(1)
     x, y = _plane(positions, hit)
-    found = _fit((torch.ones_like(x), x, y), time.flatten(1), hit)[:, 1:] * (-SPEED / _UNIT)
+    found = fitted((torch.ones_like(x), x, y), time.flatten(1), hit)[:, 1:] * (-SPEED / _UNIT)
     length = found.norm(dim=1, keepdim=True)
     found = found * (0.999 / length.clamp_min(0.999))  # not from below the horizon
     above: Tensor = found * (hit.sum(1, keepdim=True) >= FRONT)
@@ -144,22 +144,47 @@ def _lateral(signal: Tensor, distance: Tensor) -> tuple[Tensor, Tensor]:
     """Slope and lg signal in 1000 m of a straight line through lg signal over lg distance."""
     hit = (signal > 0).to(signal).flatten(1)
     far = (distance.clamp_min(NEAREST) / 1000).log10().flatten(1)
-    line = _fit((torch.ones_like(far), far), signal.clamp_min(1.0).log10().flatten(1), hit)
+    line = fitted((torch.ones_like(far), far), signal.clamp_min(1.0).log10().flatten(1), hit)
     enough = hit.sum(1) >= LATERAL
     return line[:, 1] * enough, line[:, 0] * enough
 
 
+def front_delay(signal: Tensor, time: Tensor, positions: Tensor) -> Tensor:
+    """How much later than a plane front the stations are, ``(showers, rows, columns)``, ns.
+
+    The plane touches the curved front that is fitted to the times, at the axis. 0 where a station is silent or fewer
+    than five have triggered.
+
+    Args:
+        signal: ``(showers, rows, columns)``.
+        time: the same, ns.
+        positions: ``(rows, columns, 2)``.
+    """
+    distance = axis_distance(signal, positions, front_axis(signal, time, positions))
+    parts, constants, hit = _front(signal, time, distance, positions)
+    plane = sum(c[:, None] * part for c, part in zip(constants.T[:3], parts[:3], strict=True))
+    there = (hit > 0) & (hit.sum(1, keepdim=True) >= CURVED)
+    return torch.where(there, time.flatten(1) - plane, 0.0).view_as(time)
+
+
 def _curved(signal: Tensor, time: Tensor, distance: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
     """Curvature 1/R of the front, whose times are later by r^2 / (2 R c), and the spread of the times about it."""
-    hit = (signal > 0).to(signal).flatten(1)
-    x, y = _plane(positions, hit)
-    parts = (torch.ones_like(x), x, y, (distance.flatten(1) / _UNIT).square())
-    constants = _fit(parts, time.flatten(1), hit)
+    parts, constants, hit = _front(signal, time, distance, positions)
     left = (time.flatten(1) - sum(c[:, None] * part for c, part in zip(constants.T, parts, strict=True))) * hit
     number = hit.sum(1)
     enough = number >= CURVED
     spread = (left.square().sum(1) / (number - len(parts)).clamp_min(1) + 1e-12).sqrt()
     return constants[:, 3] * (2 * SPEED / _UNIT) * enough, spread * enough
+
+
+def _front(
+    signal: Tensor, time: Tensor, distance: Tensor, positions: Tensor
+) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+    """Parts of a curved front, their constants ``(showers, 4)`` as fitted, and the stations that have triggered."""
+    hit = (signal > 0).to(signal).flatten(1)
+    x, y = _plane(positions, hit)
+    parts = (torch.ones_like(x), x, y, (distance.flatten(1) / _UNIT).square())
+    return parts, fitted(parts, time.flatten(1), hit), hit
 
 
 def _plane(positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,11 +193,19 @@ def _plane(positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     return x.expand_as(like), y.expand_as(like)
 
 
-def _fit(parts: tuple[Tensor, ...], values: Tensor, hit: Tensor) -> Tensor:
-    """Constants ``(showers, parts)`` of a sum of parts that is fitted to values in squares, where there are hits."""
-    design = torch.stack(parts, dim=-1).double() * hit[..., None]
-    normal = design.mT @ design
-    ridge = _RIDGE * torch.eye(len(parts), dtype=torch.float64, device=values.device)
-    right = design.mT @ (values * hit).double()[..., None]
-    found: Tensor = torch.linalg.solve(normal + ridge, right)[..., 0]
+def fitted(parts: tuple[Tensor, ...], values: Tensor, weight: Tensor, ridge: float = RIDGE) -> Tensor:
+    """Constants ``(showers, parts)`` of a sum of parts that is fitted to values, in squares.
+
+    Args:
+        parts: ``(showers, stations)`` each.
+        values: the same shape.
+        weight: of the squares; 0 where a station is silent.
+        ridge: what is added to the diagonal of the normal equations.
+    """
+    design = torch.stack(parts, dim=-1).double()
+    weighted = (design * weight[..., None]).mT
+    normal = weighted @ design
+    added = ridge * torch.eye(len(parts), dtype=torch.float64, device=values.device)
+    right = weighted @ values.double()[..., None]
+    found: Tensor = torch.linalg.solve(normal + added, right)[..., 0]
     return found.to(values)

@@ -261,6 +261,9 @@ def by_class(
     fake: tuple[Values, Values | Weighted],
     label: str,
     classes_label: str = "class",
+    *,
+    ratio: bool = False,
+    decades: bool = False,
 ) -> Figure:
     """Mean of a quantity in each class, with its error.
 
@@ -269,20 +272,46 @@ def by_class(
         fake: the same of the generated sample.
         label: of the quantity.
         classes_label: of the classes.
+        ratio: show the ratio of both samples below.
+        decades: values are lg of the quantity, of which the geometric mean is shown.
     """
+    found = [_means(*sample, decades) for sample in (real, fake)]
     with style():
-        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
-        axis = figure.subplots()
+        if ratio:
+            classes = np.union1d(*(means[0] for means in found))
+            beside = float(np.diff(classes).min(initial=1.0)) / 2
+            figure, axis, bottom = _panels(np.array([classes[0] - beside, classes[-1] + beside]), classes_label)
+            place, one, two = np.intersect1d(found[0][0], found[1][0], return_indices=True)
+            (mean, error), (made, of_made) = ((m[1][i], m[2][i]) for m, i in zip(found, (one, two), strict=True))
+            filled = mean != 0
+            bottom.axhline(1, color=REAL, lw=1)
+            width = np.hypot(of_made[filled] / mean[filled], (made * error)[filled] / mean[filled] ** 2)
+            bottom.errorbar(place[filled], (made / np.where(filled, mean, 1))[filled], width, fmt="o", ms=4, color=FAKE)
+        else:
+            figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+            axis = figure.subplots()
+            axis.set(xlabel=classes_label)
         apart = np.diff(np.unique(real[0]).astype(float)).min(initial=np.inf)
         beside = 0.1 * float(apart if np.isfinite(apart) else 1)
-        samples = ((real, REAL, "real", -beside), (fake, FAKE, "generated", beside))
-        for (classes, values), colour, name, shift in samples:
-            given = Weighted.of(values)
-            sample = Sample(np.asarray(given.x), None if given.weight is None else np.asarray(given.weight))
-            groups = {c: sample[classes == c] for c in np.unique(classes)}
-            means = [group.mean() for group in groups.values()]
-            errors = [float(g.spread(g.x) / len(g)) ** 0.5 if g.size > 1 else 0.0 for g in groups.values()]
-            axis.errorbar(np.array(list(groups)) + shift, means, errors, fmt="o", ms=4, color=colour, label=name)
-        axis.set(xlabel=classes_label, ylabel=label)
+        samples = ((REAL, "real", -beside), (FAKE, "generated", beside))
+        for (classes, means, errors), (colour, name, shift) in zip(found, samples, strict=True):
+            axis.errorbar(classes + shift, means, errors, fmt="o", ms=4, color=colour, label=name)
+        if decades:
+            axis.set_yscale("log")
+        axis.set(ylabel=label)
         axis.legend()
     return figure
+
+
+def _means(classes: Values, values: Values | Weighted, decades: bool) -> tuple[Values, Values, Values]:
+    """Classes, the mean of the values in each, and its error; of powers of ten where values are their logarithms."""
+    given = Weighted.of(values)
+    sample = Sample(np.asarray(given.x), None if given.weight is None else np.asarray(given.weight))
+    there = np.unique(classes)
+    groups = [sample[classes == c] for c in there]
+    means = np.array([group.mean() for group in groups], float)
+    errors = np.array([float(g.spread(g.x) / len(g)) ** 0.5 if g.size > 1 else 0.0 for g in groups])
+    if decades:
+        means = 10**means
+        errors = means * np.log(10) * errors
+    return there.astype(float), means, errors

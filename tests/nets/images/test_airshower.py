@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from helpers import shaken
-from partigan import presets, train
+from partigan import generate, presets, train
 from partigan.config import build, read, resolve
 from partigan.errors import PartiganError
 from partigan.kinds import find
@@ -19,6 +19,7 @@ from partigan.nets.images.airshower import (
     triggered,
 )
 from partigan.nets.images.stylegan import StyleGANGenerator
+from partigan.nets.layers import Rectifier
 from partigan.simulate.airshower import simulate_airshower
 
 SMALL: dict[str, Any] = {"latent": 5, "dense": 6, "filters": (6, 5, 4, 3)}
@@ -33,6 +34,20 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_sizes_of_the_tutorial() -> None:
     networks = ShowerGenerator(), ShowerCritic()
     assert [sum(p.numel() for p in network.parameters()) for network in networks] == [1_345_537, 1_402_497]
+
+
+def test_rectifiers_have_the_gradients_of_leaky_relu_also_the_second_ones() -> None:
+    rng = torch.Generator().manual_seed(1)
+    weight = torch.randn(3, 3, generator=rng, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(5, 3, generator=rng, dtype=torch.float64)
+
+    def penalty(rectify: torch.nn.Module) -> list[torch.Tensor]:
+        at = x.clone().requires_grad_()
+        score = rectify(rectify(at @ weight) @ weight)
+        (slope,) = torch.autograd.grad(score.sum(), at, create_graph=True)
+        return [score, slope, *torch.autograd.grad(slope.square().sum(), weight)]
+
+    torch.testing.assert_close(penalty(Rectifier(0.3)), penalty(torch.nn.LeakyReLU(0.3)))
 
 
 @pytest.mark.parametrize("size", [(1, 9, 9), (2, 9, 9), (2, 11, 11), (1, 14, 14)])
@@ -100,7 +115,8 @@ def test_presets_fit_their_data(name: str, file: Path) -> None:
     config = read(name)
     kind = find(config["kind"])
     sample = kind.format.training(file)
-    system, transform, _ = build(resolve(config, kind.conditions.arguments(sample)))
+    arguments = kind.conditions.arguments(sample) | kind.conditions.of_file(kind.format.describe(file))
+    system, transform, _ = build(resolve(config, arguments))
     transform.fit(sample)
     system.rehearse({"data": transform.forward(sample[:4])})
     if name == "airshower-wgan-gp":
@@ -127,3 +143,6 @@ def test_a_conditional_training_from_end_to_end(file: Path, tmp_path: Path) -> N
     assert made.condition is not None
     assert made.condition.shape == (30, 3)
     assert model.conditions["layout"] == "cartesian"
+    axial = simulate_airshower(20, tmp_path / "axial.h5", layout="axial")
+    with pytest.raises(PartiganError, match="axial.h5 has layout = axial, the run .* was trained with cartesian"):
+        generate(run.path, 10, tmp_path / "g.h5", conditions=axial)

@@ -21,6 +21,7 @@ from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.images.layers import Condition, ImageGenerator, maker, with_maps
 from partigan.nets.images.progressive import GrowingGenerator
+from partigan.nets.layers import Rectifier
 
 FACTOR = 3  # of both sides in each of the two stages
 _glorot = nn.init.xavier_uniform_  # as Keras, with which the tutorial is written
@@ -152,9 +153,9 @@ class ShowerCritic(Critic):
         layers: list[nn.Module] = []
         before = channels + self.condition.size
         for after, stride in zip(filters, strides, strict=True):
-            layers += [make(nn.Conv2d(before, after, 3, stride, 1)), nn.LeakyReLU(slope)]
+            layers += [make(nn.Conv2d(before, after, 3, stride, 1)), Rectifier(slope)]
             before, height, width = after, -(-height // stride), -(-width // stride)
-        layers += [nn.Flatten(), make(nn.Linear(before * height * width, hidden)), nn.LeakyReLU(slope)]
+        layers += [nn.Flatten(), make(nn.Linear(before * height * width, hidden)), Rectifier(slope)]
         self.body = nn.Sequential(*layers)
         self.score = make(nn.Linear(hidden, outputs))
 
