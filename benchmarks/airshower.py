@@ -71,8 +71,7 @@ def train(folder: Path, preset: str) -> Path:
         files = simulated(folder)
         partigan.train(preset, files["training"], run, seed=1, threads=1, overwrite=True, overrides=CASES[preset])
         minutes = (time.process_time() - began) / 60
-        steps = read_json(run / "manifest.json")["plan"]["max_steps"]
-        write_json(folder / f"{preset}.cost.json", {"cpu_minutes": minutes, "steps": steps, "changed": CASES[preset]})
+        write_json(folder / f"{preset}.cost.json", {"cpu_minutes": minutes, "changed": CASES[preset]})
     return run
 
 
@@ -93,6 +92,7 @@ def evaluate(folder: Path, preset: str) -> None:
     numbers = {
         "preset": preset,
         **read_json(folder / f"{preset}.cost.json"),
+        "steps": read_json(run / "manifest.json")["plan"]["max_steps"],
         "metrics": {row.name: row.numbers() for row in found.rows if row.taken},
         "labels": {row.name: row.heading.partition(" (x 10")[0] for row in found.rows if row.taken},
     }
