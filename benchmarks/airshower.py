@@ -202,7 +202,11 @@ def table(folder: Path) -> str:
         lines.append(f"| {title} | {' | '.join(f'{found[str(size)]:.3g}' for size in SIZES)} |")
     for entry in (entry for entry in entries if "zenith" in entry):
         head = " | ".join(f"{name}, real | generated" for name in SHOWN)
-        lines += ["", f"| zenith angle | {head} | W1 | in-sample |", "|---|" + "---|---|" * (len(SHOWN) + 1)]
+        lines += [
+            "",
+            f"| zenith angle, `{entry['preset']}` | {head} | W1 | in-sample |",
+            "|---|" + "---|---|" * (len(SHOWN) + 1),
+        ]
         for part in entry["zenith"]:
             cells = [f"{part[s][n]:.{d}f}" for n, d in SHOWN.items() for s in ("real", "generated")]
             title = f"{part['from']:.0f} to {part['to']:.0f}" + ", left out of training" * part["gap"]

@@ -41,3 +41,12 @@ def test_single_hits_of_large_maps_are_seen_in_pictures() -> None:
     assert [image.get_array().max() for image in shown] == [0, 50]
     assert max(shown[0].get_array().shape) <= 400
     assert shown[0].norm(np.array([10.0]))[0] > 0.4  # of 50
+
+
+def test_images_that_span_decades_have_a_logarithmic_scale() -> None:
+    images = torch.zeros(2, 1, 9, 9)
+    images[:, 0, 4, 4], images[:, 0, 4, 5], images[1, 0, 0, 0] = 1e7, 200.0, 30.0
+    for scale, wanted in ((1.0, "LogNorm"), (0.0, "PowerNorm")):
+        shown = images if scale else images.clamp_max(1000)
+        (image,) = mosaic(Batch(shown), ["a", "b"]).axes[0].images
+        assert type(image.norm).__name__ == wanted

@@ -233,9 +233,10 @@ def images(
         outside: shares of the real and the generated sample that lie outside the image.
     """
     positive = real[real > 0]
-    norm = LogNorm(float(np.quantile(positive, 0.05)), float(positive.max())) if len(positive) else None
+    top = 1.05 * float(positive.max(initial=0))  # what is a little above by chance is not marked
+    norm = LogNorm(float(np.quantile(positive, 0.05)), top) if len(positive) else None
     colours = mpl.colormaps["viridis"].with_extremes(under="white", bad="white", over=FAKE)
-    beyond = bool(len(positive) and fake.max() > positive.max() * (1 + 1e-9))
+    beyond = bool(len(positive) and fake.max() > top)
     with style():
         figure = Figure(figsize=(8.6, 3.9), layout="constrained")
         axes = figure.subplots(1, 2, sharey=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 import torch
-from matplotlib.colors import PowerNorm
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -17,6 +18,7 @@ from partigan.metrics.memorisation import Memorisation
 from partigan.report.style import EITHER, Values, plain, style
 
 COLUMNS = 4  # samples in a row of a mosaic
+DECADES = 1000.0  # ratio of the largest and the smallest value above 0, from which a colour scale is logarithmic
 
 
 def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure:
@@ -102,7 +104,8 @@ def translations(parts: Mapping[str, Tensor], rng: np.random.Generator) -> Figur
 def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Figure:
     """Single samples side by side: clouds as discs whose area is the third feature, images on one colour scale.
 
-    Of images with more pixels than can be shown the largest values of blocks are; sparse ones have a scale of roots.
+    Of images with more pixels than can be shown the largest values of blocks are; sparse ones have a scale of roots,
+    those that span more than three decades a logarithmic one.
 
     Args:
         samples: clouds ``(rows, particles, features)`` with a mask, images ``(rows, channel, height, width)``, of which
@@ -120,8 +123,7 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
         x = _blocks(x[:, 0])
         columns = columns if x.shape[2] < 2 * x.shape[1] else columns // 2
         height = min(height, 8.6 / columns * x.shape[1] / x.shape[2] + 0.3)
-        low, high = float(x.min()), float(x.max())
-        norm = PowerNorm(0.5 if np.median(x) == low < high else 1.0, low, high)
+        norm = _scale(x)
     lines = -(-len(samples) // columns)
     with style():
         figure = Figure(figsize=(8.6, height * lines), layout="constrained")
@@ -136,7 +138,7 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
                 axis.scatter(*x[row, mask[row], :2].T, s=area, color=EITHER, alpha=0.5, edgecolors="#333", lw=0.5)
                 axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
             elif samples.x.ndim == 4:
-                axis.imshow(x[row], norm=norm, cmap="viridis")
+                axis.imshow(x[row], norm=norm, cmap=mpl.colormaps["viridis"].with_extremes(bad="white"))
             else:
                 axis.step(range(x.shape[1]), x[row], where="mid", color=EITHER)
             axis.set_title(plain(title), fontsize=10)
@@ -144,6 +146,15 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
         for axis in axes[len(x) :]:
             axis.set_axis_off()
     return figure
+
+
+def _scale(images: Values) -> Normalize:
+    """The colour scale of images."""
+    low, high = float(images.min()), float(images.max())
+    least = float(images[images > 0].min(initial=np.inf))
+    if low >= 0 and high > DECADES * least:
+        return LogNorm(least, high)
+    return PowerNorm(0.5 if np.median(images) == low < high else 1.0, low, high)
 
 
 def _blocks(images: Values) -> Values:

@@ -144,5 +144,5 @@ def test_a_conditional_training_from_end_to_end(file: Path, tmp_path: Path) -> N
     assert made.condition.shape == (30, 3)
     assert model.conditions["layout"] == "cartesian"
     axial = simulate_airshower(20, tmp_path / "axial.h5", layout="axial")
-    with pytest.raises(PartiganError, match="axial.h5 has layout = axial, the run .* was trained with cartesian"):
+    with pytest.raises(PartiganError, match=r"axial.h5 has layout = axial, the run .* was trained with cartesian"):
         generate(run.path, 10, tmp_path / "g.h5", conditions=axial)
