@@ -44,8 +44,9 @@ CASES: dict[str, dict[str, Any]] = {
     "airshower-fast": {},
     "airshower-conditional": {"trainer.max_steps": 900},
     "airshower-wgan-gp": {
-        "trainer.max_steps": 500,
-        "trainer.batch_size": 32,
+        "trainer.max_steps": 400,
+        "trainer.batch_size": 8,
+        "trainer.validations": 2,
         "trainer.ema_half_life": 0.05,
         "system.generator_optimizer.lr": 3.0e-4,
         "system.critic_optimizer.lr": 3.0e-4,

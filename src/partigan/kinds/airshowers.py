@@ -283,7 +283,7 @@ class ShowerEvaluation(ImageEvaluation):
 
     def figures(self, real: Values, fake: Values) -> dict[str, Figure]:
         """Galleries, mean maps, the observables, the lateral distribution, and the dependence on conditions."""
-        from partigan.report.distributions import by_class, compare, images
+        from partigan.report.distributions import compare, images
         from partigan.report.samples import gallery
 
         shown, made = real["images"][:, 0], fake["images"][:, 0]
@@ -305,19 +305,27 @@ class ShowerEvaluation(ImageEvaluation):
                 title = f"{label} ({unit})" if unit else label
                 pair = (real.weighted(real[name]), fake.weighted(fake[name]))
                 figures[label.capitalize()] = compare(pair, title, integer=name == "stations")
-        axis = "distance from the axis (km)"
-        signals = [_by_distance(sample, np.log10(sample["maps"][:, 0].clip(TINY))) for sample in (real, fake)]
-        figures["Lateral distribution"] = by_class(*signals, "mean signal (VEM)", axis, ratio=True, decades=True)
-        if "delay" in real and "delay" in fake:
-            enough = [(sample["stations"] >= CURVED)[:, None, None] for sample in (real, fake)]
-            late = [
-                _by_distance(sample, np.where(fitted, sample["delay"] / 1000, np.nan))
-                for sample, fitted in zip((real, fake), enough, strict=True)
-            ]
-            figures["Front of arrival times"] = by_class(
-                *late, "mean time after the plane front (us)", axis, ratio=True
-            )
-        return figures | _over_conditions(real, fake)
+        return figures | _over_distance(real, fake) | _over_conditions(real, fake)
+
+
+def _over_distance(real: Values, fake: Values) -> dict[str, Figure]:
+    """Lateral distribution, and delays behind the plane front, with their ratios."""
+    from partigan.report.distributions import by_class
+
+    axis = "distance from the axis (km)"
+    a, b = (_by_distance(sample, np.log10(sample["maps"][:, 0].clip(TINY))) for sample in (real, fake))
+    figures = {"Lateral distribution": by_class(a, b, "mean signal (VEM)", axis, ratio=True, decades=True)}
+    if "delay" in real and "delay" in fake:
+        a, b = (_by_distance(sample, _delays(sample)) for sample in (real, fake))
+        label = "mean time after the plane front (us)"
+        figures["Front of arrival times"] = by_class(a, b, label, axis, ratio=True)
+    return figures
+
+
+def _delays(sample: Values) -> NDArray[Any]:
+    """Times after the plane front, us; NaN where too few stations have triggered."""
+    enough = (sample["stations"] >= CURVED)[:, None, None]
+    return np.where(enough, sample["delay"] / 1000, np.nan)
 
 
 def _late(sample: Values) -> NDArray[Any]:

@@ -148,14 +148,15 @@ class FootprintGenerator(Generator):
             late = far / 6 * (1 + curvature[:, None]) + 0.1 * offset[:, None] + LATE * delay
             wide = 0.2 * (spread.clamp(-4, 4) - self.narrower * x).exp()
             maps.append((late - along / LIGHT + wide * f) * (x > 0))
-        return torch.stack(maps, dim=1).unflatten(2, self.stations.shape)
+        return torch.stack(maps, dim=1).view(len(noise), self.channels, *self.stations.shape)
 
     def _station(self, shower: Tensor, distance: Tensor, far: Tensor, along: Tensor) -> Tensor:
         """What a station makes of a shower, ``(batch, stations, 5)``."""
         seen = torch.stack((distance, distance.square() / 2, far / 20, along / 3, along * far.sqrt() / 10), dim=2)
         gain = self.of_shower(shower)[:, None].chunk(2, dim=2)
         hidden = functional.silu(self.first(seen) + gain[0])
-        return self.out(functional.silu(self.second(hidden) + gain[1]))
+        made: Tensor = self.out(functional.silu(self.second(hidden) + gain[1]))
+        return made
 
 
 class FootprintCritic(Critic):
@@ -264,4 +265,4 @@ def _length(vectors: Tensor) -> Tensor:
 
 def _left(values: Tensor, parts: tuple[Tensor, ...], constants: Tensor) -> Tensor:
     """What a fitted sum of parts leaves of values."""
-    return values - sum(c[:, None] * part for c, part in zip(constants.T, parts, strict=True))
+    return values - (torch.stack(parts, dim=2) @ constants[..., None])[..., 0]
