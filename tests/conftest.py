@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 from collections.abc import Callable
@@ -75,6 +76,18 @@ def two_tables(tmp_path: Path) -> dict[str, str]:
         files[name] = str(tmp_path / f"{name}.h5")
         write_samples(files[name], "rows", [sample], {"kind": "tables"}, {"x": "", "y": ""})
     return files
+
+
+OUTLINE = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)  # a PNG of one pixel
+
+
+@pytest.fixture(autouse=True)
+def _rendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports make all their figures and render none, which takes most of their time; tests marked `drawn` do."""
+    if request.node.get_closest_marker("drawn") is None:
+        monkeypatch.setattr("partigan.evaluation.figures.png", lambda figure: OUTLINE)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from partigan.data.jets import read_jets, write_jets
 from partigan.errors import PartiganError
 
 
+@pytest.mark.drawn
 def test_from_a_file_to_a_report(jet_file: JetFile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data, run, fake, report = jet_file(8000), tmp_path / "run", tmp_path / "fake.h5", tmp_path / "report"
     short = ["--trainer.max_steps", "4", "--trainer.validations", "2", "--threads", "1"]

@@ -92,6 +92,20 @@ def test_there_is_no_cycle_of_imports() -> None:
         visit(module, ())
 
 
+def test_what_uses_a_run_does_not_import_what_trains_one() -> None:
+    """Lightning and all that it brings take seconds to import."""
+    graph = {module_of(path): imports(path, everywhere=False) for path in FILES}
+    for command in ("evaluate", "generate", "refine"):
+        reached, new = set[str](), {f"partigan.commands.{command}"}
+        while new:
+            reached |= new
+            new = set[str]().union(*(graph.get(module, set()) for module in new)) - reached
+        assert not {module for module in reached if module.startswith("partigan.training.")} - {
+            "partigan.training",
+            "partigan.training.log",
+        }
+
+
 @pytest.mark.parametrize("path", [*FILES, *ELSEWHERE], ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_private_name_of_another_module_is_used(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -66,6 +66,7 @@ def rows_file(path: Path, size: int, seed: int, names: dict[str, str], nan: int 
     return path
 
 
+@pytest.mark.drawn
 def test_tables_of_other_features_nan_and_no_variance(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_figure_that_fails_is_left_out(
     assert "Generated samples" in page
 
 
+@pytest.mark.drawn
 def test_names_of_all_sorts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Markup, formulas, control characters and other letters, in tables, figures and pages."""
     names = dict.fromkeys(("[/b]", "cost $x_{", "<i>pt\x1b[31m"), "")
@@ -292,6 +294,7 @@ def test_a_toy_from_simulation_to_report(tmp_path: Path) -> None:
     assert "Feature x" in (tmp_path / "report" / "report.html").read_text()
 
 
+@pytest.mark.drawn
 def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
     """With networks that are not part of partigan."""
     data, run = simulate_digits(tmp_path / "digits.h5"), tmp_path / "run"
@@ -318,6 +321,7 @@ def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
         assert entry["value"] - entry["in_sample"] > 5 * entry["in_sample_error"], name
 
 
+@pytest.mark.drawn
 def test_crops_are_compared_with_crops_of_whole_maps(tmp_path: Path) -> None:
     """Real crops come from a file of whole maps; generated ones must be crops."""
     write_hitmaps(tmp_path / "real.h5", [toy_hits(8, busy=tuple(range(8)))], {"kind": "pxd"})

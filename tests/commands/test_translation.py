@@ -75,6 +75,7 @@ def test_a_killed_training_ends_with_the_same_weights(
     assert equal_tensors(weights(again().path), weights(run.path))
 
 
+@pytest.mark.drawn
 def test_a_translated_file_is_compared_pair_by_pair(
     files: dict[str, Path], run: Run, tmp_path: Path, draw_only: Callable[..., None]
 ) -> None:

@@ -97,6 +97,7 @@ def test_labels_that_no_longer_belong_to_their_traces_are_seen(data: Path, other
     assert mixed["labels.log_energy.resolution"].value > 0.2
 
 
+@pytest.mark.drawn
 def test_the_report_shows_traces_before_and_after(
     data: Path, other: Batch, tmp_path: Path, draw_only: Callable[..., None]
 ) -> None:

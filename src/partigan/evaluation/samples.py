@@ -12,7 +12,6 @@ import torch
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import Inputs
-from partigan.evaluation.judge import judge
 from partigan.kinds.kind import Values, event_weights
 from partigan.metrics.classifier import FitPredict
 from partigan.metrics.downstream import Worlds
@@ -111,6 +110,8 @@ def both_samples(inputs: Inputs, names: Collection[str], seed: int) -> tuple[Sam
     """
     compared, beside = _tables(inputs)
     if "network" in names and inputs.kind.evaluation.judge is not None:
+        from partigan.evaluation.judge import judge  # trains, and imports what that needs
+
         generated = inputs.generated.batch[: len(compared.fake)]
         compared = replace(compared, judge=judge(inputs.kind, inputs.real.batch, generated, seed))
     if inputs.pairs is not None:

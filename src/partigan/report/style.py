@@ -38,8 +38,7 @@ def png(figure: Figure) -> bytes:
     """A figure as PNG, drawn with Agg; the same bytes for the same figure."""
     buffer = BytesIO()
     with style():
-        FigureCanvasAgg(figure)
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # savefig would lay it out twice
     return buffer.getvalue()
 
 
