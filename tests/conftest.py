@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from helpers import SHARED, JetFile, toy_jets
 from partigan.data.batch import Batch
@@ -85,9 +86,11 @@ OUTLINE = base64.b64decode(
 
 @pytest.fixture(autouse=True)
 def _rendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports make all their figures and render none, which takes most of their time; tests marked `drawn` do."""
+    """Reports make all figures but pages of samples, and render none; in tests marked ``drawn`` they do."""
     if request.node.get_closest_marker("drawn") is None:
         monkeypatch.setattr("partigan.evaluation.figures.png", lambda figure: OUTLINE)
+        for place in ("evaluation.figures", "report.samples"):
+            monkeypatch.setattr(f"partigan.{place}.mosaic", lambda *_: Figure())
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from partigan.files import sha256
 from partigan.kinds import find
 from partigan.kinds.jets import JetEvaluation
 from partigan.kinds.tables import TableEvaluation
+from partigan.metrics.critic import held_out_critic
 from partigan.simulate.digits import simulate_digits
 
 
@@ -278,7 +280,8 @@ def test_which_samples_are_compared_with(
 SHORT: dict[str, Any] = {"trainer.max_steps": 6, "trainer.validations": 2, "trainer.accelerator": "cpu"}
 
 
-def test_a_toy_from_simulation_to_report(tmp_path: Path) -> None:
+def test_a_toy_from_simulation_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partigan.evaluation.suite.held_out_critic", partial(held_out_critic, steps=20))
     data, run, fake = (str(tmp_path / name) for name in ("grid.h5", "run", "fake.h5"))
     main(["simulate", "toy", "--name", "grid", "--n", "2000", "--out", data])
     short = [f"--{key}={value}" for key, value in SHORT.items()]
@@ -295,7 +298,7 @@ def test_a_toy_from_simulation_to_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.drawn
-def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
+def test_digits_from_simulation_to_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With networks that are not part of partigan."""
     data, run = simulate_digits(tmp_path / "digits.h5"), tmp_path / "run"
     config = {
@@ -312,6 +315,7 @@ def test_digits_from_simulation_to_report(tmp_path: Path) -> None:
     assert {*sample.condition.tolist()} <= {*range(10)}
     assert [len(find("images").format.read(path, "all")) for path in (run / "samples").iterdir()] == [7, 7]
     fake = partigan.generate(run, 500, tmp_path / "fake.h5", trust=True)
+    monkeypatch.setattr("partigan.evaluation.suite.held_out_critic", partial(held_out_critic, steps=20))
     found = partigan.evaluate(data, tmp_path / "report", fake, kind="images", protocol="images").metrics
     protocol = ("frechet", "swd", "intensity", "occupancy")
     assert {*protocol, "w1.mean", "ks.row", "classifier"} <= found.keys()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,8 @@ def test_a_classifier_learns_and_is_a_reference(
         with pytest.raises(PartiganError, match=f"knows the classes wide, narrow, {said}; choose one with --label"):
             load_reference(out, label)
     monkeypatch.setattr("partigan.evaluation.samples.LEAST", 200)
-    metrics = evaluate(files["narrow"], tmp_path / "report", fake=files["wide"], classifier=out, label="narrow").metrics
+    compared: dict[str, Any] = {"fake": files["wide"], "classifier": out, "label": "narrow", "metrics": ["w1m"]}
+    metrics = evaluate(files["narrow"], tmp_path / "report", **compared).metrics
     assert (metrics["fpnd"]["value"], metrics["fpnd"]["in_sample"]) == pytest.approx(
         (defect.value, null.value), rel=0.5
     )

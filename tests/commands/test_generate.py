@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import JetFile, content_of
+from helpers import JetFile, content_of, toy_jets
 from partigan import generate, load, threads, train
 from partigan.cli import main
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import hitmap_attributes, read_hitmaps
-from partigan.data.jets import read_jets
+from partigan.data.jets import read_jets, write_jets
 from partigan.data.pxd import LAYER_OF
 from partigan.data.samples import read_samples, write_samples
 from partigan.errors import PartiganError
@@ -26,15 +26,17 @@ from partigan.run import SHIPPED, Run
 from partigan.simulate.digits import simulate_digits
 
 
-@pytest.fixture
-def run(jet_file: JetFile, tmp_path: Path) -> Run:
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("trained")
+    write_jets(folder / "jets.h5", [toy_jets(600)], {"flavour": "toy"})
     options = {
         "trainer.max_steps": 2,
         "trainer.batch_size": 32,
         "trainer.validations": 1,
         "system.generator.blocks": 1,
     }
-    return train("mdma", jet_file(), tmp_path / "run", threads=1, overrides=options)
+    return train("mdma", folder / "jets.h5", folder / "run", threads=1, overrides=options)
 
 
 def test_generated_files_are_jetnet_files(run: Run, tmp_path: Path) -> None:
@@ -42,7 +44,7 @@ def test_generated_files_are_jetnet_files(run: Run, tmp_path: Path) -> None:
     assert table.particles.shape == (500, 30, 4)
     assert (np.diff(table.particles[..., 2]) <= 0).all()
     assert (table.jets[:, 3] == table.particles[..., 3].sum(1)).all()
-    trained = read_jets(tmp_path / "jets.h5", "train").jets
+    trained = read_jets(run.path.parent / "jets.h5", "train").jets
     np.testing.assert_allclose(table.jets[:, 0], trained[:, 0].mean(), rtol=1e-6)
     assert table.jets[:, 3].mean() == pytest.approx(trained[:, 3].mean(), abs=1.5)
     assert table.attributes["n"] == 500
@@ -107,11 +109,11 @@ def test_two_generators_are_never_mixed(run: Run, tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["generator.safetensors", "fake.h5", "samples/fake.h5"])
-def test_a_run_is_not_written_into(run: Run, tmp_path: Path, name: str) -> None:
+def test_a_run_is_not_written_into(run: Run, name: str) -> None:
     before = content_of(run.path)
     with pytest.raises(PartiganError, match=r"lies inside|the suffix decides"):
         generate(run.path, 5, run.path / name, threads=1, overwrite=True)
-    conditions = tmp_path / "jets.h5"
+    conditions = run.path.parent / "jets.h5"
     with pytest.raises(PartiganError, match=r"jets\.h5 is also an input"):
         generate(run.path, 5, conditions, conditions=conditions, threads=1, overwrite=True)
     assert content_of(run.path) == before

@@ -12,6 +12,8 @@ from partigan.metrics.memorisation import memorisation
 from partigan.report.samples import Blind, mosaic, neighbours, random_rows
 from partigan.report.style import png
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.mark.parametrize("size", [1, 3, 5, 9])
 def test_samples_are_drawn_where_there_are_few(size: int) -> None:
