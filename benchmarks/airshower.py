@@ -23,10 +23,13 @@ import numpy as np
 import torch
 
 import partigan
+from partigan import presets
+from partigan.config import build, read, resolve
 from partigan.data.batch import Batch
 from partigan.files import read_json, write_json, write_text
 from partigan.kinds import find
 from partigan.kinds.kind import Values
+from partigan.metrics.classifier import classify
 from partigan.models.model import Model
 from partigan.observables.airshowers import centre, station_positions
 from partigan.simulate.airshower import ENERGIES, WORLDS, ZENITHS, Showers, draw_showers, simulate_airshower
@@ -99,7 +102,21 @@ def evaluate(folder: Path, preset: str) -> None:
     }
     if model.kind.name == "airshower":
         numbers["zenith"] = over_zenith(model, files["test"])
+    numbers["auc_below_full"] = below_full(files["training"], made)
     write_json(folder / f"{preset}.json", numbers)
+
+
+def below_full(real: Path, fake: Path) -> float:
+    """AUC of boosted trees that do not see what full stations decide: total and largest signal."""
+    kind = find("airshower")
+    described = kind.format.describe(fake)
+    samples = [kind.format.read(real, "test"), kind.format.read(fake, "all")]
+    if described["channels"] == ["signal"]:
+        samples[0] = replace(samples[0], x=samples[0].x[:, :1])
+    seen = [kind.observables.compute(sample, described) for sample in samples]
+    names = [name for name in kind.observables.scalars(described) if name not in ("total", "largest")]
+    tables = [np.stack([columns[name] for name in names], 1) for columns in seen]
+    return float(classify(tables[0], tables[1], rng=np.random.default_rng(1)).auc.value)
 
 
 def over_zenith(model: Model, test: Path) -> list[dict[str, Any]]:
@@ -127,11 +144,11 @@ def over_zenith(model: Model, test: Path) -> list[dict[str, Any]]:
     return bins
 
 
-def speed(folder: Path, presets: list[str]) -> None:
+def speed(folder: Path, trained: list[str]) -> None:
     """CPU milliseconds of a shower in batches of several sizes, simulated and generated, in one run."""
     showers = Showers(WORLDS["simulation"], "cartesian", 9, "sphere", ENERGIES, ZENITHS, None, (*MASSES,), False)
     found = {"simulator": timed(lambda size: draw_showers(size, showers, np.random.default_rng(1)))}
-    for preset in presets:
+    for preset in trained:
         found[preset] = timed(maker(partigan.load(folder / "runs" / preset)))
     write_json(folder / "speed.json", found)
 
@@ -162,6 +179,27 @@ def timed(make: Callable[[int], Any]) -> dict[str, float]:
     return found
 
 
+def turns(folder: Path) -> None:
+    """CPU seconds of one turn of all phases of each preset, with its own batches; the less of two."""
+    path, found = simulated(folder)["training"], {}
+    for preset in (name for name in presets.names() if name.startswith("airshower")):
+        config = read(preset)
+        kind = find(config["kind"])
+        sample = kind.format.read(path, (0, 1000))
+        arguments = kind.conditions.arguments(sample) | kind.conditions.of_file(kind.format.describe(path))
+        system, transform, options = build(resolve(config, arguments))
+        transform.fit(sample)
+        data = {"data": transform.forward(sample[: options.batch_size])}
+        system.rehearse({"data": data["data"][:4]})
+        tries = []
+        for _ in range(2):
+            began = time.process_time()
+            system.rehearse(data)
+            tries.append(time.process_time() - began)
+        found[preset] = {"batch": options.batch_size, "cpu_seconds": min(tries)}
+    write_json(folder / "turns.json", found)
+
+
 def resolutions(folder: Path) -> None:
     """How far centre and zenith angle, as observables take them, are from the truth, in the median."""
     kind, test = find("airshower"), simulated(folder)["test"]
@@ -183,7 +221,7 @@ def table(folder: Path) -> str:
     times = read_json(folder / "speed.json")
     for entry in entries:
         write_json(RESULTS / f"{entry['preset']}.json", entry)
-    for name in ("speed.json", "resolutions.json"):
+    for name in ("speed.json", "resolutions.json", "turns.json"):
         write_json(RESULTS / name, read_json(folder / name))
     names = {name: label for entry in entries for name, label in entry["labels"].items()}
     lines = ["| metric | " + " | ".join(f"`{e['preset']}` | in-sample" for e in entries) + " |"]
@@ -194,6 +232,8 @@ def table(folder: Path) -> str:
             row = entry["metrics"].get(name, {})
             cells += [f"{row[key]:.3g}" if row.get(key) is not None else "" for key in ("value", "in_sample")]
         lines.append(f"| {label} | {' | '.join(cells)} |")
+    cells = [f"{entry['auc_below_full']:.3g} | " if "auc_below_full" in entry else " | " for entry in entries]
+    lines.append("| the same without total and largest signal | " + " | ".join(cells) + " |")
     lines += ["", "| | steps | CPU minutes |", "|---|---|---|"]
     lines += [f"| `{entry['preset']}` | {entry['steps']:,} | {entry['cpu_minutes']:.1f} |" for entry in entries]
     lines += ["", f"| CPU ms a shower, batches of | {' | '.join(f'{size:,}' for size in SIZES)} |"]
@@ -201,6 +241,9 @@ def table(folder: Path) -> str:
     for name, found in times.items():
         title = name if name == "simulator" else f"`{name}`"
         lines.append(f"| {title} | {' | '.join(f'{found[str(size)]:.3g}' for size in SIZES)} |")
+    lines += ["", "| a turn of | showers in a batch | CPU s |", "|---|---|---|"]
+    for name, taken in read_json(folder / "turns.json").items():
+        lines.append(f"| `{name}` | {taken['batch']} | {taken['cpu_seconds']:.2g} |")
     for entry in (entry for entry in entries if "zenith" in entry):
         head = " | ".join(f"{name}, real | generated" for name in SHOWN)
         lines += [
@@ -230,6 +273,8 @@ def main() -> None:
     speed(
         options.folder, [name for name in CASES if (options.folder / "runs" / name / "generator.safetensors").exists()]
     )
+    if not (options.folder / "turns.json").exists():
+        turns(options.folder)
     if not (options.folder / "resolutions.json").exists():
         resolutions(options.folder)
     RESULTS.mkdir(parents=True, exist_ok=True)
