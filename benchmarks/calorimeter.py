@@ -80,10 +80,13 @@ DATA = {
     "ds2": Data("ds2", 12_000, 6_000),
     "testbeam": Data("testbeam", 24_000, 12_000, 70_000.0, "fixed, 20000, 32000, 50000, 70000, 80000, 90000"),
 }
-QUICKER = {"system.generator_optimizer.lr": 5e-4, "system.critic_optimizer.lr": 5e-4}  # of authors' 1e-4
 CASES = {
     "calo-fast": Case("calo-fast", "photons", {"trainer.max_steps": 1000}),
+    "calo-mdma": Case("calo-mdma", "photons", {"trainer.max_steps": 400, "trainer.batch_size": 32}),
+    "calo-fast-ds2": Case("calo-fast", "ds2", {"trainer.max_steps": 200, "trainer.batch_size": 32}),
+    "calo-fast-testbeam": Case("calo-fast", "testbeam", {"trainer.max_steps": 250, "trainer.batch_size": 64}),
 }
+VALIDATIONS = {"calo-fast": 8}  # of 2
 
 
 def data(folder: Path, name: str) -> None:
@@ -101,7 +104,8 @@ def data(folder: Path, name: str) -> None:
 def train(folder: Path, name: str) -> None:
     """Train a case."""
     case, began = CASES[name], time.process_time()
-    short = {"trainer.max_minutes": None, "trainer.validations": 8, "trainer.accelerator": "cpu"} | case.options
+    short = {"trainer.max_minutes": None, "trainer.validations": VALIDATIONS.get(name, 2)}
+    short |= {"trainer.accelerator": "cpu"} | case.options
     partigan.train(
         case.preset, folder / f"{case.data}-train.hdf5", folder / name, threads=1, overwrite=True, overrides=short
     )

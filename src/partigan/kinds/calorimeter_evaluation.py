@@ -123,7 +123,7 @@ class CalorimeterEvaluation(Evaluation):
         from partigan.report.distributions import compare
 
         known = _geometry(real)
-        both = [Shown(known, sample["showers"], sample.weight) for sample in (real, fake)]
+        both = [Shown(known, sample["showers"], sample["incident"], sample.weight) for sample in (real, fake)]
         figures = {"Mean shower": mean_layers(*both), "Single showers": events(*both)}
         depth = np.arange(len(known.layers))
         energy = [sample.weighted(sample["layer_energy"]) for sample in (real, fake)]
@@ -132,7 +132,7 @@ class CalorimeterEvaluation(Evaluation):
         radial = [sample.weighted(_radial(sample, known)) for sample in (real, fake)]
         ends = _radial_edges(known)
         figures["Radial profile"] = profile(
-            radial[0], radial[1], (ends[1:] + ends[:-1]) / 2, ("r (mm)", f"energy in a ring ({known.unit})")
+            radial[0], radial[1], (ends[1:] + ends[:-1]) / 2, ("r (mm)", f"energy ({known.unit} / mm)")
         )
         edges = energy_edges(real["incident"])
         found = [response(Sample(s["response"], s.weight), s["incident"], edges) for s in (real, fake)]
@@ -283,12 +283,12 @@ def _radial_edges(known: Geometry) -> Floats:
 
 
 def _radial(sample: Values, known: Geometry) -> NDArray[Any]:
-    """Energy in rings about the axis, of all layers, ``(showers, rings)``."""
+    """Energy in rings about the axis over their widths, of all layers, ``(showers, rings)``."""
     ends = _radial_edges(known)
     ring = np.concatenate([np.searchsorted(ends, cells.r.numpy(), side="right") - 1 for cells in known.cells])
     inside = (ring >= 0) & (ring < len(ends) - 1)
     into = np.zeros((known.voxels, len(ends) - 1), np.float32)
-    into[np.flatnonzero(inside), ring[inside]] = 1
+    into[np.flatnonzero(inside), ring[inside]] = 1 / np.diff(ends)[ring[inside]]
     return np.asarray(sample["showers"] @ into)
 
 

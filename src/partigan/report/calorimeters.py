@@ -16,6 +16,7 @@ from partigan.metrics.weighted import Sample, Weighted
 from partigan.report.style import FAKE, REAL, Values, style
 
 LAYERS, EVENTS = 6, 4  # shown
+BEYOND = 1.5  # the colour scale ends at so many times the largest energy of the real sample
 _RATIO = (0.8, 1.2)
 
 
@@ -25,11 +26,13 @@ class Shown(NamedTuple):
     Attributes:
         geometry: of its voxels.
         showers: energies ``(showers, voxels)``.
+        incident: energies of the particles, ``(showers,)``, MeV.
         weight: event weights; None = all 1.
     """
 
     geometry: Geometry
     showers: Values
+    incident: Values
     weight: Values | None = None
 
     def layers(self, numbers: Sequence[int], showers: Values) -> list[Values]:
@@ -83,22 +86,24 @@ def mean_layers(real: Shown, fake: Shown) -> Figure:
 
 
 def events(real: Shown, fake: Shown) -> Figure:
-    """The first showers of both samples, layer by layer, each in a row, on one logarithmic scale."""
+    """Showers of both samples at the same energies, layer by layer, each in a row, on one logarithmic scale."""
     numbers = _chosen(real)
     rows = []
+    wanted = np.quantile(real.incident, np.linspace(0.2, 0.95, EVENTS), method="nearest")
     for sample, name in ((real, "real"), (fake, "generated")):
-        energies = sample.showers.sum(1)
-        for shower in np.flatnonzero(energies > np.median(energies))[:EVENTS]:
+        for energy in wanted:
+            shower = int(np.abs(np.log(sample.incident / energy)).argmin())
             parts = sample.layers(numbers, sample.showers[shower : shower + 1])
-            rows.append((sample, [part[0] for part in parts], name))
+            title = f"{name}\n{sample.incident[shower] / 1000:.4g} GeV"
+            rows.append((sample, [part[0] for part in parts], title))
     return _grid(rows, numbers, f"energy ({real.geometry.unit})")
 
 
 def _grid(rows: list[tuple[Shown, list[Values], str]], numbers: list[int], label: str) -> Figure:
     """Rows of layers with one colour scale, that of the real sample."""
-    real = np.concatenate([part.ravel() for _, parts, name in rows if name == "real" for part in parts])
+    real = np.concatenate([part.ravel() for _, parts, name in rows if name.startswith("real") for part in parts])
     positive = real[real > 0]
-    high = float(positive.max()) if len(positive) else 1.0
+    high = BEYOND * float(positive.max()) if len(positive) else 1.0
     low = max(float(positive.min()), 1e-5 * high) if len(positive) else 0.1
     norm = LogNorm(low, max(high, 1.01 * low))
     with style():

@@ -19,6 +19,7 @@ from partigan.report.style import EITHER, Values, plain, style
 
 COLUMNS = 4  # samples in a row of a mosaic
 DECADES = 1000.0  # ratio of the largest and the smallest value above 0, from which a colour scale is logarithmic
+STEEP = 20.0  # largest value over the mean, above which rows are drawn on a logarithmic scale
 
 
 def gallery(real: Values, fake: Values, high: float, columns: int = 6) -> Figure:
@@ -110,7 +111,8 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
     Args:
         samples: clouds ``(rows, particles, features)`` with a mask, images ``(rows, channel, height, width)``, of which
             the first channel is shown, traces ``(rows, channel, bins)``, summed over channels and with a scale for each
-            column, or tables ``(rows, features)``, as profiles.
+            column, or tables ``(rows, features)``, as profiles; rows of which few values are large, such as showers,
+            have a logarithmic scale.
         titles: above each of them.
         columns: in a row.
     """
@@ -124,7 +126,7 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
         columns = columns if x.shape[2] < 2 * x.shape[1] else columns // 2
         height = min(height, 8.6 / columns * x.shape[1] / x.shape[2] + 0.3)
         norm = _scale(x)
-    lines = -(-len(samples) // columns)
+    lines, steep = -(-len(samples) // columns), x.ndim == 2 and x.min() >= 0 and x.max() > STEEP * x.mean()
     with style():
         figure = Figure(figsize=(8.6, height * lines), layout="constrained")
         axes = figure.subplots(lines, columns, sharex=True, sharey=shared, squeeze=False).ravel()
@@ -141,6 +143,9 @@ def mosaic(samples: Batch, titles: Sequence[str], columns: int = COLUMNS) -> Fig
                 axis.imshow(x[row], norm=norm, cmap=mpl.colormaps["viridis"].with_extremes(bad="white"))
             else:
                 axis.step(range(x.shape[1]), x[row], where="mid", color=EITHER)
+                if steep:
+                    axis.set_yscale("symlog", linthresh=float(np.quantile(x[x > 0], 0.1)))
+                    axis.set_ylim(0, 2 * float(x.max()))
             axis.set_title(plain(title), fontsize=10)
             axis.set(xticks=[], yticks=[])
         for axis in axes[len(x) :]:
