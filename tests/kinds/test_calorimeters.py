@@ -137,3 +137,12 @@ def test_generation_draws_energies_as_in_training(three: list[Batch]) -> None:
     assert arguments["features"] == 368
     assert arguments["geometry"] == "ds1-photons"
     assert arguments["energies"] == [1024.0, 16384.0]
+
+
+def test_conditions_out_of_range_are_named(three: list[Batch]) -> None:
+    state = KIND.conditions.state(three[0], {"geometry": "ds1-photons", "features": {"photon showers": "MeV"}})
+    assert KIND.conditions.beyond(state, three[1]) == []
+    asked = replace(three[1][:4], condition=torch.tensor([[1024.0], [5.0], [4096.0], [99999.0]]))
+    (said,) = KIND.conditions.beyond(state, asked)
+    assert said.startswith("energy of 2 of 4 samples is outside 1024 to 1.638e+04, on which the run was trained")
+    assert "features" in KIND.conditions.fixed  # which name the particle
