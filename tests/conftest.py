@@ -90,7 +90,7 @@ def _rendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     if request.node.get_closest_marker("drawn") is None:
         monkeypatch.setattr("partigan.evaluation.figures.png", lambda figure: OUTLINE)
         for place in ("evaluation.figures", "report.samples"):
-            monkeypatch.setattr(f"partigan.{place}.mosaic", lambda *_: Figure())
+            monkeypatch.setattr(f"partigan.{place}.mosaic", lambda *_, **__: Figure())
 
 
 @pytest.fixture
