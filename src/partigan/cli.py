@@ -15,6 +15,7 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from partigan import __version__
 from partigan.blame import own_code, said
+from partigan.cluster import PLACES, on_cluster
 from partigan.errors import PartiganError, printable
 
 Run = Callable[[Namespace], object]
@@ -72,7 +73,8 @@ def _dispatch(arguments: list[str]) -> None:
     while isinstance(options.get("command"), str):
         options = options[options.command]
     if run is not None:
-        run(options)
+        with on_cluster(options.pop("cluster", None)):
+            run(options)
 
 
 def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> tuple[Run | None, ArgumentParser]:
@@ -131,6 +133,8 @@ def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
         parser.add_argument(f"--{name}", nargs=number, **look)
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
+    if {"workers", "resume"} <= {*taken}:
+        parser.add_argument("--cluster", metavar="WHERE", help=f"make the chunks on a cluster: {PLACES}")
     if "verify" in taken:
         text = "use a run even if its files were changed since it was made"
         parser.add_argument("--no_verify", dest="verify", action="store_false", default=True, help=text)
@@ -351,10 +355,7 @@ _COMMANDS: _Commands = {
                 _plain("simulate.airshower", "simulate_airshower"),
             ),
             "calorimeter": ("showers in calorimeters", _plain("simulate.calorimeter", "simulate_calorimeter")),
-            "cherenkov": (
-                "particle identification with sWeights, as tables",
-                _plain("simulate.cherenkov", "simulate_cherenkov"),
-            ),
+            "cherenkov": ("particle identification, as tables", _plain("simulate.cherenkov", "simulate_cherenkov")),
             "toy": ("a toy distribution, as a table", _plain("simulate.toys", "simulate_toy")),
             "digits": ("scikit-learn's handwritten digits, as images", _plain("simulate.digits", "simulate_digits")),
         },

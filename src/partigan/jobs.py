@@ -62,7 +62,7 @@ class Parts:
         overwrite: bool,
     ) -> None:
         self.out, self.chunks = Path(out), chunks
-        self.folder = self.out.with_name(self.out.name + ".parts")
+        self.folder = self.out.absolute().with_name(self.out.name + ".parts")  # as processes elsewhere see it
         job = json.loads(json.dumps(job))
         self.stamp = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
         sweep(self.folder.resolve())

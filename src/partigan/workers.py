@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from partigan.cluster import cluster_in_use, gathered
 from partigan.errors import PartiganError, check_number
 
 
@@ -22,13 +24,14 @@ def check_workers(workers: int) -> None:
     check_number("workers", workers, most=1024)
 
 
-def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
-    """Make the chunks of a job in this process or in several.
+def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: int, folder: Path) -> Iterator[int]:
+    """Make the chunks of a job in this process or in several, or on a cluster.
 
     Args:
         make: makes one chunk and returns its number of samples; a function at the top level of a module.
         arguments: of ``make``, for each chunk.
         workers: number of processes.
+        folder: where they write.
 
     Yields:
         The number of samples of each finished chunk.
@@ -36,6 +39,9 @@ def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: 
     Raises:
         PartiganError: a worker process died.
     """
+    if cluster_in_use():
+        yield from gathered(make, arguments, folder)
+        return
     if workers == 1 or len(arguments) == 1:
         yield from (make(*each) for each in arguments)
         return

@@ -199,7 +199,7 @@ def test_workers_make_the_same_file(run: Run, tmp_path: Path, monkeypatch: pytes
     full(tmp_path / "given.h5", 2 * LabelConditions.chunk + 5)
     asked = []
 
-    def spread(make: Any, arguments: list[tuple[Any, ...]], workers: int) -> Iterator[int]:
+    def spread(make: Any, arguments: list[tuple[Any, ...]], workers: int, folder: Path) -> Iterator[int]:
         asked.append((workers, len(arguments)))
         again = pickle.loads(pickle.dumps((make, arguments)))
         return (again[0](*each) for each in reversed(again[1]))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +18,8 @@ from partigan.progress import tell
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
 from partigan.simulate.chunks import Chunks, in_chunks
-from partigan.threads import begin, choose, step_seconds
+from partigan.threads import begin, choose, set_threads, step_seconds
+from partigan.workers import check_workers
 
 Engine = Literal["auto", "native", "torch"]
 MANY = 20_000  # samples from which on compiling may pay
@@ -32,6 +34,7 @@ def generate(
     truncation: float | None = None,
     engine: Engine = "auto",
     threads: int | None = None,
+    workers: int = 1,
     resume: bool = False,
     overwrite: bool = False,
     trust: bool = False,
@@ -55,6 +58,7 @@ def generate(
         engine: torch, or native: compiled C, equal to torch to 1e-5; auto = native for 20,000 samples and more where
             there is a C compiler, the generator has a native form, and that is faster; the same when resuming.
         threads: None = OMP_NUM_THREADS, or measured: one, or more where they are faster; the same when resuming.
+        workers: number of processes, each with so many threads.
         resume: resume an interrupted generation.
         overwrite: replace an existing file.
         trust: follow class paths outside partigan.
@@ -69,16 +73,21 @@ def generate(
     """
     check_number("n", n, "sample")
     check_seed(seed)
+    check_workers(workers)
     begin(threads)
-    model = load(run, trust, verify)
+    place = str(Path(run).absolute()) if Path(run).exists() else str(run)
+    given = None if conditions is None else Path(conditions).absolute()
+    files = (Run(run).config_file, Run(run).transform_file, Run(run).weights, given)
+    digests = tuple(sha256(file) for file in files if file is not None and file.exists())
+    plain = _Generation(place, trust, verify, truncation, given, digests)
+    _ready.cache_clear()
+    if conditions is not None:
+        _told(_ready(replace(plain, conditions=None)), Path(conditions), trust, strict)
+    model = _ready(plain)
     if n % (whole := model.kind.conditions.whole):
         raise PartiganError(
             f"n = {n} samples of {model.kind.name} are no whole events of {whole}; ask for {-(-n // whole) * whole}"
         )
-    if truncation is not None:
-        model = model.with_truncation(truncation)
-    if conditions is not None:
-        model = _with_conditions(model, Path(conditions), trust, strict)
     layout = model.kind.format
     had = earlier(out, layout.attributes) if resume else {}
     model, engine = _with_engine(model, engine, n, had.get("engine"))
@@ -95,17 +104,13 @@ def generate(
         **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
         "generator_sha256": sha256(Run(run).weights),
     }
-
-    def make(path: Path, first: int, size: int) -> int:
-        layout.write(path, [model.sample(size, seed, first)], {}, model.conditions)
-        return size
-
+    generation = replace(plain, native=engine == "native")
     chunks = Chunks(
         samples=n,
         chunk=model.kind.conditions.chunk,
         title="generating",
-        make=make,
-        arguments=lambda number, size: (number * model.kind.conditions.chunk, size),
+        make=make_part,
+        arguments=lambda part, size: (generation, seed, number, part * model.kind.conditions.chunk, size),
         merge=lambda path, parts, said: layout.write(
             path, (layout.read(p, "all") for p in parts), said, model.conditions
         ),
@@ -114,7 +119,51 @@ def generate(
         inputs=[known_run(run), conditions],
     )
     job = {**attributes, "conditions": model.conditions}
-    return in_chunks(out, job, chunks, attributes, resume=resume, overwrite=overwrite)
+    return in_chunks(out, job, chunks, attributes, workers=workers, resume=resume, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class _Generation:
+    """What decides a generator and its conditions.
+
+    Attributes:
+        run: directory or name.
+        trust: follow class paths outside partigan.
+        verify: refuse files that were changed.
+        truncation: None = none.
+        conditions: file of samples to draw conditions from; None = those of training.
+        digests: sha256 of its files and of that one.
+        native: made by compiled C.
+    """
+
+    run: str
+    trust: bool
+    verify: bool
+    truncation: float | None
+    conditions: Path | None
+    digests: tuple[str, ...]
+    native: bool = False
+
+
+@lru_cache(maxsize=2)
+def _ready(generation: _Generation) -> Model:
+    """A generator, made ready once in a process."""
+    if generation.native:
+        return _ready(replace(generation, native=False)).native()
+    model = load(generation.run, generation.trust, generation.verify)
+    if generation.truncation is not None:
+        model = model.with_truncation(generation.truncation)
+    if generation.conditions is not None:
+        model = _with_conditions(model, generation.conditions, generation.trust)
+    return model
+
+
+def make_part(path: Path, generation: _Generation, seed: int, threads: int, first: int, size: int) -> int:
+    """Make one chunk as a part file and return its number of samples."""
+    set_threads(threads)
+    model = _ready(generation)
+    model.kind.format.write(path, [model.sample(size, seed, first)], {}, model.conditions)
+    return size
 
 
 def _with_engine(model: Model, engine: Engine, n: int, before: Any) -> tuple[Model, Engine]:
@@ -141,18 +190,22 @@ def _with_engine(model: Model, engine: Engine, n: int, before: Any) -> tuple[Mod
     return model, "torch"
 
 
-def _with_conditions(model: Model, path: Path, trust: bool, strict: bool) -> Model:
-    """A model that draws its conditions from those of another file; those out of range are told, or refused."""
-    other = source(path, model.kind, trust)
-    sample = other.training()
+def _told(model: Model, path: Path, trust: bool, strict: bool) -> None:
+    """Say which conditions of a file are out of the range of training, or refuse them."""
     try:
-        outside = model.kind.conditions.beyond(model.conditions, sample)
+        outside = model.kind.conditions.beyond(model.conditions, source(path, model.kind, trust).training())
     except PartiganError as error:
         raise PartiganError(f"{path}: {error}") from error
     for sentence in outside:
         if strict:
             raise PartiganError(f"{path}: {sentence}; give other conditions, or leave out --strict")
         tell(f"warning: {path}: {sentence}")
+
+
+def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
+    """A model that draws its conditions from those of another file."""
+    other = source(path, model.kind, trust)
+    sample = other.training()
     state: dict[str, Any] = model.kind.conditions.state(sample, other.describe())
     for key in model.kind.conditions.fixed:
         if state.get(key) != model.conditions.get(key):

@@ -64,7 +64,8 @@ def refine(
     check_seed(seed)
     check_workers(workers)
     weights = sha256(Run(run).weights) if Run(run).weights.exists() else ""
-    translator = (str(run), backward, trust, verify, weights)
+    place = str(Path(run).absolute()) if Path(run).exists() else str(run)
+    translator = (place, backward, trust, verify, weights)
     model = _loaded(*translator)
     start, layout = source(Path(given), model.kind, trust), model.kind.format
     described = start.describe()
@@ -74,7 +75,7 @@ def refine(
     count = layout.count(Path(given))
     head = layout.read(Path(given), (0, model.kind.conditions.group))
     model.refine(head[:1], seed)  # whether it fits is found before anything is made
-    job = _Job(translator, Path(given), seed, model.kind.conditions.state(head, described))
+    job = _Job(translator, Path(given).absolute(), seed, model.kind.conditions.state(head, described))
     attributes = {
         **start.attributes(),
         **split_attributes(job.given),

@@ -126,7 +126,8 @@ def make_missing(
     missing = parts.missing()
     with progress_bar(title, sum(sizes)) as advance:
         advance(sum(sizes) - sum(sizes[chunk] for chunk in missing))
-        for done in spread(parts.make, [(chunk, make, *arguments[chunk]) for chunk in missing], workers):
+        given = [(chunk, make, *arguments[chunk]) for chunk in missing]
+        for done in spread(parts.make, given, workers, parts.folder):
             advance(done)
 
 
