@@ -1,8 +1,9 @@
-"""pix2pix-small and cyclegan-small on two tasks of the pixel detector, beside the sources as they are.
+"""pix2pix-small and cyclegan-small on four tasks, beside translations without a network.
 
-For each task the simulation makes training pairs, the same number of each side alone for CycleGAN, and test pairs, with
-seeds of their own. Systems are trained for a fixed number of steps on one core. What is found is in
-``results/translation``: the numbers of each training, and a table.
+For each task the simulation makes training pairs, the same number of each side alone for CycleGAN, and test pairs,
+with seeds of their own. Systems are trained for a fixed number of steps on one core, with several seeds of the
+networks. Translated test images are held against their truth, and their distributions against images of other events.
+What is found is in ``results/translation``, numbers of each training and a table; pictures are in ``docs/refinement``.
 
     python benchmarks/translation.py /tmp/translation
 """
@@ -13,114 +14,147 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
-from partigan import evaluate, train
-from partigan.data.samples import read_samples, write_samples
+from partigan import load, train
+from partigan.data.batch import Batch
+from partigan.data.samples import read_samples
 from partigan.files import write_json
+from partigan.kinds.images import IMAGES
+from partigan.metrics.classifier import classify
+from partigan.metrics.translation import cycle_error, translation_error
+from partigan.metrics.wasserstein import wasserstein_1d
+from partigan.nets.translation import BothWays
+from partigan.report.samples import translations
 from partigan.simulate.pxd_pairs import simulate_pxd_pairs
+from partigan.simulate.shower_pairs import simulate_shower_pairs
 
-TASKS = ("digitiser", "resolution")
-STEPS = {"pix2pix-small": 600, "cyclegan-small": 500}
-SEEDS = (1,)
-PAIRS, TEST = 6000, 1500
-BACKGROUND = 4.0  # of the design: 2 % of the pixels are hit
-OPTIONS: dict[str, Any] = {
-    "transform.threshold": 7.0,
-    "trainer.max_minutes": None,
-    "trainer.validations": 4,
-    "trainer.accelerator": "cpu",
+
+class Task(NamedTuple):
+    """A change of images.
+
+    Attributes:
+        threshold: of the read-out.
+        background: of the pixel detector, in units of the design; None = showers in a calorimeter.
+        options: of pix2pix and of CycleGAN.
+    """
+
+    threshold: float
+    background: float | None
+    options: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+
+
+RANDOM: dict[str, dict[str, Any]] = {  # the truth of a pair is, in part, and no way leads there and back
+    "pix2pix-small": {"system.terms.pixels.weight": 0.3},
+    "cyclegan-small": {
+        f"system.phases.translators.loss.losses.{way}.terms.cycle.weight": 0.5 for way in ("there", "back")
+    },
 }
+TASKS = {
+    "digitiser": Task(7.0, 4.0),  # 2 % of the pixels are hit
+    "resolution": Task(7.0, 4.0, RANDOM),
+    "background": Task(
+        7.0, 1.0, {**RANDOM, "pix2pix-small": {**RANDOM["pix2pix-small"], "system.terms.sums.weight": 0.3}}
+    ),
+    "showers": Task(0.1, None, RANDOM),
+}
+STEPS = {"pix2pix-small": 300, "cyclegan-small": 120}
+SEEDS = (1, 2, 3)
+PAIRS, TEST = 3000, 1000
+OPTIONS: dict[str, Any] = {"trainer.max_minutes": None, "trainer.validations": 1, "trainer.accelerator": "cpu"}
 RESULTS = Path(__file__).parents[1] / "results" / "translation"
-METRICS = ("pairs", "cycle", "classifier", "w1")
+PICTURES = Path(__file__).parents[1] / "docs" / "refinement"
+OBSERVABLES = ("mean", "spread", "largest", "bright", "occupied", "hit", "row", "column")
 TABLE = {
-    "pairs.error": "error",
-    "classifier": "AUC",
-    "w1.occupied": "W1 occupied (10⁻⁴)",
-    "w1.hit": "W1 mean hit (ADU)",
-    "w1.largest": "W1 largest (ADU)",
-    "w1.mean": "W1 mean (10⁻³ ADU)",
-    "cycle": "there and back",
+    "error": ("error", 1.0),
+    "auc": ("AUC", 1.0),
+    "w1.occupied": ("W1 occupied (10⁻⁴)", 1e-4),
+    "w1.hit": ("W1 mean hit", 1.0),
+    "w1.largest": ("W1 largest", 1.0),
+    "w1.mean": ("W1 mean (10⁻³)", 1e-3),
+    "cycle": ("there and back", 1.0),
 }
-UNITS = {"w1.occupied": 1e-4, "w1.mean": 1e-3}
+SOURCES, SHIFTED, BY_HAND, REAL = "sources as they are", "sources, means shifted", "threshold and cut", "real ones"
 
 
-def files(task: str, folder: Path) -> dict[str, Path]:
-    """Training pairs, each side alone, test pairs, and the sources of these as if they were translated."""
-    wanted = {
-        "pairs": ("pairs", PAIRS, 1),
-        "other": ("before", PAIRS, 2),
-        "data": ("after", PAIRS, 3),
-        "test": ("pairs", TEST, 4),
-    }
-    found = {name: folder / f"{task}-{name}.h5" for name in (*wanted, "sources")}
-    for name, (view, number, seed) in wanted.items():
-        if not found[name].exists():
-            simulate_pxd_pairs(task, number, found[name], view, background=BACKGROUND, seed=seed)  # type: ignore[arg-type]
-    if not found["sources"].exists():
-        start = read_samples(found["test"], "all", "images", 4).start
-        write_samples(found["sources"], "images", [start], {"kind": "images"})
+def files(name: str, folder: Path) -> dict[str, Path]:
+    """Training pairs, each side alone, and test pairs."""
+    task, found = TASKS[name], {}
+    wanted = {"pairs": ("pairs", PAIRS), "other": ("before", PAIRS), "data": ("after", PAIRS), "test": ("pairs", TEST)}
+    for seed, (part, (view, number)) in enumerate(wanted.items(), 1):
+        found[part] = folder / f"{name}-{part}.h5"
+        if found[part].exists():
+            continue
+        if task.background is None:
+            simulate_shower_pairs(number, found[part], view, seed=seed)  # type: ignore[arg-type]
+        else:
+            simulate_pxd_pairs(name, number, found[part], view, background=task.background, seed=seed)  # type: ignore[arg-type]
     return found
 
 
-def numbers(metrics: dict[str, dict[str, float | None]]) -> dict[str, Any]:
-    """Value, error and in-sample value of what was taken."""
-    return {name: {key: row[key] for key in ("value", "error", "in_sample")} for name, row in metrics.items()}
+def given(name: str, folder: Path) -> tuple[Batch, Batch]:
+    """Test pairs, and as many images of other events like their truth."""
+    found = files(name, folder)
+    return read_samples(found["test"], "all", "images", 4), read_samples(found["data"], (0, TEST), "images", 4)
 
 
-def by_hand(given: dict[str, Path]) -> float:
-    """Error of the sources without a network: nothing below the threshold, nothing above the largest training value."""
-    test, threshold = read_samples(given["test"], "all", "images", 4), OPTIONS["transform.threshold"]
-    highest = read_samples(given["pairs"], "train", "images", 4).x.max().item()
-    x = test.start.x
-    return (torch.where(x < threshold, 0.0, x).clamp(max=highest) - test.x).abs().mean().item()
+def distances(made: Batch, other: Batch) -> dict[str, float]:
+    """W1 of observables, and the AUC of boosted trees that see all of them."""
+    seen = [IMAGES.observables.compute(sample, {}) for sample in (other, made)]
+    rows = [np.stack([columns[name] for name in OBSERVABLES], axis=1) for columns in seen]
+    found = {f"w1.{name}": wasserstein_1d(*(columns[name] for columns in seen)) for name in OBSERVABLES}
+    return found | {"auc": classify(*rows, rng=np.random.default_rng(0)).auc.value}
 
 
-def measured(task: str, system: str, seed: int, folder: Path) -> dict[str, Any]:
+def compared(made: Batch, pairs: Batch, other: Batch) -> dict[str, float]:
+    """Error against the truth, and distances from other real images."""
+    found = translation_error(pairs.start.x.numpy(), made.x.numpy(), pairs.x.numpy())
+    return {"error": found.error.value, "shifted": found.shift.value, **distances(made, other)}
+
+
+def trained(name: str, system: str, seed: int, folder: Path) -> dict[str, Any]:
     """Train and compare, or what an earlier call found."""
-    given, name = files(task, folder), f"{task}-{system}-{seed}"
-    result = folder / f"{name}.json"
+    label = f"{name}-{system}-{seed}"
+    result = folder / f"{label}.json"
     if not result.exists():
-        before = time.process_time()
-        data = given["pairs"] if system.startswith("pix2pix") else {key: given[key] for key in ("data", "other")}
-        options = {**OPTIONS, "trainer.max_steps": STEPS[system]}
-        run = train(system, data, folder / name, seed, 1, resume=True, overrides=options)
-        seconds = time.process_time() - before
-        found = evaluate(
-            given["test"],
-            folder / f"{name}-report",
-            run=run.path,
-            split="all",
-            metrics=METRICS,
-            threads=1,
-            overwrite=True,
-        )
-        row = {"task": task, "system": system, "seed": seed, "cpu_seconds": round(seconds, 1), **numbers(found.metrics)}
-        write_json(result, row)
-    row = json.loads(result.read_text(encoding="utf-8"))
-    return dict(row)
-
-
-def unchanged(task: str, folder: Path) -> dict[str, Any]:
-    """The sources as they are, compared in the same way."""
-    given, result = files(task, folder), folder / f"{task}-sources.json"
-    if not result.exists():
-        chosen = ("classifier", "w1")
-        found = evaluate(
-            given["test"], folder / f"{task}-report", fake=given["sources"], split="all", metrics=chosen, overwrite=True
-        )
-        own = {"value": by_hand(given), "error": None, "in_sample": None}
-        row = {"task": task, "system": "sources as they are", "pairs.by_hand": own, **numbers(found.metrics)}
+        before, data = time.process_time(), files(name, folder)
+        training = data["pairs"] if system.startswith("pix2pix") else {key: data[key] for key in ("data", "other")}
+        options = {**OPTIONS, "transform.threshold": TASKS[name].threshold, "trainer.max_steps": STEPS[system]}
+        options |= TASKS[name].options.get(system, {})
+        run = train(system, training, folder / label, seed, 1, resume=True, overrides=options)
+        seconds, (pairs, other), model = time.process_time() - before, given(name, folder), load(run.path)
+        made = model.refine(pairs.start)
+        row = {"task": name, "system": system, "seed": seed, "steps": STEPS[system], "cpu_seconds": round(seconds, 1)}
+        row |= compared(made, pairs, other)
+        if isinstance(model.network, BothWays):
+            back = model.backward().refine(Batch(made.x))
+            row["cycle"] = cycle_error(pairs.start.x.numpy(), back.x.numpy()).value
+        if seed == SEEDS[0]:
+            shown = {"input": pairs.start.x, "translated": made.x, "target": pairs.x}
+            figure = translations(shown, np.random.default_rng(5))
+            figure.savefig(PICTURES / f"{name}-{system.partition('-')[0]}.png", dpi=80)
         write_json(result, row)
     return dict(json.loads(result.read_text(encoding="utf-8")))
 
 
+def plain(name: str, system: str, folder: Path) -> dict[str, Any]:
+    """A translation without a network, or the truth itself, compared in the same way."""
+    pairs, other = given(name, folder)
+    x, row = pairs.start.x, {"task": name, "system": system}
+    if system == REAL:
+        return row | distances(Batch(pairs.x), other)
+    if system == BY_HAND:
+        highest = read_samples(files(name, folder)["pairs"], "train", "images", 4).x.max().item()
+        x = torch.where(x < TASKS[name].threshold, 0.0, x).clamp(max=highest)
+    return row | compared(Batch(x), pairs, other)
+
+
 def cell(rows: list[dict[str, Any]], name: str) -> str:
     """Mean over seeds, and the range where there are several."""
-    unit = UNITS.get(name, 1.0)
-    values = [row[name]["value"] / unit for row in rows if name in row]
+    values = [row[name] / TABLE[name][1] for row in rows if name in row]
     if not values:
         return ""
     mean = f"{sum(values) / len(values):.3g}"
@@ -129,23 +163,15 @@ def cell(rows: list[dict[str, Any]], name: str) -> str:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The results in Markdown."""
-    lines = ["| task | system | " + " | ".join(TABLE.values()) + " |", "|---|---|" + "---|" * len(TABLE)]
+    lines = ["| task | system | seeds | " + " | ".join(head for head, _ in TABLE.values()) + " |"]
+    lines.append("|---|---|---|" + "---|" * len(TABLE))
     for task in TASKS:
         mine = [row for row in rows if row["task"] == task]
-        first = next(row for row in mine if "pairs.identity" in row)
-        for name, label in (("pairs.identity", "sources as they are"), ("pairs.shift", "sources, means shifted")):
-            same = {**next(row for row in mine if row["system"] == "sources as they are"), "pairs.error": first[name]}
-            shown = [cell([same], key) if key == "pairs.error" or name == "pairs.identity" else "" for key in TABLE]
-            lines.append(f"| {task} | {label} | " + " | ".join(shown) + " |")
-        own = next(row for row in mine if row["system"] == "sources as they are")["pairs.by_hand"]
-        shown = [cell([{"pairs.error": own}], key) for key in TABLE]
-        lines.append(f"| {task} | sources, threshold and cut | " + " | ".join(shown) + " |")
-        for system in STEPS:
-            runs = [row for row in mine if row["system"] == system]
-            lines.append(f"| {task} | {system} | " + " | ".join(cell(runs, key) for key in TABLE) + " |")
-        in_sample = {name: entry["in_sample"] for name, entry in first.items() if isinstance(entry, dict)}
-        reference = {name: {"value": value} for name, value in in_sample.items() if value is not None}
-        lines.append(f"| {task} | real against real | " + " | ".join(cell([reference], key) for key in TABLE) + " |")
+        shifted = [{"system": SHIFTED, "error": row["shifted"]} for row in mine if row["system"] == SOURCES]
+        for system in (SOURCES, SHIFTED, BY_HAND, *STEPS, REAL):
+            same = [row for row in (*mine, *shifted) if row["system"] == system]
+            shown = [cell(same, name) for name in TABLE]
+            lines.append(f"| {task} | {system} | {len(same) if system in STEPS else ''} | " + " | ".join(shown) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -155,13 +181,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where data, runs and reports go")
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [unchanged(task, folder) for task in TASKS]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    rows = [plain(task, system, folder) for task in TASKS for system in (SOURCES, BY_HAND, REAL)]
     for seed in SEEDS:
-        rows += [measured(task, system, seed, folder) for system in STEPS for task in TASKS]
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        write_json(RESULTS / "results.json", rows)
-        (RESULTS / "table.md").write_text(table(rows), encoding="utf-8")
-        print(table(rows))
+        for task in TASKS:
+            for system in STEPS:
+                rows.append(trained(task, system, seed, folder))
+                write_json(RESULTS / "results.json", rows)
+                (RESULTS / "table.md").write_text(table(rows), encoding="utf-8")
+    print(table(rows))
 
 
 if __name__ == "__main__":

@@ -346,6 +346,7 @@ _COMMANDS: _Commands = {
                 "pairs of images of that detector before and after a change, for translations",
                 _plain("simulate.pxd_pairs", "simulate_pxd_pairs"),
             ),
+            "shower-pairs": ("coarse and fine showers", _plain("simulate.shower_pairs", "simulate_shower_pairs")),
             "traces": (
                 "time traces of water-Cherenkov stations, of a simulation or of data",
                 _plain("simulate.traces", "simulate_traces"),

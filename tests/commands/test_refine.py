@@ -212,6 +212,34 @@ def test_workers_make_the_same_file(run: Run, tmp_path: Path, monkeypatch: pytes
     assert (tmp_path / "one.h5").read_bytes() == (tmp_path / "two.h5").read_bytes()
 
 
+def test_conditions_out_of_range_are_told_or_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The range is that of both domains; the first chunk with others is named."""
+    rng = torch.Generator().manual_seed(0)
+
+    def rows(name: str, size: int, highest: float) -> Path:
+        condition = torch.linspace(0, 1, size)[:, None] * highest
+        sample = Batch(torch.rand(size, 2, generator=rng), condition=condition)
+        write_samples(tmp_path / f"{name}.h5", "rows", [sample], {"kind": "tables"}, {"x": "", "y": ""})
+        return tmp_path / f"{name}.h5"
+
+    ends = torch.cat((torch.zeros(30, 1), torch.full((30, 1), 2.0)))
+    domains = {"data": Batch(torch.rand(60, 2), condition=ends / 2), "other": Batch(torch.rand(60, 2), condition=ends)}
+    run = train(config(), domains, tmp_path / "run", threads=1, overrides=SHORT)
+    monkeypatch.setattr(LabelConditions, "chunk", 1024)
+    refine(run.path, rows("within", 100, 1.9), tmp_path / "a.h5", strict=True)
+    assert "warning" not in capsys.readouterr().err
+    beyond = rows("beyond", 2000, 3.0)
+    refine(run.path, beyond, tmp_path / "b.h5")
+    told = " ".join(capsys.readouterr().err.split())
+    assert "beyond.h5, samples 1,024 to 1,999: condition 0 of 667 of 976 samples is outside 0 to 2" in told
+    with pytest.raises(SystemExit):
+        main(["refine", str(run.path), "--in", str(beyond), "--out", str(tmp_path / "c.h5"), "--strict"])
+    assert "give other conditions, or leave out --strict" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.glob("c.h5*"))
+
+
 def test_what_cannot_be_refined(run: Run, tmp_path: Path) -> None:
     rows = Batch(torch.rand(30, 3))
     write_samples(tmp_path / "three.h5", "rows", [rows], {"kind": "tables"}, {"x": "", "y": "", "z": ""})

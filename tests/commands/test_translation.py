@@ -124,6 +124,33 @@ def test_pairs_are_needed_where_they_are_missing(files: dict[str, Path], run: Ru
         read_inputs(Request(files["after"], run=run.path))
 
 
+def test_domains_that_cannot_be_translated_are_refused_in_one_line(files: dict[str, Path], tmp_path: Path) -> None:
+    x = read_samples(files["after"], "all", "images", 4).x
+    domains = {
+        "channels": (
+            Batch(x[:, :1]),
+            r"samples differ: data has the shape \[2, 16, 24\], other the shape \[1, 16, 24\]",
+        ),
+        "size": (Batch(x[..., :16]), r"samples differ: data has .* other the shape \[2, 16, 16\]"),
+        "labels": (
+            Batch(x, condition=torch.arange(100) % 2),
+            "labels or conditions differ: data has none, other one label",
+        ),
+        "dark": (Batch(0 * x), "all values of other are 0; is that the right file"),
+        "empty": (Batch(x[:0]), "images is empty; there must be samples"),
+    }
+    for name, (sample, message) in domains.items():
+        write_samples(tmp_path / f"{name}.h5", "images", [sample], {"kind": "images"})
+        given = {"data": files["after"], "other": tmp_path / f"{name}.h5"}
+        with pytest.raises(PartiganError, match=message) as refused:
+            train("cyclegan-small", given, tmp_path / "run", threads=1, overrides=UNPAIRED)
+        assert "\n" not in str(refused.value)
+    write_samples(tmp_path / "pairs.h5", "images", [Batch(x, source=x[..., :16])], {"kind": "images"})
+    with pytest.raises(PartiganError, match="pairs need one shape"):
+        train("pix2pix-small", tmp_path / "pairs.h5", tmp_path / "run", threads=1, overrides=PAIRED)
+    assert not (tmp_path / "run").exists()
+
+
 def test_samples_of_other_sources_are_no_pairs(files: dict[str, Path], tmp_path: Path) -> None:
     pairs = read_samples(files["pairs"], "all", "images", 4)
     mixed = Batch(pairs.x.flip(0), source=pairs.start.x.flip(0))

@@ -34,6 +34,15 @@ def test_nothing_is_shown_twice_at_once_nor_lost() -> None:
     assert sorted(both.tolist()) == [*map(float, range(4)), *map(float, range(10, 20))]
 
 
+def test_weights_stay_with_their_samples() -> None:
+    history = History(size=4, features=1)
+    for number in range(4):
+        x = torch.arange(8.0 * number, 8.0 * number + 8)
+        mixed = history.mixed(Batch(x[:, None], weight=-x), torch.Generator().manual_seed(number))
+        assert torch.equal(mixed.weight, -mixed.x[:, 0])  # type: ignore[arg-type]
+    assert mixed.x.min() < 24
+
+
 def test_state_is_all_that_it_is() -> None:
     one, two = History(size=4, features=1, conditions=2), History(size=4, features=1, conditions=2)
     made = [Batch(torch.rand(3, 1), condition=torch.rand(3, 2)) for _ in range(5)]

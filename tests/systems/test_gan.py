@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import ToyCritic, ToyGenerator, toy_batch
+from helpers import ToyCritic, ToyGenerator, shaken, toy_batch, toy_turn
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.nets.contracts import CriticOutput
@@ -16,12 +16,26 @@ from partigan.objectives.augmentations import Flip
 from partigan.objectives.conditioning import AuxiliaryClassifier, Constraint, Contrastive
 from partigan.objectives.consistency import Consistency
 from partigan.objectives.latent import LatentOptimisation
-from partigan.objectives.losses import Hinge, RelativisticPairing, Wasserstein
+from partigan.objectives.losses import (
+    Cramer,
+    Hinge,
+    LeastSquares,
+    NonSaturating,
+    Objective,
+    RelativisticPairing,
+    Wasserstein,
+)
 from partigan.objectives.matching import FeatureMatching, MeanFieldMatching
 from partigan.objectives.penalties import R1, R2, InstanceNoise, WeightClipping
 from partigan.objectives.regularisation import Commitment
 from partigan.objectives.terms import Term
-from partigan.objectives.translation import PairedDistance, WithSource
+from partigan.objectives.translation import (
+    CycleConsistency,
+    PairedDistance,
+    PairedSums,
+    SelfRegularisation,
+    WithSource,
+)
 from partigan.systems.gan import GAN, CriticLoss, GeneratorLoss
 from partigan.systems.system import Tick
 from partigan.systems.terms import ScheduledTerm
@@ -73,12 +87,45 @@ def test_a_generator_may_start_from_another_sample_or_from_pairs() -> None:
     torch.testing.assert_close(made.x, data.x - 2)
 
 
-def test_event_weights_of_what_a_translator_starts_from_are_refused() -> None:
-    """Critics would not weight what is made of it."""
+@pytest.mark.parametrize("objective", [Wasserstein(), LeastSquares(), NonSaturating(), Cramer()])
+def test_what_is_made_of_weighted_samples_is_weighted(objective: Objective) -> None:
+    """Weights 2 and 0 are as the first half twice, in the objective of both players and in distances."""
+    data, plain = toy_batch(4, labels=False), toy_batch(4, labels=False, size=8)
+    weighted = replace(plain, weight=torch.tensor([2.0, 0.0]).repeat_interleave(4).double())
+    networks: dict[str, Any] = {name: shaken(TableTranslator, features=4) for name in ("refiner", "back")}
+    networks["critic"] = ToyCritic(4).double()
+    cycle = CycleConsistency("refiner", "back", "simulation")
+    terms = {"near": ScheduledTerm(SelfRegularisation()), "cycle": ScheduledTerm(cycle)}
+
+    def parts(simulation: Batch) -> dict[str, Tensor]:
+        samples = {"simulation": simulation, "data": data}
+        found = {}
+        for loss in (CriticLoss, GeneratorLoss):
+            player = loss(objective, terms, generator="refiner", source="simulation")
+            found.update({f"{loss.player}/{k}": v for k, v in player.parts(networks, samples, tick()).items()})
+        return found
+
+    twice = Batch(torch.cat((plain.x[:4], plain.x[:4])))
+    found, expected, defect = parts(weighted), parts(twice), parts(plain)
+    assert {"generator/near", "generator/cycle"} < found.keys()
+    torch.testing.assert_close(found, expected)
+    assert not any(torch.isclose(value, expected[name]) for name, value in defect.items())
+
+
+@pytest.mark.parametrize(
+    ("objective", "terms", "name"),
+    [(RelativisticPairing(), {}, "RelativisticPairing"), (Hinge(), {"t": MeanFieldMatching()}, "MeanFieldMatching")],
+)
+def test_event_weights_that_a_loss_would_leave_out_are_refused(
+    objective: Objective, terms: dict[str, Term], name: str
+) -> None:
     weighted = replace(toy_batch(4, labels=False), weight=torch.ones(len(toy_batch(4))))
     networks = {"refiner": TableTranslator(features=4).double(), "critic": ToyCritic(4).double()}
-    loss = CriticLoss(Wasserstein(), generator="refiner", source="simulation")
-    with pytest.raises(PartiganError, match="the sample 'simulation', which a translator starts from, has event weig"):
+    scheduled = {label: ScheduledTerm(term) for label, term in terms.items()}
+    loss = CriticLoss(objective, scheduled, generator="refiner", source="simulation")
+    with pytest.raises(
+        PartiganError, match=f"'simulation', which a translator starts from, has event .* {name} cannot"
+    ):
         loss.parts(networks, {"simulation": weighted, "data": toy_batch(4, labels=False)}, tick())
     loss.parts(networks, {"simulation": replace(weighted, weight=None), "data": weighted}, tick())
 
@@ -102,6 +149,30 @@ def test_translators_of_pairs_in_the_short_form() -> None:
     system = GAN(translator, ToyCritic(4).double(), Hinge(), torch.optim.SGD, torch.optim.SGD, alone, source="data")
     with pytest.raises(PartiganError, match="PairedDistance needs pairs"):
         system.rehearse({"data": replace(pairs, source=None)})
+
+
+def test_sums_of_pairs_keep_the_charge_and_leave_it_its_place() -> None:
+    """Half of the charge is lost, or it is moved within a block, or out of it."""
+    truth = torch.zeros(2, 1, 4, 4)
+    truth[:, :, 1, 2] = 8.0
+    real = Batch(truth, source=truth)
+
+    def loss(x: Tensor, block: int = 2) -> float:
+        turn = replace(toy_turn(ToyCritic(16).double(), toy_batch(16)), unchanged=(real, Batch(x, source=truth)))
+        doubled = replace(turn, physical=lambda batch: replace(batch, x=2 * batch.x))  # relative: no matter
+        assert PairedSums(block).generator(doubled) == PairedSums(block).generator(replace(turn, physical=lambda b: b))
+        return PairedSums(block).generator(doubled).item()
+
+    moved = [truth.roll((down, right), (2, 3)) for down, right in ((0, 0), (-1, 1), (1, 1))]
+    assert [loss(x) for x in moved] == [0, 0, 2]
+    assert [loss(x, 4) for x in (moved[2], truth / 2)] == [0, 0.5]
+    weighted = replace(real, weight=torch.tensor([2.0, 0.0]))
+    turn = toy_turn(ToyCritic(16).double(), toy_batch(16))
+    made = torch.cat((truth[:1], 0 * truth[:1]))
+    for unchanged, expected in (((weighted, Batch(made)), 0.0), ((real, Batch(made)), 0.5)):
+        assert PairedSums().generator(replace(turn, unchanged=unchanged, physical=lambda b: b)).item() == expected
+    with pytest.raises(PartiganError, match="block = 0"):
+        PairedSums(0)
 
 
 def test_generated_samples_have_the_weights_of_their_conditions() -> None:

@@ -192,14 +192,7 @@ def _with_engine(model: Model, engine: Engine, n: int, before: Any) -> tuple[Mod
 
 def _told(model: Model, path: Path, trust: bool, strict: bool) -> None:
     """Say which conditions of a file are out of the range of training, or refuse them."""
-    try:
-        outside = model.kind.conditions.beyond(model.conditions, source(path, model.kind, trust).training())
-    except PartiganError as error:
-        raise PartiganError(f"{path}: {error}") from error
-    for sentence in outside:
-        if strict:
-            raise PartiganError(f"{path}: {sentence}; give other conditions, or leave out --strict")
-        tell(f"warning: {path}: {sentence}")
+    model.beyond(source(path, model.kind, trust).training(), str(path), strict)
 
 
 def _with_conditions(model: Model, path: Path, trust: bool) -> Model:

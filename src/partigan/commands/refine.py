@@ -11,6 +11,7 @@ from partigan import __version__
 from partigan.data.hdf5 import split_attributes
 from partigan.data.sources import same_features, source
 from partigan.files import sha256
+from partigan.kinds.kind import Format
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
 from partigan.run import Run, known_run
@@ -30,6 +31,7 @@ def refine(
     overwrite: bool = False,
     trust: bool = False,
     verify: bool = True,
+    strict: bool = False,
 ) -> Path:
     """Refine or translate all samples of a file and write them in the same layout and order.
 
@@ -49,13 +51,14 @@ def refine(
         overwrite: replace an existing file.
         trust: follow class paths outside partigan.
         verify: refuse a run whose files were changed since it was made.
+        strict: refuse conditions outside the range that the run was trained on, instead of a warning.
 
     Returns:
         The file.
 
     Raises:
-        PartiganError: not a run that translates, samples that it does not fit, an existing output, or a place that
-            cannot be written.
+        PartiganError: not a run that translates, samples that it does not fit, conditions that are refused, an existing
+            output, or a place that cannot be written.
 
     Example:
         >>> refine("runs/refiner", "sim.h5", "refined.h5")  # doctest: +SKIP
@@ -75,6 +78,8 @@ def refine(
     count = layout.count(Path(given))
     head = layout.read(Path(given), (0, model.kind.conditions.group))
     model.refine(head[:1], seed)  # whether it fits is found before anything is made
+    if "conditions" in model.conditions:
+        _look_at_conditions(model, layout, Path(given), count, strict)
     job = _Job(translator, Path(given).absolute(), seed, model.kind.conditions.state(head, described))
     attributes = {
         **start.attributes(),
@@ -102,6 +107,14 @@ def refine(
     )
     remembered = {name: str(value) for name, value in attributes.items()}
     return in_chunks(out, remembered, chunks, attributes, workers=workers, resume=resume, overwrite=overwrite)
+
+
+def _look_at_conditions(model: Model, layout: Format, path: Path, count: int, strict: bool) -> None:
+    """Warn of the first part of a file that has conditions out of range, or refuse it."""
+    for first in range(0, count, model.kind.conditions.chunk):
+        rows = (first, min(first + model.kind.conditions.chunk, count))
+        if model.beyond(layout.read(path, rows), f"{path}, samples {rows[0]:,} to {rows[1] - 1:,}", strict):
+            return
 
 
 @dataclass(frozen=True)

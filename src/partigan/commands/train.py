@@ -101,7 +101,7 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
     if session.resumed:
         conditions = session.run.transform["conditions"]
     else:
-        conditions = kind.conditions.state(training[target], described[target])
+        conditions = kind.conditions.state(_conditions_seen(session, training, target), described[target])
     validate = _Validation(session, kind, given, conditions)
     rules = session.trainer.options.rules
     selection = Selection.by(rules, kind.evaluation.selection)
@@ -123,6 +123,15 @@ def sample_names(config: str, overrides: dict[str, Any], trust: bool = False) ->
     return configuration.build(configuration.read(config, overrides), trust)[0].samples
 
 
+def _conditions_seen(session: Session, training: Mapping[str, Batch], target: str) -> Batch:
+    """The sample whose conditions a product has learned: the one to be reached, and the one that it starts from."""
+    source, reached = session.system.source, training[target]
+    if source in (None, target) or reached.condition is None or not reached.condition.is_floating_point():
+        return reached
+    both = (reached, training[source])
+    return Batch.joined([Batch(each.x, each.mask, each.condition) for each in both])
+
+
 def _target(given: Mapping[str, Source]) -> str:
     """Name of the sample that generated samples should be like: ``data``, or the only one."""
     if DATA not in given and len(given) > 1:
@@ -140,15 +149,15 @@ def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     }
 
 
-def _weighed(kind: Kind, real: Batch) -> Batch:
-    """Real samples to validate with: with event weights, or by hit or miss for a kind that does not look at them."""
-    if real.weight is None:
-        return real
-    refuse_weights(real.weight, "of the valid split")
+def _weighed(kind: Kind, sample: Batch) -> Batch:
+    """Samples to validate with: with event weights, or by hit or miss for a kind that does not look at them."""
+    if sample.weight is None:
+        return sample
+    refuse_weights(sample.weight, "of the valid split")
     if kind.evaluation.weighted:
-        return real
-    rows = accepted(real.weight, len(real), np.random.default_rng(0))
-    return replace(real[torch.from_numpy(rows)], weight=None)
+        return sample
+    rows = accepted(sample.weight, len(sample), np.random.default_rng(0))
+    return replace(sample[torch.from_numpy(rows)], weight=None)
 
 
 class _Validation:
@@ -159,7 +168,7 @@ class _Validation:
         most = kind.evaluation.validated
         self.real = _weighed(kind, given[_target(given)].read("valid")[:most])
         start = session.system.source
-        self.start = None if start is None else given[start].read("valid")[:most].start
+        self.start = None if start is None else _weighed(kind, given[start].read("valid")[:most]).start
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:

@@ -50,8 +50,12 @@ def read_samples(path: str | Path, split: Rows, name: str, dimensions: int, fini
     layout = f"{name} with {dimensions} dimensions and, optionally, labels, conditions and weights are needed"
     with open_hdf5(path, layout) as file:
         samples = file.dataset(name)
+        if samples.shape[:1] == (0,):
+            raise PartiganError(f"{samples.where} is empty; there must be samples")
         if len(samples.shape) != dimensions or samples.dtype.kind not in "fiu" or 0 in samples.shape:
             raise PartiganError(f"{samples.where} is {samples.text}; {layout}")
+        if "source" in file.names and (found := file.dataset("source")).shape[1:] != samples.shape[1:]:
+            raise PartiganError(f"{found.where} is {found.text}, {name} {samples.text}; pairs need one shape")
         first, last = stored_rows(file.attributes, len(samples), split, path, "samples")
         x = samples.rows(first, last, np.float32)
         beside = {

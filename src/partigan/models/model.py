@@ -23,6 +23,7 @@ from partigan.kinds.kind import Kind
 from partigan.models.checkpoint import load_tensors, unpack_module
 from partigan.models.native import NativeGenerator
 from partigan.nets.contracts import Generator, NoisyTranslator, Translator, introduce
+from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
 from partigan.reading import assure_memory
 from partigan.run import Run
@@ -189,6 +190,27 @@ class Model:
         else:
             made = network(noise, part_condition, part_mask[chosen].to(device)).cpu()
         return made
+
+    def beyond(self, sample: Batch, where: str, strict: bool = False) -> bool:
+        """Warn of conditions outside the range that the run was trained on; True where there are some.
+
+        Args:
+            sample: whose conditions are asked for.
+            where: what they are from, for messages.
+            strict: refuse them.
+
+        Raises:
+            PartiganError: there are some, and ``strict``; or another number of conditions than in training.
+        """
+        try:
+            sentences = self.kind.conditions.beyond(self.conditions, sample)
+        except PartiganError as error:
+            raise PartiganError(f"{where}: {error}") from error
+        for sentence in sentences:
+            if strict:
+                raise PartiganError(f"{where}: {sentence}; give other conditions, or leave out --strict")
+            tell(f"warning: {where}: {sentence}")
+        return bool(sentences)
 
     def backward(self) -> Model:
         """The same model the other way: a translator that leads back.

@@ -73,6 +73,17 @@ class Product(nn.Module, ABC):
         Some networks do more in this form, such as choosing among candidates; all others give the same samples.
         """
 
+    def reach(self, there: Ends, back: Ends) -> None:
+        """Take note of the values of the sample that it leads to, and of the one that it starts from.
+
+        By default it takes none. Called before a training, where the product starts from a sample and not from noise.
+        Detectors saturate: what a translator makes should have no values that the sample has not that it leads to.
+
+        Args:
+            there: lowest and highest value of the sample that it leads to, normalised and in physical units.
+            back: the same of the one that it starts from.
+        """
+
 
 class Generator(Product):
     """Makes samples from noise; called as ``generator(noise, condition, mask)``.
@@ -138,16 +149,6 @@ class Translator(Product):
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Changed samples, shaped like ``x``, in the normalised space; zero where ``mask`` is False."""
-
-    def reach(self, there: Ends, back: Ends) -> None:
-        """Take note of the values of the sample that it leads to, and of the one that it starts from; by default none.
-
-        Detectors saturate: what a translator makes should have no values that the sample has not that it leads to.
-
-        Args:
-            there: lowest and highest value of the sample that it leads to, normalised and in physical units.
-            back: the same of the one that it starts from.
-        """
 
     @property
     def ends(self) -> Tensor | None:

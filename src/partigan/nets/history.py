@@ -43,6 +43,7 @@ class History(nn.Module):
 
     x: Tensor
     condition: Tensor
+    weight: Tensor
     filled: Tensor
 
     def __init__(
@@ -63,6 +64,7 @@ class History(nn.Module):
         self.register_buffer("x", torch.zeros(size, *shape))
         labels = torch.zeros(size, dtype=torch.long)
         self.register_buffer("condition", labels if classes else torch.zeros(size, conditions))
+        self.register_buffer("weight", torch.ones(size))
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
 
     @torch.no_grad()
@@ -88,13 +90,15 @@ class History(nn.Module):
         swapped = torch.rand(len(made), generator=rng, device=rng.device) < 0.5
         rows = swapped.nonzero().flatten()[:size]
         places = torch.randperm(size, generator=rng, device=rng.device)[: len(rows)]
-        new, old = made[rows], (self.x[places], self.condition[places])
+        new, old = made[rows], {part: getattr(self, part)[places] for part in ("x", "condition", "weight")}
         self._remember(places, new)
-        x = made.x.index_copy(0, rows, old[0])
-        condition = None if made.condition is None else made.condition.index_copy(0, rows, old[1])
-        return replace(made, x=x, condition=condition)
+        parts = {part: getattr(made, part) for part in old}
+        mixed = {part: now.index_copy(0, rows, old[part]) for part, now in parts.items() if now is not None}
+        return replace(made, **mixed)
 
     def _remember(self, places: Tensor, samples: Batch) -> None:
         self.x[places] = samples.x
         if samples.condition is not None:
             self.condition[places] = samples.condition
+        if samples.weight is not None:
+            self.weight[places] = samples.weight

@@ -16,7 +16,11 @@ SLOPE = 0.2  # of LeakyReLU in all networks of MPGAN's authors
 class Range(nn.Module):
     """Cuts values at the ends of a range, of which nothing is known at first.
 
-    Gradients pass as if nothing were cut, so that training can still move what lies outside.
+    Gradients pass as if nothing were cut, so that training can still move what lies outside. With ``inward`` only those
+    do that lead back into the range: networks without norms may run away outside, where nothing that is made changes.
+
+    Args:
+        inward: of gradients outside, let only those pass that lead back.
 
     Attributes:
         ends: the same in physical units, ``(2,)``.
@@ -32,8 +36,9 @@ class Range(nn.Module):
     high: Tensor
     ends: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, inward: bool = False) -> None:
         super().__init__()
+        self.inward = inward
         for name, value in (("low", -torch.inf), ("high", torch.inf), ("ends", (-torch.inf, torch.inf))):
             self.register_buffer(name, torch.tensor(value))
 
@@ -45,6 +50,9 @@ class Range(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Values of any shape."""
+        if self.inward and x.requires_grad:
+            low, high = x.detach() < self.low, x.detach() > self.high
+            x.register_hook(lambda slope: slope.masked_fill((low & (slope > 0)) | (high & (slope < 0)), 0.0))
         return x + (x.clamp(self.low, self.high) - x).detach()
 
 

@@ -2,7 +2,8 @@
 
 An objective is a pair of functions, one for each player. Scores are ``(batch, k)``, high = real; event weights are
 ``(batch,)``, with the mean 1 over the training sample, and may be negative. A generated sample carries the weight of
-the real one whose conditions it has (arXiv:1905.11825); it has none where there are no conditions.
+the real one whose conditions it has (arXiv:1905.11825); it has none where there are no conditions. What a
+translator makes carries the weight of what it was made of.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ class Objective(ABC):
 
     Attributes:
         compares: the generator's loss looks at the scores of real samples too.
+        weighs: generated samples may have event weights of their own, as those made of weighted ones have.
     """
 
     compares: ClassVar[bool] = False
+    weighs: ClassVar[bool] = True
 
     @abstractmethod
     def critic(
@@ -216,6 +219,7 @@ class RelativisticPairing(Objective):
     """
 
     compares: ClassVar[bool] = True
+    weighs: ClassVar[bool] = False
 
     def critic(
         self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None

@@ -24,6 +24,7 @@ class MeanFieldMatching(Term):
     """
 
     compares: ClassVar[bool] = True
+    weighs: ClassVar[bool] = False
 
     def generator(self, turn: Turn) -> Tensor:
         """Mean over the batch of the squared distance between the mean fields of real and generated jets."""
@@ -42,10 +43,8 @@ class FeatureMatching(Term):
 
     def generator(self, turn: Turn) -> Tensor:
         """|E f(x) - E f(G(z))|^2."""
-        real, fake = self.output(turn, "features", "real"), self.output(turn, "features")
-        weight = turn.real.weight
-        mean = real.mean(0) if weight is None else (real * weight[:, None]).sum(0) / weight.sum()
-        return (mean - fake.mean(0)).square().sum()
+        of_real = _mean(self.output(turn, "features", "real"), turn.real.weight)
+        return (of_real - _mean(self.output(turn, "features"), turn.fake.weight)).square().sum()
 
 
 class MarginalMatching(Term):
@@ -64,6 +63,8 @@ class MarginalMatching(Term):
         A. J. Larkoski, J. Thaler, W. J. Waalewijn, arXiv:1408.3122 (generalised angularities); G. J. Székely,
         M. L. Rizzo, Energy statistics, J. Stat. Plan. Inference 143 (2013) 1249.
     """
+
+    weighs: ClassVar[bool] = False
 
     def __init__(self, particles: float = 1.0) -> None:
         self.particles = particles
@@ -91,6 +92,7 @@ class SlicedMatching(Term):
     """
 
     compares: ClassVar[bool] = True
+    weighs: ClassVar[bool] = False
 
     def __init__(self, directions: int = 64) -> None:
         self.directions = directions
@@ -102,6 +104,11 @@ class SlicedMatching(Term):
         unit = real.std(0).clamp_min(1e-3)
         both = [torch.cat((x / unit, x / unit @ (along / along.norm(dim=0))), dim=1) for x in (real, fake)]
         return marginal_energy_distances(both[0], both[1]).mean()
+
+
+def _mean(x: Tensor, weight: Tensor | None) -> Tensor:
+    """Weighted mean of rows ``(rows, columns)``."""
+    return x.mean(0) if weight is None else (x * weight[:, None]).sum(0) / weight.sum()
 
 
 def _of_jets(sample: Batch) -> Tensor:

@@ -75,10 +75,12 @@ class Term:
 
     Attributes:
         compares: the generator's side needs the critic's output for real samples.
+        weighs: it looks at event weights of generated samples, where they are of their own; or does not have to.
         weight: the customary factor.
     """
 
     compares: ClassVar[bool] = False
+    weighs: ClassVar[bool] = True
     weight: ClassVar[float] = 1.0
 
     @staticmethod

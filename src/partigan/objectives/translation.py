@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
@@ -108,6 +109,30 @@ class PairedDistance(Term):
         real, made = turn.compared
         _source(real, self)
         return _distance(made.x, real)
+
+
+class PairedSums(Term):
+    """Sums over blocks of a translated image should be those of the image that its source is paired with, as charges.
+
+    A mean absolute difference alone is least for the median of what may be: empty images, where each single pixel is
+    rarely hit. With the charge kept it is least with the charge in the pixel where it most likely is. Sums are taken in
+    physical units and relative to those of the batch.
+
+    Args:
+        block: pixels of a side of a block.
+    """
+
+    def __init__(self, block: int = 4) -> None:
+        if block < 1:
+            raise PartiganError(f"block = {block} of PairedSums; it must be at least 1")
+        self.block = block
+
+    def generator(self, turn: Turn) -> Tensor:
+        """Sum of the absolute differences of all blocks over that of all absolute sums."""
+        real, made = turn.compared
+        _source(real, self)
+        goal, sums = (functional.avg_pool2d(each.x, self.block) for each in turn.in_physical_units(real, made))
+        return weighted_mean((sums - goal).abs(), real.weight) / goal.abs().mean().clamp_min(1e-6)
 
 
 class WithSource(Term):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -29,6 +31,8 @@ class EnergyMoversDistance(Term):
     References:
         P. T. Komiske et al., arXiv:1902.02346; see `partigan.observables.transport.sinkhorn_emd`.
     """
+
+    weighs: ClassVar[bool] = False
 
     def __init__(
         self,

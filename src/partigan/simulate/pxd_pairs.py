@@ -12,25 +12,15 @@ Each pair are two views of one place of one sensor:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from partigan import __version__
-from partigan.data.batch import Batch
-from partigan.data.hdf5 import SUFFIXES
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
-from partigan.data.samples import write_samples
-from partigan.errors import PartiganError
-from partigan.outputs import writing
-from partigan.progress import progress_bar
-from partigan.randomness import check_seed
-from partigan.simulate.chunks import provenance
+from partigan.simulate.pairs import Images, coarse, refuse, write_pairs
 from partigan.simulate.pxd import deposit
 from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
 from partigan.simulate.pxd_silicon import collect, digitise
@@ -38,8 +28,6 @@ from partigan.simulate.pxd_silicon import collect, digitise
 BLOCK = 2  # pixels of a side of a coarse one
 ON_TOP = 4.0  # background that is added, in units of what is there
 FROM_EVENT = 400  # pairs
-
-Images = NDArray[np.float32]
 
 
 def simulate_pxd_pairs(
@@ -74,61 +62,28 @@ def simulate_pxd_pairs(
     Raises:
         PartiganError: a value is out of range, or the output exists or cannot be written.
     """
-    checks = {
-        f"n = {n}; at least one pair is needed": n >= 1,
-        f"background = {background}; it is above 0 and at most 20": 0 < background <= 20,
-        f"images of {height} x {width} pixels; sensors have {COLUMNS} x {ROWS}": 0 < height <= COLUMNS
-        and 0 < width <= ROWS,
-        f"images of {height} x {width} pixels; coarse ones need multiples of {BLOCK}": task != "resolution"
-        or height % BLOCK == width % BLOCK == 0,
-        f"task = {task!r}; there are {', '.join(_TASKS)}": task in _TASKS,
-        f"view = {view!r}; there are pairs, before and after": view in ("pairs", "before", "after"),
-    }
-    for message, fine in checks.items():
-        if not fine:
-            raise PartiganError(f"cannot simulate pairs with {message}")
-    check_seed(seed)
-    job = {
-        "kind": "images",
-        "simulated": f"PXD {task}, {view}",
-        "n": n,
-        "background": background,
-        "seed": seed,
-        "partigan_version": __version__,
-    }
-    with writing(out, overwrite=overwrite, suffixes=SUFFIXES), progress_bar("simulating pairs", n) as advance:
-
-        def chunks() -> Iterator[Batch]:
-            for event, first in enumerate(range(0, n, FROM_EVENT)):
-                size = min(FROM_EVENT, n - first)
-                rng = np.random.default_rng((seed, event))
-                before, after = (
-                    torch.from_numpy(part[:, None]) for part in _crops(task, background, (height, width), rng)
-                )
-                advance(size)
-                whole = {"pairs": Batch(after, source=before), "before": Batch(before), "after": Batch(after)}[view]
-                yield whole[:size]
-
-        write_samples(out, "images", chunks(), provenance(job, n))
-    return Path(out)
+    refuse(
+        {
+            f"background = {background}; it is above 0 and at most 20": 0 < background <= 20,
+            f"images of {height} x {width} pixels; sensors have {COLUMNS} x {ROWS}": 0 < height <= COLUMNS
+            and 0 < width <= ROWS,
+            f"images of {height} x {width} pixels; coarse ones need multiples of {BLOCK}": task != "resolution"
+            or height % BLOCK == width % BLOCK == 0,
+            f"task = {task!r}; there are {', '.join(_TASKS)}": task in _TASKS,
+        }
+    )
+    job = {"simulated": f"PXD {task}", "view": view, "n": n, "background": background, "seed": seed}
+    return write_pairs(out, job, lambda rng: _crops(task, background, (height, width), rng), FROM_EVENT, overwrite)
 
 
 def _crops(task: str, background: float, size: tuple[int, int], rng: np.random.Generator) -> tuple[Images, Images]:
-    """Both sides of the pairs of one event, ``(400, height, width)`` each, at random places of all sensors."""
+    """Both sides of the pairs of one event, ``(400, 1, height, width)`` each, at random places of all sensors."""
     before, after = _TASKS[task](background, rng)
     sensor = np.arange(FROM_EVENT) % len(SENSORS)
     corners = [rng.integers(0, whole - part + 1, FROM_EVENT) for whole, part in zip((COLUMNS, ROWS), size, strict=True)]
     u, v = (corner[:, None] + np.arange(part) for corner, part in zip(corners, size, strict=True))
-    sides = [maps[sensor[:, None, None], u[:, :, None], v[:, None, :]] for maps in (before, after)]
-    if task == "resolution":
-        sides[0] = _coarse(sides[0])
-    return sides[0], sides[1]
-
-
-def _coarse(images: Images) -> Images:
-    """Means of blocks in each of their pixels."""
-    blocks = images.reshape(len(images), images.shape[1] // BLOCK, BLOCK, images.shape[2] // BLOCK, BLOCK)
-    return np.broadcast_to(blocks.mean((2, 4), keepdims=True), blocks.shape).reshape(images.shape)
+    sides = [maps[sensor[:, None, None], u[:, :, None], v[:, None, :]][:, None] for maps in (before, after)]
+    return (coarse(sides[0], BLOCK) if task == "resolution" else sides[0]), sides[1]
 
 
 def _digitiser(background: float, rng: np.random.Generator) -> tuple[Images, Images]:

@@ -12,7 +12,7 @@ from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Product
 from partigan.objectives.losses import Objective
-from partigan.objectives.terms import Showing, Turn
+from partigan.objectives.terms import Showing, Term, Turn
 from partigan.systems.schedules import Schedule
 from partigan.systems.system import DATA, Loss, Networks, OptimizerFactory, Phase, Samples, System, Tick
 from partigan.systems.terms import ScheduledTerm, acting
@@ -75,10 +75,7 @@ class _Player(Loss):
         if self.source is not None:
             start = samples[self.source].start
             if start.weight is not None:
-                raise PartiganError(
-                    f"the sample {self.source!r}, which a translator starts from, has event weights, and critics do "
-                    "not weight what is made of it; leave them out, or draw its samples by their weights"
-                )
+                self._refuse_weights()
             with torch.set_grad_enabled(trains):
                 made = generator(start.x, start.condition, start.mask)
             return replace(start, x=made, source=start.x), about
@@ -90,6 +87,17 @@ class _Player(Loss):
             made = generator(given, batch.condition, batch.mask)
         weight = None if batch.condition is None and batch.mask is None else batch.weight  # that of its conditions
         return Batch(made, batch.mask, batch.condition, weight), {**about, "noise": (drawn, given)}
+
+    def _refuse_weights(self) -> None:
+        """Raise where an objective or a term cannot weight what is made of weighted samples."""
+        parts: list[Objective | Term] = [self.objective, *(term.term for term in self.terms.values())]
+        for part in parts:
+            if not part.weighs:
+                raise PartiganError(
+                    f"the sample {self.source!r}, which a translator starts from, has event weights, and "
+                    f"{type(part).__name__} cannot weight what is made of it; leave one of them out, or draw samples "
+                    "by their weights"
+                )
 
     def shown(self, sample: Batch, tick: Tick) -> Batch:
         """What the critic is shown in place of a sample."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import yaml
@@ -28,7 +28,7 @@ from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
 from partigan.folders import atomic_folder
-from partigan.nets.contracts import Translator, introduce
+from partigan.nets.contracts import Product, introduce
 from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
@@ -134,9 +134,9 @@ class Session:
         self.physical = copy.deepcopy(self.transform).to(self.trainer.fabric.device).inverse  # terms work on the device
 
     def _tell_ends(self, samples: Mapping[str, Batch]) -> None:
-        """Tell a translator the values of both samples; it cuts them a little further out, rounding aside."""
-        product, source = self.system.networks[self.system.product], self.system.source
-        if not isinstance(product, Translator) or source is None or DATA not in samples:
+        """Tell the product the values of both samples, a little further out where it cuts, rounding aside."""
+        source = self.system.source
+        if source is None or DATA not in samples:
             return
         told = []
         for x in (samples[DATA].x, samples[source].start.x):
@@ -145,7 +145,7 @@ class Session:
             low, high = (self.transform.forward(rows).x[i].flatten()[0].item() for i in (0, 1))
             margin = MARGIN * (high - low)
             told.append(((low - margin, high + margin), (ends[0], ends[1])))
-        product.reach(*told)
+        cast(Product, self.system.networks[self.system.product]).reach(*told)
 
     def train(
         self, conditions: dict[str, Any], validate: Validate, selection: Selection, threads: int | None = None
@@ -236,8 +236,11 @@ def _of_mean_1(sample: Batch) -> Batch:
 
 
 def _refuse_unlike(samples: Mapping[str, Batch]) -> None:
-    """Raise where named samples differ in shape, or one has labels, conditions or a mask that another lacks."""
+    """Raise where named samples differ in shape, or one does not vary or has labels or a mask that another lacks."""
     first, *others = samples
+    for name, sample in samples.items() if others else ():
+        if (sample.x == sample.x.flatten()[0]).all():
+            raise PartiganError(f"all values of {name} are {sample.x.flatten()[0].item():g}; is that the right file?")
     for name in others:
         for part, called in (("x", "samples"), ("mask", "masks"), ("condition", "labels or conditions")):
             one, two = (_shape(getattr(samples[each], part)) for each in (first, name))

@@ -79,11 +79,11 @@ class Rescale(Transform):
 
 
 class Asinh(Transform):
-    """Values of many orders of magnitude, such as charges: asinh(x / scale), then their range to [-1, 1].
+    """Values of many orders of magnitude, such as charges: asinh(x / scale), linear below the scale, logarithmic above.
 
-    It is linear well below the scale and logarithmic above it. Its inverse cuts nothing that is outside the range of
-    the training sample, but for values below 0 where the lowest is 0, as of charges. Zero-suppressed images have no
-    values between 0 and a threshold: with ``threshold`` the inverse makes none.
+    0 stays 0: where images are sparse, it is what convolutions are padded with. The inverse makes no values below 0
+    where the training sample has none. Zero-suppressed images have no values between 0 and a threshold: with
+    ``threshold`` the inverse makes none; gradients pass as if it did.
 
     Args:
         scale: physical value; None = the median size of the values of the training sample that are not 0.
@@ -97,12 +97,12 @@ class Asinh(Transform):
         >>> transform = Asinh(scale=1.0)
         >>> transform.fit(images)
         >>> transform.forward(images).x.flatten().round(decimals=2).tolist()
-        [-1.0, -0.7699999809265137, 0.38999998569488525, 1.0]
+        [0.0, 0.8799999952316284, 5.300000190734863, 7.599999904632568]
         >>> torch.allclose(transform.inverse(transform.forward(images)).x, images.x)
         True
     """
 
-    constants: ClassVar[tuple[str, ...]] = ("unit", "low", "high")
+    constants: ClassVar[tuple[str, ...]] = ("unit", "low")
 
     def __init__(self, scale: float | None = None, threshold: float = 0.0) -> None:
         super().__init__()
@@ -111,10 +111,10 @@ class Asinh(Transform):
                 f"Asinh has scale = {scale}, threshold = {threshold}; give a scale above 0, no threshold below 0"
             )
         self.scale, self.threshold = scale, threshold
-        self.unit, self.low, self.high = 1.0, 0.0, 1.0
+        self.unit, self.low = 1.0, 0.0
 
     def fit(self, sample: Batch) -> None:
-        """Take the scale, where it is not given, and the range.
+        """Take the scale, where it is not given, and the lowest value.
 
         Raises:
             PartiganError: all values are the same.
@@ -123,24 +123,20 @@ class Asinh(Transform):
         if x.min() == x.max():
             raise PartiganError("the training sample does not vary; it cannot be normalised")
         self.unit = x[x != 0].abs().median().item() if self.scale is None else self.scale
-        self.low, self.high = (torch.asinh(end / self.unit).item() for end in (x.min(), x.max()))
+        self.low = x.min().item()
 
     def forward(self, sample: Batch) -> Batch:
-        """Values from -1 to 1 within the range of the training sample."""
-        y = torch.asinh(sample.x / self.unit)
-        return replace(sample, x=(y - self.low) * (2 / (self.high - self.low)) - 1)
+        """Values in units of the scale where they are small."""
+        return replace(sample, x=torch.asinh(sample.x / self.unit))
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical values."""
-        y = (sample.x + 1) * ((self.high - self.low) / 2) + self.low
-        x = torch.sinh(y) * self.unit
-        x = x.clamp_min(0) if self.low == 0 else x
+        x = torch.sinh(sample.x) * self.unit
+        x = x.clamp_min(0) if self.low >= 0 else x
         least = (1 - ROUNDING) * self.threshold
-        return replace(sample, x=torch.where(x.abs() < least, 0.0, x) if least else x)
+        return replace(sample, x=x - (x * (x.abs() < least)).detach() if least else x)
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
         if values["unit"] <= 0:
             yield "unit", "is not above 0"
-        if values["high"] <= values["low"]:
-            yield "high", "is not above 'low'"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from partigan.nets.contracts import CuttingTranslator
 from partigan.nets.images.layers import Condition, Norm, maker, normalisation
 from partigan.nets.images.sizes import Factor, divisors
-from partigan.nets.layers import Range
+from partigan.nets.layers import Range, silent
 
 STAGES = 2  # between the image and the map of the residual blocks
 
@@ -38,8 +38,8 @@ class ResNetTranslator(CuttingTranslator):
         blocks: residual blocks; None = 9 for images of 256 x 256 pixels and larger, 6 for smaller ones.
         norm: normalisation of all convolutions but the last. The authors have no gain and bias in it, but biases before
             it, which do nothing.
-        residual: what comes out is added to the image, without bounds, so that training begins at the identity; False =
-            tanh at the end, as in the paper. Zeros of sparse images may lie where tanh is flat.
+        residual: what comes out is added to the image, without bounds, and is zero at first: training begins at the
+            identity; False = tanh at the end, as in the paper. Zeros of sparse images may lie where tanh is flat.
 
     References:
         arXiv:1703.10593, section 7.2.
@@ -74,6 +74,7 @@ class ResNetTranslator(CuttingTranslator):
         self.first = nn.Sequential(_padded(channels, filters, 7, sizes[0], norm), normalisation(norm, filters))
         if self.condition.size:
             self.modulation = _make(nn.Linear(self.condition.size, 2 * filters, bias=False))
+        last = _padded(filters, channels, 7, sizes[0], "none")  # with a bias
         self.body = nn.Sequential(
             nn.ReLU(),
             *(part for wide, deep, factor in stages for part in _normalised(norm, _smaller(wide, deep, factor, norm))),
@@ -83,10 +84,10 @@ class ResNetTranslator(CuttingTranslator):
                 for wide, deep, factor in reversed(stages)
                 for part in _normalised(norm, _larger(deep, wide, factor, norm))
             ),
-            _padded(filters, channels, 7, sizes[0], "none"),  # with a bias
+            silent(last) if residual else last,
             nn.Identity() if residual else nn.Tanh(),
         )
-        self.range = Range()
+        self.range = Range(inward=True)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Images ``(batch, channels, height, width)``, in (-1, 1) unless ``residual``."""

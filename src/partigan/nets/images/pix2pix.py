@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import pairwise
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,15 @@ from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, CuttingTranslator, NoisyTranslator
 from partigan.nets.images.layers import Condition, Norm, maker, normalisation, with_maps
 from partigan.nets.images.sizes import all_the_way
-from partigan.nets.layers import Range
+from partigan.nets.layers import Range, silent
 
 WIDEST = 8  # feature maps over those of the first stage
 NOISY = 3  # stages of the decoder with dropout
 
 _make = maker(partial(nn.init.normal_, std=0.02))
+_by_size = maker(
+    partial(nn.init.kaiming_normal_, a=0.2)
+)  # K. He et al., arXiv:1502.01852; needed where nothing is normed
 
 
 class UNet(CuttingTranslator, NoisyTranslator):
@@ -39,14 +43,15 @@ class UNet(CuttingTranslator, NoisyTranslator):
         classes: number of classes, shown as constant maps; 0 = none.
         conditions: number of float conditions, shown likewise; 0 = none.
         filters: feature maps after the first stage, doubled in the next ones up to 8 times as many.
-        stages: of the encoder; None = as many as the image allows.
+        stages: of the encoder, at most; None = as many as the image allows.
         dropout: probability that a value is dropped.
         norm: normalisation of all stages but the first, the innermost and the last.
-        residual: what comes out is added to the image, without bounds, so that training begins at the identity; False =
-            tanh at the end, as in the paper. Zeros of sparse images may lie where tanh is flat.
+        residual: what comes out is added to the image, without bounds, and is zero at first: training begins at the
+            identity; False = tanh at the end, as in the paper. Zeros of sparse images may lie where tanh is flat.
+        noise: maps of normal noise beside the image, for changes that are random, pixel by pixel.
 
     Raises:
-        PartiganError: neither side divides by 2 or 3, or there are fewer stages than asked for.
+        PartiganError: neither side divides by 2 or 3, or no stage is asked for.
 
     References:
         arXiv:1611.07004, section 6.1.1.
@@ -70,15 +75,18 @@ class UNet(CuttingTranslator, NoisyTranslator):
         dropout: float = 0.5,
         norm: Norm = "instance",
         residual: bool = False,
+        noise: int = 0,
     ) -> None:
         super().__init__()
         if not 0 <= dropout < 1:
             raise PartiganError(f"dropout = {dropout} of UNet; it must be at least 0 and below 1")
         factors, self.dropout, self.residual = all_the_way(height, width, stages), dropout, residual
+        self.random = (noise, height, width)
         self.condition = Condition(classes, conditions)
         last, free = len(factors) - 1, norm == "none"
+        make, ends = _by_size if free else _make, silent if residual else _make
         widths = [filters * min(2**stage, WIDEST) for stage in range(len(factors))]
-        inputs = [channels + self.condition.size, *widths[:-1]]
+        inputs = [channels + noise + self.condition.size, *widths[:-1]]
         outputs = [channels, *widths[:-1]]
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for stage, factor in enumerate(factors):
@@ -87,7 +95,7 @@ class UNet(CuttingTranslator, NoisyTranslator):
             self.down.append(
                 nn.Sequential(
                     nn.Identity() if stage == 0 else nn.LeakyReLU(0.2),
-                    _make(nn.Conv2d(*shape, kernel, factor, 1, bias=plain or free)),
+                    make(nn.Conv2d(*shape, kernel, factor, 1, bias=plain or free)),
                     nn.Identity() if plain else normalisation(norm, widths[stage]),
                 )
             )
@@ -95,7 +103,7 @@ class UNet(CuttingTranslator, NoisyTranslator):
             self.up.append(
                 nn.Sequential(
                     nn.ReLU(),
-                    _make(nn.ConvTranspose2d(*shape, kernel, factor, 1, bias=stage == 0 or free)),
+                    (make if stage else ends)(nn.ConvTranspose2d(*shape, kernel, factor, 1, bias=stage == 0 or free)),
                     (nn.Identity() if residual else nn.Tanh()) if stage == 0 else normalisation(norm, outputs[stage]),
                 )
             )
@@ -104,12 +112,13 @@ class UNet(CuttingTranslator, NoisyTranslator):
             sizes.append((sizes[-1][0] // down, sizes[-1][1] // right))
         noisy = range(max(last - NOISY + 1, 1), last + 1) if dropout else range(0)
         self.dropped = {stage: (outputs[stage], *sizes[stage]) for stage in noisy}
-        self.range = Range()
+        self.range = Range(inward=True)
 
     def noise(self, rng: torch.Generator) -> Tensor:
-        """Which values of one sample are kept, ``(values,)`` bool."""
-        values = sum(maps * height * width for maps, height, width in self.dropped.values())
-        return torch.rand(values, generator=rng, device=rng.device) >= self.dropout
+        """Which values of one sample are kept, 0 or 1, and its maps of normal noise, ``(values,)``."""
+        values, normal = sum(map(prod, self.dropped.values())), prod(self.random)
+        kept = (torch.rand(values, generator=rng, device=rng.device) >= self.dropout).float()
+        return torch.cat((kept, torch.randn(normal, generator=rng, device=rng.device)))
 
     def forward(
         self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None, noise: Tensor | None = None
@@ -117,9 +126,12 @@ class UNet(CuttingTranslator, NoisyTranslator):
         """Images ``(batch, channels, height, width)``, in (-1, 1) unless ``residual``."""
         if noise is None:
             noise = torch.stack([self.noise(_global(x.device)) for _ in x])
-        parts = iter(noise.split([maps * height * width for maps, height, width in self.dropped.values()], dim=1))
-        kept = {stage: next(parts).view(-1, *shape) for stage, shape in self.dropped.items()}
-        maps = [with_maps(x, self.condition(condition, x))]
+        *parts, normal = noise.to(x).split([*map(prod, self.dropped.values()), prod(self.random)], dim=1)
+        kept = {
+            stage: part.view(len(x), *shape) for (stage, shape), part in zip(self.dropped.items(), parts, strict=True)
+        }
+        beside = with_maps(x, self.condition(condition, x))
+        maps = [torch.cat((beside, normal.view(len(x), *self.random)), dim=1)]
         for down in self.down:
             maps.append(down(maps[-1]))
         y = maps.pop()
@@ -189,17 +201,17 @@ class PatchCritic(Critic):
         inputs = images * channels + self.condition.size
         widths = [inputs, *(filters * min(2**layer, WIDEST) for layer in range(layers + 1 if layers else 2))]
         kernel, padding = (4, 1) if layers else (1, 0)
-        body: list[nn.Module] = []
+        body, make = list[nn.Module](), _by_size if norm == "none" else _make
         for layer, shape in enumerate(pairwise(widths)):
             stride = 2 if layer < layers else 1
             bias = layer == 0 or norm == "none"
             body += [
-                _make(nn.Conv2d(*shape, kernel, stride, padding, bias=bias)),
+                make(nn.Conv2d(*shape, kernel, stride, padding, bias=bias)),
                 nn.Identity() if layer == 0 else normalisation(norm, shape[1]),
                 nn.LeakyReLU(0.2),
             ]
         self.body = nn.Sequential(*body)
-        self.score = _make(nn.Conv2d(widths[-1], 1, kernel, 1, padding))
+        self.score = make(nn.Conv2d(widths[-1], 1, kernel, 1, padding))
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Scores ``(batch, patches)`` and features ``(batch, maps)``."""

@@ -29,10 +29,10 @@ def all_the_way(height: int, width: int, stages: int | None = None) -> list[Fact
     Args:
         height: of the image, pixels.
         width: of the image, pixels.
-        stages: how many of the factors to take; None = all.
+        stages: of the factors at most so many are taken; None = all.
 
     Raises:
-        PartiganError: neither side divides, or there are fewer factors.
+        PartiganError: neither side divides, or no stage is asked for.
 
     Example:
         >>> all_the_way(4, 6)
@@ -44,7 +44,7 @@ def all_the_way(height: int, width: int, stages: int | None = None) -> list[Fact
         size = (size[0] // factor[0], size[1] // factor[1])
     if not found:
         raise PartiganError(f"images of {height} x {width} pixels divide by neither 2 nor 3; pad or crop them")
-    if stages is not None and not 1 <= stages <= len(found):
+    if stages is not None and stages < 1:
         raise PartiganError(f"stages = {stages}; images of {height} x {width} pixels allow 1 to {len(found)}")
     return found[:stages]
 
