@@ -395,5 +395,6 @@ _COMMANDS: _Commands = {
     "export-table": ("a table as CSV, Parquet or ROOT", _plain("commands.tables", "export_table", table="HDF5 file")),
     "export": ("a trained generator as C", _plain("commands.export", "export", run="run directory")),
     "demo": ("small jobs", {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))}),
+    "smooth-weights": ("weights with less noise", _plain("commands.weights", "smooth_weights", table="HDF5 file")),
     "list": ("the presets, with paper, kind of data, parameters and status", _list),
 }

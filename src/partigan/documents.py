@@ -13,7 +13,7 @@ import yaml
 from partigan.errors import PartiganError
 from partigan.reading import readable, size_of
 
-JSON_BYTES, YAML_BYTES = 2**24, 2**15  # far more than files of ours have
+JSON_BYTES, YAML_BYTES = 2**26, 2**15  # far more than files of ours have
 DEPTH, NODES, SCALAR = 60, 5_000, 4096  # of YAML: levels, values with aliases written out, characters of a value
 
 

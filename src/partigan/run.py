@@ -26,6 +26,8 @@ from partigan.files import sha256, write_json, write_text
 
 SHIPPED = Path(__file__).parent / "models" / "weights"  # trained runs that come with partigan, by name
 LAYOUT = 2  # of run directories; raised when older ones can no longer be read
+SPECIES = "species"  # entry of a manifest's data: of which samples alone a run was trained
+TRAINED_SPECIES = "training_species"  # the same as an attribute of generated files
 _CHANGING = ("manifest.json", "checkpoints", "tensorboard")  # have no sha256 in the manifest
 _DIGEST = Rule(str, lambda text: len(text) == 64 and {*text} <= {*"0123456789abcdef"}, "a sha256 of 64 hexadecimals")
 _COUNT = Rule(int, lambda number: number >= 0, "a whole number, not negative")
@@ -35,7 +37,7 @@ _MANIFEST = {
     "files": {str: _DIGEST},
     "sha256": _DIGEST,
     "versions": {"partigan": str, str: str},
-    "data": {"sha256": (_DIGEST, {str: _DIGEST}, type(None)), str: object},
+    "data": {"sha256": (_DIGEST, {str: _DIGEST}, type(None)), f"{SPECIES}?": str, str: object},
     "plan?": {"max_steps": _COUNT, str: float},
     "finished?": {"step": _COUNT, "seconds": float, "selection": {str: object}, str: object},
     "command?": [str],
@@ -89,7 +91,7 @@ class Run:
 
     def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Write what a training starts from: configuration last, so that a run exists or not."""
-        write_json(self.transform_file, transform)
+        write_text(self.transform_file, json.dumps(transform) + "\n")  # long: without a line for each number
         digests = {self.config_file.name: hashlib.sha256(config.encode()).hexdigest()}
         digests[self.transform_file.name] = sha256(self.transform_file)
         self._write({"layout": LAYOUT, "product": self.product, "files": digests, **manifest})
@@ -168,6 +170,12 @@ class Run:
         """Sha256 of the files that it was trained on, in the order of their names; empty where they are not known."""
         found = self.manifest.get("data", {}).get("sha256") or []
         return [found] if isinstance(found, str) else [found[name] for name in sorted(found)]
+
+    @property
+    def species(self) -> str | None:
+        """The only species that it was trained on; None = all that its data hold."""
+        found: str | None = self.manifest.get("data", {}).get(SPECIES)
+        return found
 
     def update_manifest(self, **values: Any) -> None:
         """Add or replace entries of the manifest."""

@@ -19,6 +19,7 @@ from partigan.evaluation import protocols
 from partigan.kinds import find, kind_of
 from partigan.kinds.kind import Values, event_weights
 from partigan.metrics.finding import Finding
+from partigan.nets.tables import TableCritic
 from partigan.simulate.cherenkov import CONDITIONS, TARGETS, simulate_cherenkov
 from partigan.training.log import read_log
 
@@ -65,6 +66,70 @@ def test_presets_have_the_sizes_of_the_papers() -> None:
         assert terms.terms["penalty"].strength(1.0) == pytest.approx(18.73, abs=0.01)
         assert terms.terms["penalty"].term.one_sided
         assert options.batch_size == 512
+    fast = build(resolve(read("cherenkov-fast"), {"features": 5, "classes": 0, "conditions": 8}))[0]
+    found = [sum(p.numel() for p in fast.networks[each].parameters()) for each in ("generator", "critic")]
+    assert found == [63_480, 34_945]
+    assert [*fast.phases] == ["likelihood", "critic", "generator"]
+
+
+def test_the_critic_of_pidgan_is_given_two_differences() -> None:
+    """DLLmu - DLLe and DLLp - DLLk in the order of the simulation: e, k, mu, p, bt."""
+    names = [*TARGETS]
+    for preset in ("cherenkov-bce", "cherenkov-wgan-gp"):
+        critic: dict[str, Any] = read(preset)["system"]["init_args"]["critic"]["init_args"]
+        pairs = [(names[a], names[b]) for a, b in critic["differences"]]
+        assert pairs == [("RichDLLmu", "RichDLLe"), ("RichDLLp", "RichDLLk")]
+        with pytest.raises(PartiganError, match="features 2 and 0, and rows have 2"):
+            TableCritic(**{**critic, "features": 2})
+    critic = TableCritic(3, width=4, depth=1, differences=((2, 0),))
+    x = torch.randn(5, 3)
+    seen = torch.cat((x, x[:, 2:] - x[:, :1]), 1)
+    assert torch.equal(critic(x).score, critic.head(critic.body(seen, None)))
+
+
+def test_one_network_for_one_species(calibration: Path, tmp_path: Path) -> None:
+    """It sees that species' rows alone; generation, evaluation and resumption know of it."""
+    run = partigan.train("cherenkov-fast", calibration, tmp_path / "K", overrides=SHORT, threads=1, species="K")
+    assert run.species == "K"
+    flags = torch.tensor(run.transform["conditions"]["conditions"])[:, 3:]
+    assert (flags == torch.tensor([0.0, 0, 0, 1, 0])).all()
+    made = partigan.generate(run.path, 2000, tmp_path / "K.h5", conditions=calibration)
+    condition = KIND.format.read(made, "all").condition
+    assert condition is not None
+    assert (condition[:, 6] == 1).all()
+    for given in ({"fake": made}, {"run": run.path}):
+        found = partigan.evaluate(calibration, tmp_path / "report", **given, metrics=["w1"], overwrite=True)
+        assert found.split == "test"
+        assert found.failures == 0
+    with pytest.raises(PartiganError, match="trained on the species K, not of all samples"):
+        partigan.train("cherenkov-fast", calibration, run.path, overrides=SHORT, threads=1, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("species", "message"),
+    [
+        ("e", "rich.h5 has no e in its train split; take another species or file"),
+        ("kaon", "rich.h5 knows no species 'kaon'; there are e, mu, pi, K, p"),
+    ],
+)
+def test_a_species_that_a_file_lacks_is_named(species: str, message: str, calibration: Path, tmp_path: Path) -> None:
+    with pytest.raises(PartiganError, match=message):
+        partigan.train("cherenkov-fast", calibration, tmp_path / "r", overrides=SHORT, species=species)
+    with pytest.raises(PartiganError, match=f"its kind of data knows no species; leave out --species {species}"):
+        partigan.train("toys", torch.randn(200, 2), tmp_path / "r", overrides=SHORT, species=species)
+    assert not (tmp_path / "r").exists()
+
+
+def test_few_rows_with_weights_that_add_up_to_less_than_0(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """60 rows: the valid split is all negative, the train split's sum is just above 0; a warning, and no NaN."""
+    weight = torch.tensor([1.0, -1.0]).repeat(30)
+    weight[0], weight[42:51] = 1.5, -1.0
+    given = {"x": torch.randn(60, 2), "conditions": torch.randn(60, 1), "weight": weight}
+    run = partigan.train("cherenkov-fast", given, tmp_path / "r", overrides={**SHORT, "trainer.batch_size": 8})
+    said = capfd.readouterr().err
+    assert "warning: the weights of the valid split of arrays have the sum -9, not above 0" in said
+    for line in read_log(run.path / "metrics.jsonl"):
+        assert all(np.isfinite(value) for value in line.values())
 
 
 @pytest.mark.parametrize("name", PRESETS)

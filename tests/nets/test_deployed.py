@@ -41,6 +41,7 @@ from partigan.nets.images.progressive import ProgressiveGenerator
 from partigan.nets.images.residual import ResidualGenerator, ResidualStack
 from partigan.nets.images.sagan import SAGANGenerator
 from partigan.nets.images.stylegan import StyleGANGenerator
+from partigan.nets.mixtures import MixtureGenerator
 from partigan.nets.selection import SelectedGenerator, SelectingGenerator
 from partigan.nets.tables import TableGenerator, TableTranslator
 from partigan.nets.testbeam import TestBeamGenerator
@@ -75,6 +76,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "pix2pix": partial(UNet, **SMALL),
     "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
+    "mixtures": partial(MixtureGenerator, components=3, width=8),
     "table translator": TableTranslator,
     "calogan": partial(CaloGANGenerator, latent=4),
     "test beam": TestBeamGenerator,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from partigan import __version__
-from partigan.data.sources import source
+from partigan.data.sources import Source, source
 from partigan.errors import PartiganError, check_number
 from partigan.files import sha256
 from partigan.jobs import earlier
@@ -16,7 +16,7 @@ from partigan.models.model import Model, load
 from partigan.models.native.compiling import compiler
 from partigan.progress import tell
 from partigan.randomness import check_seed
-from partigan.run import Run, known_run
+from partigan.run import SPECIES, TRAINED_SPECIES, Run, known_run
 from partigan.simulate.chunks import Chunks, in_chunks
 from partigan.threads import begin, choose, set_threads, step_seconds
 from partigan.workers import check_workers
@@ -102,6 +102,7 @@ def generate(
         "threads": number,
         **({} if truncation is None else {"truncation": truncation}),
         **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
+        **({} if (only := Run(run).species) is None else {TRAINED_SPECIES: only}),
         "generator_sha256": sha256(Run(run).weights),
     }
     generation = replace(plain, native=engine == "native")
@@ -192,12 +193,12 @@ def _with_engine(model: Model, engine: Engine, n: int, before: Any) -> tuple[Mod
 
 def _told(model: Model, path: Path, trust: bool, strict: bool) -> None:
     """Say which conditions of a file are out of the range of training, or refuse them."""
-    model.beyond(source(path, model.kind, trust).training(), str(path), strict)
+    model.beyond(_others(model, path, trust).training(), str(path), strict)
 
 
 def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
     """A model that draws its conditions from those of another file."""
-    other = source(path, model.kind, trust)
+    other = _others(model, path, trust)
     sample = other.training()
     state: dict[str, Any] = model.kind.conditions.state(sample, other.describe())
     for key in model.kind.conditions.fixed:
@@ -207,3 +208,8 @@ def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
                 f"{model.conditions.get(key)}; give a file like its training data"
             )
     return replace(model, conditions=state)
+
+
+def _others(model: Model, path: Path, trust: bool) -> Source:
+    """A file whose conditions are asked for; of the species alone that the model was trained on."""
+    return source(path, model.kind, trust, model.manifest["data"].get(SPECIES))

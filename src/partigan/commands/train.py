@@ -24,7 +24,7 @@ from partigan.metrics.weighted import accepted, refuse_weights
 from partigan.models.model import Model
 from partigan.progress import tell
 from partigan.randomness import rng_for
-from partigan.run import Run
+from partigan.run import SPECIES, Run
 from partigan.systems.system import DATA
 from partigan.threads import begin
 from partigan.training.health import DIVERSITY_SAMPLES, diversity
@@ -32,6 +32,7 @@ from partigan.training.selection import Selection
 from partigan.training.session import Session, writing_run
 
 FEWEST = 50  # real samples in a half, for metrics of one half against the other
+DRAWS = 20  # of generated samples, until their weights have a sum above 0
 
 
 def train(
@@ -44,6 +45,7 @@ def train(
     overwrite: bool = False,
     overrides: dict[str, Any] | None = None,
     trust: bool = False,
+    species: str | None = None,
 ) -> Run:
     """Train a system on samples.
 
@@ -59,6 +61,7 @@ def train(
         overwrite: replace an existing run.
         overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
         trust: follow class paths outside partigan.
+        species: train on the samples of this particle alone, such as K of a file of kind cherenkov; None = all.
 
     Returns:
         The finished run.
@@ -78,13 +81,13 @@ def train(
     content["kind"] = kind.name
     if out is None:
         out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
-    given = {name: source(each, kind, trust) for name, each in named.items()}
+    given = {name: source(each, kind, trust, species) for name, each in named.items()}
     with writing_run(out, given, resume, overwrite):
         session = Session(Run(out), content, seed, resume, overwrite, trust)
-        return _train(session, kind, given, threads)
+        return _train(session, kind, given, threads, species)
 
 
-def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: int | None) -> Run:
+def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: int | None, species: str | None) -> Run:
     """A training in an admitted session."""
     target = _target(given)
     described = {name: each.describe() for name, each in given.items()}
@@ -96,7 +99,8 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
         if sample.weight is not None:
             refuse_weights(sample.weight, f"of the training split of {given[name].name}")
     arguments = kind.conditions.arguments(training[target]) | kind.conditions.of_file(described[target])
-    session.prepare(training, arguments, _origin(given))
+    only = {} if species is None else {SPECIES: species}
+    session.prepare(training, arguments, {**_origin(given), **only})
     session.run = Run(session.run.path, session.system.product)
     if session.resumed:
         conditions = session.run.transform["conditions"]
@@ -149,15 +153,32 @@ def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     }
 
 
-def _weighed(kind: Kind, sample: Batch) -> Batch:
-    """Samples to validate with: with event weights, or by hit or miss for a kind that does not look at them."""
-    if sample.weight is None:
-        return sample
-    refuse_weights(sample.weight, "of the valid split")
+def _weighed(kind: Kind, given: Source) -> Batch:
+    """Real samples to validate with: with event weights, or by hit or miss for a kind that does not look at them.
+
+    They are those of the training split where the weights of the others have no sum above 0.
+    """
+    most = kind.evaluation.validated
+    real = given.read("valid")[:most]
+    if real.weight is None:
+        return real
+    if not _positive(real):
+        tell(
+            f"warning: the weights of the valid split of {given.name} have the sum {real.weight.sum():.3g}, not above "
+            "0; the run is validated on its train split; give more rows"
+        )
+        real = given.training()
+        real = real[:most] if _positive(real[:most]) else real
+    assert real.weight is not None
     if kind.evaluation.weighted:
-        return sample
-    rows = accepted(sample.weight, len(sample), np.random.default_rng(0))
-    return replace(sample[torch.from_numpy(rows)], weight=None)
+        return real
+    rows = accepted(real.weight, len(real), np.random.default_rng(0))
+    return replace(real[torch.from_numpy(rows)], weight=None)
+
+
+def _positive(sample: Batch) -> bool:
+    """Whether weights, where there are some, have a sum above 0, as metrics need it."""
+    return sample.weight is None or bool(sample.weight.double().sum() > 0)
 
 
 class _Validation:
@@ -165,10 +186,9 @@ class _Validation:
 
     def __init__(self, session: Session, kind: Kind, given: Mapping[str, Source], conditions: dict[str, Any]) -> None:
         self.session, self.kind, self.conditions = session, kind, conditions
-        most = kind.evaluation.validated
-        self.real = _weighed(kind, given[_target(given)].read("valid")[:most])
+        self.real = _weighed(kind, given[_target(given)])
         start = session.system.source
-        self.start = None if start is None else _weighed(kind, given[start].read("valid")[:most]).start
+        self.start = None if start is None else _weighed(kind, given[start]).start
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:
@@ -182,17 +202,25 @@ class _Validation:
     def of_real(self) -> dict[str, float]:
         """The same metrics of two halves of the real samples; empty where these are too few."""
         parts = halves(self.real, np.random.default_rng(self.session.seed))
-        if min(map(len, parts)) < FEWEST:
+        if min(map(len, parts)) < FEWEST or not all(map(_positive, parts)):
             return {}
         found = self.kind.evaluation.validate(*parts)
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def samples(self, network: nn.Module, step: int) -> Batch:
-        """Generated samples, others at every validation; or the start of a translator, changed."""
+        """Generated samples, others at every validation; or the start of a translator, changed.
+
+        Few rows may be drawn with weights without a sum above 0; they are drawn again.
+        """
         model = Model(network, self.session.transform, self.kind, self.conditions)
         if self.start is not None:
             return model.refine(self.start)
-        return model.sample(len(self.real), int(rng_for("validation", self.session.seed, step).initial_seed() % 2**31))
+        for draw in range(DRAWS):
+            number = rng_for("validation", self.session.seed, step, *[draw] * (draw > 0)).initial_seed() % 2**31
+            if _positive(made := model.sample(len(self.real), int(number))):
+                return made
+        tell(f"warning: generated rows have weights without a sum above 0 in {DRAWS} draws; these are left out")
+        return replace(made, weight=None)
 
     def try_out(self, selection: Selection) -> None:
         """Raise where the metrics of a selection are not among those of the kind."""

@@ -43,6 +43,8 @@ class _Conditions(Protocol):
     whole: int
     chunk: int
 
+    def of_species(self, species: str, sample: Batch, description: dict[str, Any], where: str) -> Tensor: ...
+
 
 class _Evaluation(Protocol):
     def label(self, path: Path) -> str | None: ...
@@ -213,6 +215,54 @@ class ArraySource(Source):
         return {}
 
 
+class SpeciesSource(Source):
+    """The samples of one species in a source of several.
+
+    Args:
+        of: the source.
+        kind: the kind of data in it.
+        species: name of the species.
+    """
+
+    def __init__(self, of: Source, kind: _Kind, species: str) -> None:
+        self._of, self._rows, self._species = of, kind.conditions.of_species, species
+        self.name, self.path, self.label = of.name, of.path, of.label
+        self._described = of.describe()
+
+    @property
+    def digest(self) -> str:
+        """That of the source."""
+        return self._of.digest
+
+    def _chosen(self, sample: Batch, where: str) -> Batch:
+        rows = self._rows(self._species, sample, self._described, self.name)
+        if not rows.any():
+            raise PartiganError(f"{self.name} has no {self._species}{where}; take another species or file")
+        return sample[rows]
+
+    def read(self, split: str, finite: bool = True) -> Batch:
+        """Samples of a split."""
+        return self._chosen(self._of.read(split, finite), "" if split == "all" else f" in its {split} split")
+
+    def drawn(self, most: int, seed: int) -> tuple[Batch, int]:
+        """Samples drawn at random; the share of the species among all tells how many there are, about."""
+        sample, total = self._of.drawn(most, seed)
+        chosen = self._chosen(sample, "")
+        return chosen, round(total * len(chosen) / len(sample))
+
+    def training(self) -> Batch:
+        """What networks are trained on."""
+        return self._chosen(self._of.training(), " in its train split")
+
+    def describe(self) -> dict[str, Any]:
+        """What the source holds beside its samples."""
+        return self._described
+
+    def attributes(self) -> dict[str, Any]:
+        """What the source says of itself."""
+        return self._of.attributes()
+
+
 def draw(parts: Iterable[Batch], most: int, whole: int, seed: int) -> tuple[Batch, int]:
     """Samples drawn at random from parts that come one after the other, and how many there are in all.
 
@@ -244,7 +294,7 @@ def draw(parts: Iterable[Batch], most: int, whole: int, seed: int) -> tuple[Batc
     return kept, total
 
 
-def source(given: Any, kind: _Kind, trust: bool = False) -> Source:
+def source(given: Any, kind: _Kind, trust: bool = False, species: str | None = None) -> Source:
     """A source of samples.
 
     Args:
@@ -253,6 +303,7 @@ def source(given: Any, kind: _Kind, trust: bool = False) -> Source:
             ``conditions`` (``condition`` is either) and ``weight``. Arrays become float32.
         kind: the kind of data.
         trust: read virtual datasets, whose data lie in other files.
+        species: the only one whose samples are taken; None = all.
 
     Raises:
         PartiganError: something else, arrays of wrong shapes or of different lengths, or values that no sample has.
@@ -263,6 +314,8 @@ def source(given: Any, kind: _Kind, trust: bool = False) -> Source:
         >>> len(data.read("train")), data.describe()
         (7, {'features': {'0': '', '1': ''}})
     """
+    if species is not None:
+        return SpeciesSource(source(given, kind, trust), kind, species)
     if isinstance(given, Source):
         return given
     if isinstance(given, (str, Path)):

@@ -23,7 +23,7 @@ from partigan.metrics.weighted import refuse_weights
 from partigan.models.model import Model, load
 from partigan.nets.contracts import Translator
 from partigan.randomness import check_seed
-from partigan.run import Run, known_run
+from partigan.run import TRAINED_SPECIES, Run, known_run
 
 MOST = 10
 """Generated samples for each real one, at most: more of them hardly make errors smaller."""
@@ -205,8 +205,8 @@ def read_inputs(request: Request) -> Inputs:
         PartiganError: bad files, or samples that cannot be compared.
     """
     kind = request.sort
-    real_source = source(request.real, kind, request.trust)
     fake_source = None if request.fake is None else source(request.fake, kind, request.trust)
+    real_source = source(request.real, kind, request.trust, _species(request, fake_source))
     said = _provenance(kind, real_source, fake_source)
     trained = _training_data(request, said[1])
     split, why = _split(request.split, trained, real_source)
@@ -276,6 +276,13 @@ def _training_data(request: Request, said: dict[str, Any]) -> list[str]:
     if (digests := said.get("training_data_sha256")) is not None:
         return str(digests).split()
     return [] if request.opened is None else request.opened.trained_on
+
+
+def _species(request: Request, fake: Source | None) -> str | None:
+    """The only species that the generator was trained on, by the generated file or the run; None = all."""
+    if fake is not None and (only := fake.attributes().get(TRAINED_SPECIES)) is not None:
+        return str(only)
+    return None if request.opened is None else request.opened.species
 
 
 def _split(asked: str | None, trained: list[str], real: Source) -> tuple[str, str]:

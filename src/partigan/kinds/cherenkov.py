@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.errors import PartiganError
 from partigan.kinds.conditions import LabelConditions
 from partigan.kinds.kind import Columns, Kind, Values
 from partigan.kinds.tables import TableEvaluation, TableFormat, TableObservables
@@ -32,6 +34,7 @@ _LABELS = {
     "efficiency_k": "K and pi taken for K against momentum: largest difference (%)",
     "efficiency_p": "p and K taken for p against momentum: largest difference (%)",
 }
+_FLAG = "is_"  # conditions that are 1 for a particle
 _BESIDE = "condition:"  # columns of conditions among the observables
 
 
@@ -49,6 +52,15 @@ class CherenkovConditions(LabelConditions):
     """Conditions drawn row by row, of many rows: sWeights of a few would leave few tracks in a bin."""
 
     kept = 32_768
+
+    def of_species(self, species: str, sample: Batch, description: dict[str, Any], where: str) -> Tensor:
+        """Rows whose condition ``is_NAME`` is 1."""
+        names = [*description.get("columns", {}).get("conditions", {})]
+        flags = {name.removeprefix(_FLAG): column for column, name in enumerate(names) if name.startswith(_FLAG)}
+        if species not in flags or sample.condition is None:
+            found = f"there are {', '.join(flags)}" if flags else f"it has no conditions such as {_FLAG}{species}"
+            raise PartiganError(f"{where} knows no species {species!r}; {found}")
+        return sample.condition[:, flags[species]] > 0.5
 
 
 class CherenkovObservables(TableObservables):
@@ -114,12 +126,12 @@ class CherenkovEvaluation(TableEvaluation):
 
 def _missing(sample: Values, pair: tuple[str, str]) -> str:
     """What a sample lacks to tell two particles; nothing where it has all."""
-    wanted = ["P", "ETA", *(f"is_{name}" for name in pair)]
+    wanted = ["P", "ETA", *(f"{_FLAG}{name}" for name in pair)]
     if lacking := [name for name in wanted if f"{_BESIDE}{name}" not in sample]:
         return f"the conditions have no {', '.join(lacking)}"
     if lacking := [name for name in ("RichDLLk", "RichDLLp") if name not in sample]:
         return f"the features have no {', '.join(lacking)}"
-    if lacking := [name for name in pair if not sample[f"{_BESIDE}is_{name}"].any()]:
+    if lacking := [name for name in pair if not sample[f"{_BESIDE}{_FLAG}{name}"].any()]:
         return f"the sample has no {' and no '.join(lacking)}"
     return ""
 
@@ -127,7 +139,7 @@ def _missing(sample: Values, pair: tuple[str, str]) -> str:
 def particles(sample: Values, name: str, against: tuple[str, str]) -> Particles:
     """Tracks of one particle, with the logarithm of the odds of the first particle of a pair over the second."""
     score: Floats = sample["RichDLLk"] if against == ("K", "pi") else sample["RichDLLp"] - sample["RichDLLk"]
-    rows = sample[f"{_BESIDE}is_{name}"] > 0.5
+    rows = sample[f"{_BESIDE}{_FLAG}{name}"] > 0.5
     return Particles(
         score[rows],
         sample[f"{_BESIDE}P"][rows] / 1000,

@@ -18,6 +18,7 @@ from partigan.data.batch import Batch
 from partigan.data.hdf5 import SUFFIXES
 from partigan.data.samples import checked
 from partigan.data.splits import Rows
+from partigan.errors import PartiganError
 from partigan.metrics.finding import Finding
 from partigan.metrics.measurement import Floats, Measurement
 from partigan.metrics.weighted import Sample, Weighted, effective_size, rows_worth
@@ -204,6 +205,20 @@ class Conditions(ABC):
     @abstractmethod
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Condition and mask of one block of ``size`` samples, from a `state` or one that is `ready`."""
+
+    def of_species(self, species: str, sample: Batch, description: dict[str, Any], where: str) -> Tensor:
+        """Which samples are of one species of particle, ``(samples,)`` bool.
+
+        Args:
+            species: its name.
+            sample: in physical units.
+            description: of its source, from `Format.describe`.
+            where: name of the source, for messages.
+
+        Raises:
+            PartiganError: samples of this kind have no species, or not this one.
+        """
+        raise PartiganError(f"{where}: its kind of data knows no species; leave out --species {species}")
 
     def beyond(self, state: dict[str, Any], sample: Batch) -> list[str]:
         """What a network is asked for that it was not trained on: a sentence for each condition out of its range.

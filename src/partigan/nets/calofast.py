@@ -230,7 +230,7 @@ class LayerGenerator(Generator):
         return torch.cat((layers, hit * value), dim=1)
 
     def surprise(self, x: Tensor, condition: Tensor | None, rng: torch.Generator) -> Tensor:
-        """Minus the log-likelihood of real showers: of their layers, for each feature, and of voxels, for each voxel.
+        """Minus the log-likelihood of real showers, ``(batch,)``: of layers, by features, and of voxels, by voxels.
 
         The probability of the hits is that of their choice, given their number. Where a layer has only one hit, its
         brightness is sure and does not count.
@@ -252,7 +252,7 @@ class LayerGenerator(Generator):
         free = hit & (groups.spread(number) > 1.5)
         of_layers = self.flow.log_density(layers, self.known.condition(condition))
         found = of_layers / layers.shape[1] + (of_hits + torch.where(free, of_values, 0.0).sum(1)) / self.voxels
-        return -found.mean()
+        return -found
 
     def _voxels(self, layers: Tensor, edge: Tensor, condition: Tensor | None, shared: Tensor) -> tuple[Tensor, Bent]:
         """Scores of the voxels, and how bright they are."""

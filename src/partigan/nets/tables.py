@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator, Translator
 from partigan.nets.layers import silent
 
@@ -173,6 +174,10 @@ class TableCritic(Critic):
             allows a steeper critic; None = not normalised.
         outputs: dimension k of the score.
         residual: hidden layers after the first add to their input.
+        differences: pairs of features whose differences the critic is given, too (pidgan's auxiliary features).
+
+    Raises:
+        PartiganError: a pair of features that rows do not have.
 
     Example:
         >>> TableCritic(features=2, outputs=8)(torch.zeros(5, 2)).score.shape
@@ -191,14 +196,24 @@ class TableCritic(Critic):
         spectral_norm: float | None = None,
         outputs: int = 1,
         residual: bool = False,
+        differences: tuple[tuple[int, int], ...] = (),
     ) -> None:
         super().__init__()
+        if strange := [pair for pair in differences if not all(0 <= each < features for each in pair)]:
+            raise PartiganError(
+                f"the critic is given the difference of the features {strange[0][0]} and {strange[0][1]}, and rows "
+                f"have {features}, counted from 0; change system.critic.differences"
+            )
+        self.pairs = [[pair[side] for pair in differences] for side in (0, 1)]
         linear = nn.Linear if spectral_norm is None else partial(_Spectral, spectral_norm)
+        features += len(differences)
         self.body = _Layers(features, classes, conditions, width, depth, activation, batch_norm, linear, residual)
         self.head = linear(width, outputs)
 
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Score ``(batch, outputs)`` and last hidden layer ``(batch, width)``."""
+        if self.pairs[0]:
+            x = torch.cat((x, x[:, self.pairs[0]] - x[:, self.pairs[1]]), dim=1)
         hidden = self.body(x, condition)
         return CriticOutput(self.head(hidden), hidden)
 

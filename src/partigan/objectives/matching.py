@@ -107,8 +107,8 @@ class SlicedMatching(Term):
 
 
 def _mean(x: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted mean of rows ``(rows, columns)``."""
-    return x.mean(0) if weight is None else (x * weight[:, None]).sum(0) / weight.sum()
+    """Weighted mean of rows ``(rows, columns)``; weights have the mean 1 over the sample, and any sum in a batch."""
+    return x.mean(0) if weight is None else (x * weight[:, None]).mean(0)
 
 
 def _of_jets(sample: Batch) -> Tensor:

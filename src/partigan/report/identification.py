@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from partigan.metrics.identification import ETAS, MOMENTA, Map
 from partigan.report.style import FAKE, REAL, Values, style
 
+TICKS = (1, 2, 5, 10, 20, 50, 100, 200)  # of axes of momentum, GeV
+
 
 def auc_differences(real: Map, fake: Map) -> Figure:
     """Areas of the real sample in bins, and the differences of the generated one from them."""
@@ -26,7 +28,8 @@ def auc_differences(real: Map, fake: Map) -> Figure:
             for (i, j), value in np.ndenumerate(found.value):
                 if np.isfinite(value):
                     text = f"{value:.3f}\n± {found.error[i, j]:.3f}"
-                    axis.text(i, j, text, ha="center", va="center", fontsize=7)
+                    dark = np.dot(image.cmap(image.norm(value))[:3], (0.3, 0.6, 0.1)) < 0.45
+                    axis.text(i, j, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
             axis.set(xlabel="momentum (GeV)", xticks=range(len(MOMENTA) - 1), yticks=range(len(ETAS) - 1))
             axis.set_xticklabels(_names(MOMENTA), fontsize=8)
         axes[0].set_yticklabels(_names(ETAS), fontsize=8)
@@ -59,5 +62,8 @@ def efficiencies(edges: Values, curves: Mapping[str, tuple[Map, Map]]) -> Figure
         bottom.axhline(0, color=REAL, lw=1)
         top.set(ylabel="share above the cut", xscale="log", ylim=(-0.02, 1.05))
         bottom.set(xlabel="momentum (GeV)", ylabel="gen. - real", ylim=(-0.1, 0.1))
+        shown = [tick for tick in TICKS if edges[0] <= tick <= edges[-1]]
+        bottom.set_xticks(shown, [f"{tick:g}" for tick in shown])
+        bottom.minorticks_off()
         top.legend(fontsize=8)
     return figure

@@ -10,7 +10,7 @@ from torch import Tensor
 from partigan.errors import PartiganError
 from partigan.nets.contracts import CriticOutput
 from partigan.objectives.conditioning import reading_error
-from partigan.objectives.losses import Minimax
+from partigan.objectives.losses import Minimax, weighted_mean
 from partigan.systems.system import DATA, Loss, Networks, Samples, Tick
 
 
@@ -73,23 +73,31 @@ class JudgeLoss(Loss):
 class LikelihoodLoss(Loss):
     """Minus the log-likelihood of real samples under the explicit model that a generator has inside.
 
+    Samples of negative weight lower the density where they are. Their loss ends at a ceiling, or a density could fall
+    without end: where weights of both signs cancel, what is left is a density of about exp(-ceiling).
+
     Args:
-        generator: name of the generator, which has ``surprise(x, condition, rng)``.
+        generator: name of the generator, which has ``surprise(x, condition, rng)``, a number for each sample.
         sample: name of the sample.
+        ceiling: of what ``surprise`` counts for samples of negative weight.
 
     References:
         Ours. An adversarial loss beside a likelihood: A. Grover, M. Dhar, S. Ermon, Flow-GAN, arXiv:1705.08868.
     """
 
-    def __init__(self, generator: str = "generator", sample: str = DATA) -> None:
-        self.generator, self.sample = generator, sample
+    def __init__(self, generator: str = "generator", sample: str = DATA, ceiling: float = 4.0) -> None:
+        self.generator, self.sample, self.ceiling = generator, sample, ceiling
 
     def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
-        """The mean over the batch."""
+        """The weighted mean over the batch."""
         generator, batch = networks[self.generator], samples[self.sample]
         if not hasattr(generator, "surprise"):
             raise PartiganError(f"LikelihoodLoss needs an explicit model, which {type(generator).__name__} is not")
-        return {"objective": generator.surprise(batch.x, batch.condition, tick.rng)}
+        found = generator.surprise(batch.x, batch.condition, tick.rng)
+        if batch.weight is not None:
+            bounded = -torch.logaddexp(-found, torch.full_like(found, -self.ceiling))
+            found = torch.where(batch.weight < 0, bounded, found)
+        return {"objective": weighted_mean(found[:, None], batch.weight)}
 
     def needs(self) -> tuple[set[str], set[str]]:
         """The generator and its sample."""

@@ -32,7 +32,7 @@ from partigan.nets.contracts import Product, introduce
 from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
-from partigan.run import Run
+from partigan.run import SPECIES, Run
 from partigan.systems.system import DATA, System
 from partigan.threads import choose
 from partigan.training.players import Feed
@@ -208,6 +208,11 @@ class Session:
         if self.run.manifest["data"]["sha256"] != self._origin["sha256"]:
             raise PartiganError(
                 f"{self.run.path} was trained on other data than {self._origin['path']}; resume with the same"
+            )
+        if (before_only := self.run.species) != (only := self._origin.get(SPECIES)):
+            raise PartiganError(
+                f"{self.run.path} was trained on the species {before_only or 'of all samples'}, not "
+                f"{only or 'of all samples'}; resume with the same --species"
             )
 
 

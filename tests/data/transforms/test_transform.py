@@ -23,6 +23,7 @@ from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
 from partigan.data.transforms.quantiles import Quantiles
+from partigan.data.transforms.relative import RelativeQuantiles
 from partigan.data.transforms.stretching import JetStretch, aligned
 from partigan.data.transforms.tables import Standardise
 from partigan.data.transforms.traces import LogTrace
@@ -54,6 +55,17 @@ def conditioned() -> Batch:
     draw = [torch.randn(300, 1, generator=rng()), torch.randint(5, 9, (300, 1), generator=rng()).float()]
     conditions = torch.cat((draw[0].exp() ** 3, draw[1], (draw[1] > 6).float(), torch.ones(300, 1)), dim=1)
     return replace(table(), condition=conditions)
+
+
+def tied() -> Batch:
+    """Features that are equal below a threshold of a condition, or in some rows, one with an atom, and conditions."""
+    sample = conditioned()
+    assert sample.condition is not None
+    x = torch.randn(300, 4, generator=rng()) * torch.tensor([1.0, 5.0, 2.0, 1.0])
+    x[:, 1] = torch.where(sample.condition[:, 0] < 1, x[:, 0], x[:, 1])
+    x[200:, 2] = x[200:, 1]
+    x[:, 3] = x[:, 3].clamp_min(0)
+    return replace(sample, x=x)
 
 
 def images() -> Batch:
@@ -134,9 +146,20 @@ CASES = {
         conditioned,
         (1e-6, 1e-6),
         impossible=(
-            ("normals", [[2.0, 1.0], [0.0, 1.0]], "has the shape"),
+            ("steps", [[2.0, 1.0], [0.0, 1.0]], "has the shape"),
             ("values", [1.0, 2.0], "is not a list of columns"),
-            ("condition_normals", [0.0], "has the shape"),
+            ("condition_steps", [0.0], "has the shape"),
+        ),
+    ),
+    "RelativeQuantiles": Case(
+        RelativeQuantiles,
+        tied,
+        (1e-5, 1e-5),
+        impossible=(
+            ("relative", [-1, 0, 1], "does not lead"),
+            ("relative", [1, 0, -1, -1], "does not lead"),
+            ("relative", [-1, 7, -1, -1], "does not lead"),
+            ("places", [1.0, 0.0, 2.0], "has the shape|is not in order"),
         ),
     ),
     "Rescale": Case(lambda: Rescale(None, None), images, (0, 2e-6), impossible=(("high", -9.0, "is not above 'low'"),)),
@@ -286,7 +309,8 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     JetNetScale: {"maxima": [2.0] * 3},
     JetStretch: {"range": [1.0, -1.0, 1.0]},
     Rescale: {"high": 99.0},
-    Quantiles: {"values": [[0.0, 1.0]] * 3, "normals": [[0.0, 1.0]] * 3},
+    Quantiles: {"values": [[0.0, 1.0]] * 3, "steps": [[1, 1, 1]] * 3},
+    RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},
     Asinh: {"unit": 99.0},
     LogIntensity: {"height": 64},
     EqualisedCharge: {"edges": RISING},
@@ -309,7 +333,9 @@ def test_states_that_cannot_be_are_refused_by_the_name_of_the_constant(case: Cas
     for name, value in state.items():
         refused({key: other for key, other in state.items() if key != name}, name, "is missing")
         broken = {**state, name: value[:-1] if isinstance(value, list) else [value] * 2}
-        partner = name.replace("values", "normals")  # whose shape is held against that of the other
+        partner = {"relative": "relative|thresholds", "places": "sizes"}.get(
+            name, name.replace("values", "steps")
+        )  # whose shape is held against that of the other
         refused(broken, partner if partner in state else name, "")
         refused({**state, name: spoiled(value, float("nan"))}, name, "is not finite")
         refused({**state, name: spoiled(value, float("inf"))}, name, "is not finite")
