@@ -14,12 +14,12 @@ from partigan.workers import spread
 
 def test_chunks_are_made_in_this_process_or_in_several() -> None:
     for workers in (1, 2):
-        assert sorted(spread(abs, [(-1,), (2,), (-3,)], workers)) == [1, 2, 3]
+        assert sorted(spread(abs, [(-1,), (2,), (-3,)], workers, Path())) == [1, 2, 3]
 
 
 def test_a_dead_worker_is_reported() -> None:
     with pytest.raises(PartiganError, match=r"a worker process died .*--resume"):
-        list(spread(os._exit, [(1,), (1,)], 2))
+        list(spread(os._exit, [(1,), (1,)], 2, Path()))
 
 
 UNGUARDED = """

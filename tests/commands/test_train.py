@@ -76,6 +76,7 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "VoxelGenerator": {"factor": 1},
     "VoxelCritic": {"widths": [8]},
     "TableCritic": {"width": 16},
+    "MixtureGenerator": {"width": 16, "components": 2},
     "PEGANGenerator": {"latent": 8, "shared": 8, "filters": 2},
     "PEGANCritic": {"dimension": 16, "filters": 2},
 }

@@ -251,13 +251,14 @@ class ShowerEvaluation(ImageEvaluation):
         square of the times; in standard deviations of the real ones.
         """
         found = super().validate(*(replace(sample, x=images_of(sample.x)) for sample in (real, fake)))
-        a, b = (_without_array(sample.x) for sample in (real, fake))
-        width = np.where(a.std(0) > 0, a.std(0), 1)
-        return found | {
-            "observables": float(
-                np.mean([wasserstein_1d(*pair) for pair in zip((a / width).T, (b / width).T, strict=True)])
-            )
-        }
+        weights = [None if each.weight is None else each.weight.double().numpy() for each in (real, fake)]
+        a, b = (Sample(_without_array(each.x), weight) for each, weight in zip((real, fake), weights, strict=True))
+        width = np.where(a.std() > 0, a.std(), 1)
+        columns = zip((a.x / width).T, (b.x / width).T, strict=True)
+        distances = [
+            wasserstein_1d(*(Weighted(x, weight) for x, weight in zip(pair, weights, strict=True))) for pair in columns
+        ]
+        return found | {"observables": float(np.mean(distances))}
 
     def metrics(
         self, real: Values, fake: Values, protocol: dict[str, Any], smallest: int, seed: int
