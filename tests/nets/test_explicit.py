@@ -28,12 +28,14 @@ def test_a_cut_bent_normal_has_the_density_that_it_says() -> None:
 
 def test_a_flow_has_the_density_of_what_it_makes() -> None:
     torch.manual_seed(1)
-    flow, condition = BentFlow(5, 2, width=8, couplings=3).double(), torch.ones(1, 2, dtype=torch.double)
+    flow = BentFlow(5, 2, steady=1, width=8, couplings=3).double()
+    condition = torch.ones(1, 2, dtype=torch.double)
     z = torch.randn(1, 5, dtype=torch.double)
     assert torch.allclose(flow(z, condition), z)
     for parameter in flow.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     x = flow(z, condition)
+    assert ((x != z) == torch.tensor([False, True, True, True, True])).all()
     jacobian = torch.autograd.functional.jacobian(lambda row: flow(row[None], condition)[0], z[0])
     normal = torch.distributions.Normal(0, 1).log_prob(z).sum()
     assert flow.log_density(x, condition).item() == pytest.approx((normal - jacobian.slogdet()[1]).item(), abs=1e-6)

@@ -199,7 +199,7 @@ class LayerGenerator(Generator):
         super().__init__()
         self.known = _Layers(geometry, energies, conditions)
         self.latent, self.voxels, layers = latent, features, self.known.global_features
-        self.flow = BentFlow(layers, self.known.conditions)
+        self.flow = BentFlow(layers, self.known.conditions, steady=1)  # the total energy is as the transform makes it
         parts: list[nn.Module] = []
         before = layers + len(self.known.groups.sizes) + self.known.conditions + latent
         for _ in range(depth):

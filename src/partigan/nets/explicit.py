@@ -83,6 +83,7 @@ class BentFlow(nn.Module):
     Args:
         features: how many.
         conditions: numbers that it depends on.
+        steady: the first features that stay as they are; the others depend on them.
         width: of hidden layers.
         couplings: how many.
 
@@ -95,14 +96,14 @@ class BentFlow(nn.Module):
 
     order: Tensor
 
-    def __init__(self, features: int, conditions: int, width: int = 64, couplings: int = 6) -> None:
+    def __init__(self, features: int, conditions: int, steady: int = 0, width: int = 64, couplings: int = 6) -> None:
         super().__init__()
-        self.features = features
-        rng = torch.Generator().manual_seed(0)
-        order = [torch.randperm(features, generator=rng) for _ in range(-(-couplings // 2))]
+        rng, free = torch.Generator().manual_seed(0), features - steady
+        order = [steady + torch.randperm(free, generator=rng) for _ in range(-(-couplings // 2))]
         halves = [half for each in order for half in (each, each.flip(0))][:couplings]
-        self.register_buffer("order", torch.stack(halves), persistent=False)
-        kept = features // 2
+        first = torch.arange(steady)
+        self.register_buffer("order", torch.stack([torch.cat((first, half)) for half in halves]), persistent=False)
+        self.kept = kept = steady + free // 2
         self.layers = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(kept + conditions, width),
@@ -133,8 +134,7 @@ class BentFlow(nn.Module):
         return total - 0.5 * (x.square() + LOG_2PI).sum(1)
 
     def _split(self, order: Tensor) -> tuple[Tensor, Tensor]:
-        half = self.features // 2
-        return order[:half], order[half:]
+        return order[: self.kept], order[self.kept :]
 
 
 class Groups:
