@@ -57,6 +57,11 @@ def known_run(path: str | Path) -> Path:
     return shipped if len(Path(path).parts) == 1 and not Path(path).exists() and shipped.is_dir() else Path(path)
 
 
+def located(path: str | Path) -> str:
+    """A run as processes find it that have another working directory: its absolute path, or its name."""
+    return str(Path(path).absolute()) if Path(path).exists() else str(path)
+
+
 class Run:
     """The files of one run.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from partigan import __version__
-from partigan.data.sources import Source, source
+from partigan.data.sources import source
 from partigan.errors import PartiganError, check_number
 from partigan.files import sha256
 from partigan.jobs import earlier
@@ -16,7 +16,7 @@ from partigan.models.model import Model, load
 from partigan.models.native.compiling import compiler
 from partigan.progress import tell
 from partigan.randomness import check_seed
-from partigan.run import SPECIES, TRAINED_SPECIES, Run, known_run
+from partigan.run import SPECIES, TRAINED_SPECIES, Run, known_run, located
 from partigan.simulate.chunks import Chunks, in_chunks
 from partigan.threads import begin, choose, set_threads, step_seconds
 from partigan.workers import check_workers
@@ -75,22 +75,21 @@ def generate(
     check_seed(seed)
     check_workers(workers)
     begin(threads)
-    place = str(Path(run).absolute()) if Path(run).exists() else str(run)
-    given = None if conditions is None else Path(conditions).absolute()
-    files = (Run(run).config_file, Run(run).transform_file, Run(run).weights, given)
-    digests = tuple(sha256(file) for file in files if file is not None and file.exists())
-    plain = _Generation(place, trust, verify, truncation, given, digests)
+    files = (Run(run).config_file, Run(run).transform_file, Run(run).weights)
+    digests = tuple(sha256(file) for file in files if file.exists())
+    plain = _Generation(located(run), trust, verify, truncation, digests)
     _ready.cache_clear()
-    if conditions is not None:
-        _told(_ready(replace(plain, conditions=None)), Path(conditions), trust, strict)
-    model = _ready(plain)
+    model, state = _ready(plain), None
     if n % (whole := model.kind.conditions.whole):
         raise PartiganError(
             f"n = {n} samples of {model.kind.name} are no whole events of {whole}; ask for {-(-n // whole) * whole}"
         )
+    if conditions is not None:
+        state = _conditions(model, Path(conditions), trust, strict)
     layout = model.kind.format
     had = earlier(out, layout.attributes) if resume else {}
-    model, engine = _with_engine(model, engine, n, had.get("engine"))
+    generation, engine = _with_engine(plain, engine, n, had.get("engine"))
+    model = _ready(generation) if state is None else replace(_ready(generation), conditions=state)
     number = choose(threads, lambda: model.once, int(had["threads"]) if "threads" in had else None)
     attributes = {
         "kind": model.kind.name,
@@ -105,13 +104,12 @@ def generate(
         **({} if (only := Run(run).species) is None else {TRAINED_SPECIES: only}),
         "generator_sha256": sha256(Run(run).weights),
     }
-    generation = replace(plain, native=engine == "native")
     chunks = Chunks(
         samples=n,
         chunk=model.kind.conditions.chunk,
         title="generating",
         make=make_part,
-        arguments=lambda part, size: (generation, seed, number, part * model.kind.conditions.chunk, size),
+        arguments=lambda part, size: (generation, state, seed, number, part * model.kind.conditions.chunk, size),
         merge=lambda path, parts, said: layout.write(
             path, (layout.read(p, "all") for p in parts), said, model.conditions
         ),
@@ -125,15 +123,14 @@ def generate(
 
 @dataclass(frozen=True)
 class _Generation:
-    """What decides a generator and its conditions.
+    """What decides a generator.
 
     Attributes:
         run: directory or name.
         trust: follow class paths outside partigan.
         verify: refuse files that were changed.
         truncation: None = none.
-        conditions: file of samples to draw conditions from; None = those of training.
-        digests: sha256 of its files and of that one.
+        digests: sha256 of its files.
         native: made by compiled C.
     """
 
@@ -141,7 +138,6 @@ class _Generation:
     trust: bool
     verify: bool
     truncation: float | None
-    conditions: Path | None
     digests: tuple[str, ...]
     native: bool = False
 
@@ -154,52 +150,55 @@ def _ready(generation: _Generation) -> Model:
     model = load(generation.run, generation.trust, generation.verify)
     if generation.truncation is not None:
         model = model.with_truncation(generation.truncation)
-    if generation.conditions is not None:
-        model = _with_conditions(model, generation.conditions, generation.trust)
     return model
 
 
-def make_part(path: Path, generation: _Generation, seed: int, threads: int, first: int, size: int) -> int:
-    """Make one chunk as a part file and return its number of samples."""
+def make_part(
+    path: Path,
+    generation: _Generation,
+    state: dict[str, Any] | None,
+    seed: int,
+    threads: int,
+    first: int,
+    size: int,
+) -> int:
+    """Make one chunk as a part file and return its number of samples; ``state``: conditions, None = as in training."""
     set_threads(threads)
-    model = _ready(generation)
+    model = _ready(generation) if state is None else replace(_ready(generation), conditions=state)
     model.kind.format.write(path, [model.sample(size, seed, first)], {}, model.conditions)
     return size
 
 
-def _with_engine(model: Model, engine: Engine, n: int, before: Any) -> tuple[Model, Engine]:
-    """The model in the form that makes samples fastest, and what that is; it is said where there is a choice."""
+def _with_engine(plain: _Generation, engine: Engine, n: int, before: Any) -> tuple[_Generation, Engine]:
+    """The form that makes samples fastest, and what that is; it is said where there is a choice."""
+    native = replace(plain, native=True)
     if engine == "auto" and before in ("native", "torch"):
         engine = before
     if engine == "torch" or (engine == "auto" and n < MANY):
-        return model, "torch"
+        return plain, "torch"
     if engine == "native":
-        return model.native(), "native"
+        return native, "native"
     if compiler() is None:
         tell("engine: torch (native is often faster, and needs a C compiler: cc, gcc or clang)")
-        return model, "torch"
+        return plain, "torch"
     try:
-        native = model.native()
+        _ready(native)
     except PartiganError as error:
         tell(f"engine: torch ({error})")
-        return model, "torch"
-    plain, fast = (step_seconds(each.once) for each in (model, native))
-    if fast < plain:
-        tell(f"engine: native (measured: {plain / fast:.2g} times as fast as torch)")
+        return plain, "torch"
+    slow, fast = (step_seconds(_ready(each).once) for each in (plain, native))
+    if fast < slow:
+        tell(f"engine: native (measured: {slow / fast:.2g} times as fast as torch)")
         return native, "native"
-    tell(f"engine: torch (measured: native takes {fast / plain:.2g} times as long)")
-    return model, "torch"
+    tell(f"engine: torch (measured: native takes {fast / slow:.2g} times as long)")
+    return plain, "torch"
 
 
-def _told(model: Model, path: Path, trust: bool, strict: bool) -> None:
-    """Say which conditions of a file are out of the range of training, or refuse them."""
-    model.beyond(_others(model, path, trust).training(), str(path), strict)
-
-
-def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
-    """A model that draws its conditions from those of another file."""
-    other = _others(model, path, trust)
+def _conditions(model: Model, path: Path, trust: bool, strict: bool) -> dict[str, Any]:
+    """Conditions to draw from, those of another file; those out of range are told, or refused."""
+    other = source(path, model.kind, trust, model.manifest["data"].get(SPECIES))
     sample = other.training()
+    model.beyond(sample, str(path), strict)
     state: dict[str, Any] = model.kind.conditions.state(sample, other.describe())
     for key in model.kind.conditions.fixed:
         if state.get(key) != model.conditions.get(key):
@@ -207,9 +206,4 @@ def _with_conditions(model: Model, path: Path, trust: bool) -> Model:
                 f"{path} has {key} = {state.get(key)}, the run {model.name} was trained with "
                 f"{model.conditions.get(key)}; give a file like its training data"
             )
-    return replace(model, conditions=state)
-
-
-def _others(model: Model, path: Path, trust: bool) -> Source:
-    """A file whose conditions are asked for; of the species alone that the model was trained on."""
-    return source(path, model.kind, trust, model.manifest["data"].get(SPECIES))
+    return state

@@ -14,7 +14,7 @@ from partigan.files import sha256
 from partigan.kinds.kind import Format
 from partigan.models.model import Model, load
 from partigan.randomness import check_seed
-from partigan.run import Run, known_run
+from partigan.run import Run, known_run, located
 from partigan.simulate.chunks import Chunks, in_chunks
 from partigan.threads import set_threads
 from partigan.workers import check_workers
@@ -67,8 +67,7 @@ def refine(
     check_seed(seed)
     check_workers(workers)
     weights = sha256(Run(run).weights) if Run(run).weights.exists() else ""
-    place = str(Path(run).absolute()) if Path(run).exists() else str(run)
-    translator = (place, backward, trust, verify, weights)
+    translator = (located(run), backward, trust, verify, weights)
     model = _loaded(*translator)
     start, layout = source(Path(given), model.kind, trust), model.kind.format
     described = start.describe()

@@ -13,17 +13,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from partigan.data.calorimeter import geometry
 from partigan.data.transforms.calorimeter_layers import LEAST, OFFSET, SCALE, LayerRatios
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
-from partigan.nets.calorimeters import log_kinetic
+from partigan.nets.calorimeters import known_geometry, placed_energy
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.explicit import Bent, BentFlow, Groups, log_probability_of_choice
 from partigan.nets.layers import dense
 
 TINY = 1e-6
-PLACE = 10.0  # mm, unit of where particles hit
 SLOPE = 1.5  # of the smooth step that stands for a choice in gradients
 SEEN = 10  # numbers that a critic sees of each layer
 
@@ -41,11 +39,7 @@ class _Layers(nn.Module):
 
     def __init__(self, name: str, energies: Sequence[float], conditions: int) -> None:
         super().__init__()
-        if not name:
-            raise PartiganError(
-                "this network needs a geometry that partigan knows by name; the binning of these data is another"
-            )
-        known = geometry(name)
+        known = known_geometry(name)
         self.groups = Groups([layer.size for layer in known.layers])
         self.global_features = 2 * len(known.layers)
         self.energies, self.conditions = list(energies), conditions + 2
@@ -70,9 +64,9 @@ class _Layers(nn.Module):
 
     def condition(self, condition: Tensor | None) -> Tensor:
         """Ln E between -1 and 1, its square and its cube, and where the particle hits, ``(batch, conditions + 2)``."""
-        scaled = log_kinetic(condition, self.energies, 0.0)
-        t = 2 * scaled[:, :1] - 1
-        return torch.cat((t, t.square(), t**3, scaled[:, 1:] / PLACE), dim=1)
+        given = placed_energy(condition, self.energies)
+        t = given[:, :1]
+        return torch.cat((t, t.square(), t**3, given[:, 1:]), dim=1)
 
     def layers(self, features: Tensor, condition: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """Energies, numbers of hits, and where in voxels' features the threshold is, ``(batch, layers)`` each."""

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from partigan.data.calorimeter import geometry
 from partigan.errors import PartiganError
+from partigan.nets.calorimeters import known_geometry
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.testbeam import LocallyConnected
 
@@ -48,11 +48,7 @@ def shapes_of(name: str, features: int) -> list[tuple[int, int]]:
         >>> shapes_of("calogan", 504)
         [(3, 96), (12, 12), (12, 6)]
     """
-    if not name:
-        raise PartiganError(
-            "this network needs a geometry that partigan knows by name; the binning of these data is another"
-        )
-    known = geometry(name)
+    known = known_geometry(name)
     if known.voxels != features:
         raise PartiganError(f"the geometry {name} has {known.voxels} cells; these showers have {features}")
     return [layer.shape for layer in known.layers]

@@ -12,11 +12,37 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from partigan.data.calorimeter import Geometry, geometry
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 
 MASSES = {"photon": 0.0, "electron": 0.511, "pion": 139.57}  # MeV
 TINY = 1e-6
+CM = 10.0  # mm
+
+
+def known_geometry(name: str) -> Geometry:
+    """The geometry of a network's showers.
+
+    Raises:
+        PartiganError: there is none of that name, or the data have a binning of their own, without one.
+    """
+    if not name:
+        raise PartiganError(
+            "this network needs a geometry that partigan knows by name; the binning of these data is another"
+        )
+    return geometry(name)
+
+
+def placed_energy(condition: Tensor | None, energies: Sequence[float]) -> Tensor:
+    """Ln E between -1 and 1 at the ends of training, and where the particle hits in cm, ``(batch, conditions)``.
+
+    Args:
+        condition: energy of the particle in MeV and, perhaps, where it hits in mm.
+        energies: lowest and highest.
+    """
+    scaled = log_kinetic(condition, energies, 0.0)
+    return torch.cat((2 * scaled[:, :1] - 1, scaled[:, 1:] / CM), dim=1)
 
 
 def log_kinetic(condition: Tensor | None, energies: Sequence[float], mass: float) -> Tensor:

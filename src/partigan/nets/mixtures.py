@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from partigan.nets.contracts import Generator
+from partigan.nets.explicit import LOG_2PI
 
 _NARROWEST = 0.01  # standard deviation of a normal
-_LOG_ROOT = 0.9189385332046727  # of 2 pi
 
 
 class MixtureGenerator(Generator):
@@ -91,7 +91,7 @@ class MixtureGenerator(Generator):
             odds, mean, width = self._mixture(number, seen[:, :before])
             pull = (x[:, number : number + 1] - mean) / width
             logs = odds.log_softmax(1) - 0.5 * pull.square() - width.log()
-            found = found - logs.logsumexp(1) + _LOG_ROOT
+            found = found - logs.logsumexp(1) + 0.5 * LOG_2PI
         return found / self.features
 
     def _given(self, condition: Tensor | None, like: Tensor) -> Tensor:

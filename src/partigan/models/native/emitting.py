@@ -142,7 +142,6 @@ class _File:
     def step(self, step: Step) -> None:
         """Write one step."""
         name = step.name.rstrip("_") if not step.name.startswith("_") else step.name
-        name = {"special_erf": "erf", "scalar_tensor": "fill", "square": "square"}.get(name, name)
         given, out = step.arguments, step.results[0]
         if name in ("mm", "bmm"):
             return self._multiply(out, given[0], given[1], None)
@@ -214,11 +213,7 @@ class _File:
             dims = (dims,)
         gone = {d % rank for d in dims} if dims else {*range(rank)}
         kept = [d for d in range(rank) if d not in gone]
-        strides = (
-            [s for s, n in zip(out.strides, out.sizes, strict=True)]
-            if len(out.sizes) == len(kept)
-            else [out.strides[d] for d in kept]
-        )
+        strides = out.strides if len(out.sizes) == len(kept) else [out.strides[d] for d in kept]
         start, text = _REDUCED[name]
         inner = [x.sizes[d] for d in sorted(gone)]
         place = f"p1[{index([x.strides[d] for d in kept], 'i')} + {index([x.strides[d] for d in sorted(gone)], 'j')}]"

@@ -12,15 +12,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from partigan.data.calorimeter import geometry
 from partigan.data.transforms.calorimeter_hits import FEATURES, HitCloud
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
-from partigan.nets.calorimeters import log_kinetic
+from partigan.nets.calorimeters import known_geometry, placed_energy
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.contracts import Critic, CriticOutput, Generator
-
-PLACE = 10.0  # mm, unit of where particles hit
 
 
 class _Energies(nn.Module):
@@ -28,11 +25,7 @@ class _Energies(nn.Module):
 
     def __init__(self, name: str, energies: Sequence[float]) -> None:
         super().__init__()
-        if not name:
-            raise PartiganError(
-                "this network needs a geometry that partigan knows by name; the binning of these data is another"
-            )
-        self.energies, self.tables = list(energies), HitCloud.plain(geometry(name))
+        self.energies, self.tables = list(energies), HitCloud.plain(known_geometry(name))
 
     def meet(self, transform: Transform) -> None:
         """Take the tables of the transform of the run.
@@ -46,8 +39,7 @@ class _Energies(nn.Module):
 
     def beside(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """Points with the energy of the particle and where it hits, ``(batch, points, features + conditions)``."""
-        scaled = log_kinetic(condition, self.energies, 0.0)
-        columns = torch.cat((2 * scaled[:, :1] - 1, scaled[:, 1:] / PLACE), dim=1)
+        columns = placed_energy(condition, self.energies)
         return torch.cat((x, columns[:, None].expand(-1, x.shape[1], -1)), dim=2)
 
 
