@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import re
 import sys
 from collections.abc import Callable
 from importlib import import_module
@@ -14,8 +12,9 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from partigan import __version__
+from partigan.arguments import add_options, configured, files, named, without_trainer
 from partigan.blame import own_code, said
-from partigan.cluster import PLACES, on_cluster
+from partigan.cluster import on_cluster
 from partigan.errors import PartiganError, printable
 
 Run = Callable[[Namespace], object]
@@ -101,49 +100,10 @@ def _parser(description: str) -> ArgumentParser:
     return ArgumentParser(exit_on_error=False, allow_abbrev=False, description=description)
 
 
-_SEVERAL: dict[str, tuple[Any, type, Any]] = {
-    "Sequence[str]": ("+", str, "NAME"),
-    "Sequence[int]": ("+", int, "NUMBER"),
-    "tuple[float, float]": (2, float, ("FROM", "TO")),
-    "tuple[float, float] | None": (2, float, ("FROM", "TO")),
-}
-"""Annotations of arguments that take several words: how many, of which type, and their names in the help."""
-
-
-def _options(parser: ArgumentParser, function: Any, *skip: str) -> None:
-    """Options from a function's signature and docstring; booleans are flags, sequences take several words."""
-    taken = inspect.signature(function).parameters
-    flags = {"resume", "overwrite", "trust", "strict"} & {*taken}
-    lists = [name for name, each in taken.items() if each.annotation in _SEVERAL and name not in skip]
-    left: set[str | int] = {name for name in (*flags, *lists, "verify", *skip) if name in taken}
-    parser.add_function_arguments(function, as_positional=False, skip=left)
-    helps = {
-        "resume": "resume an interrupted job",
-        "overwrite": "replace an existing output",
-        "trust": "follow class paths outside partigan",
-        "strict": "refuse conditions outside the range of training, instead of a warning",
-    }
-    for name in lists:
-        said = re.search(rf"^ +{name}: (.*)", function.__doc__, re.MULTILINE)
-        text, given = said[1] if said else "", taken[name].default
-        number, kind, word = _SEVERAL[taken[name].annotation]
-        needed = given is inspect.Parameter.empty
-        given = None if needed or given is None else [*given]
-        look = {"type": kind, "default": given, "required": needed, "metavar": word, "help": text}
-        parser.add_argument(f"--{name}", nargs=number, **look)
-    for name in sorted(flags):
-        parser.add_argument(f"--{name}", action="store_true", help=helps[name])
-    if {"workers", "resume"} <= {*taken}:
-        parser.add_argument("--cluster", metavar="WHERE", help=f"make the chunks on a cluster: {PLACES}")
-    if "verify" in taken:
-        text = "use a run even if its files were changed since it was made"
-        parser.add_argument("--no_verify", dest="verify", action="store_false", default=True, help=text)
-
-
 def _simulate_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.simulate.jets import simulate_jets
 
-    _options(parser, simulate_jets, "set")
+    add_options(parser, simulate_jets, "set")
     parser.add_argument(
         "--set",
         action="extend",
@@ -162,7 +122,7 @@ def _plain(module: str, name: str, **positional: str) -> Command:
         function = getattr(import_module(f"partigan.{module}"), name)
         for argument, text in positional.items():
             parser.add_argument(argument, type=Path, help=text)
-        _options(parser, function, *positional)
+        add_options(parser, function, *positional)
         return lambda options: function(**vars(options))
 
     return command
@@ -171,7 +131,10 @@ def _plain(module: str, name: str, **positional: str) -> Command:
 def _train(parser: ArgumentParser, arguments: list[str]) -> Run:
     from partigan.commands.train import train
 
-    overrides = _configured(parser, train, arguments, required=True)
+    start = _value(arguments, "--from")
+    overrides = configured(parser, train, arguments, required=start is None)
+    text = "fine-tune the networks of this run, with its normalisation; without --config, with its configuration"
+    parser.add_argument("--from", metavar="RUN", help=text)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="file of training samples")
     others = _other_samples(parser, arguments, overrides)
     for name in others:
@@ -179,63 +142,47 @@ def _train(parser: ArgumentParser, arguments: list[str]) -> Run:
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="FILE", help=text)
 
     def run(options: Namespace) -> None:
-        own = _own(options)
+        own = without_trainer(options)
         given = {name: own.pop(name) for name in ("data", *others)}
-        train(**own, data=given, overrides=overrides)
+        train(start=own.pop("from"), **own, data=given, overrides=overrides)
 
     return run
+
+
+def _value(arguments: list[str], option: str) -> str | None:
+    """The value of an option, as ``--option value`` or ``--option=value``; None where it is not given."""
+    words = [text for word in arguments for text in word.partition("=")[::2] if text]
+    return words[words.index(option) + 1] if option in words[:-1] else None
 
 
 def _other_samples(parser: ArgumentParser, arguments: list[str], overrides: dict[str, str]) -> list[str]:
     """Names of a configuration's samples beside ``data``; it is built only where options are left that may be such."""
     known = {action.dest for action in parser._actions} - {"help"}
     names = {word.removeprefix("--").partition("=")[0] for word in arguments if word.startswith("--")}
-    words = [text for word in arguments for text in word.partition("=")[::2] if text]
-    if names <= known or "--config" not in words[:-1]:
+    config, start = _value(arguments, "--config"), _value(arguments, "--from")
+    if names <= known or (config is None and start is None):
         return []
     from partigan.commands.train import sample_names
 
-    return sorted(sample_names(words[words.index("--config") + 1], overrides, "--trust" in words) - {"data"} - known)
+    return sorted(sample_names(config, overrides, "--trust" in arguments, start) - {"data"} - known)
 
 
 def _fit_classifier(parser: ArgumentParser, arguments: list[str]) -> Run:
     from partigan.commands.fit_classifier import fit_classifier
 
-    overrides = _configured(parser, fit_classifier, arguments, required=False)
+    overrides = configured(parser, fit_classifier, arguments, required=False)
     text = "files of real samples, CLASS=FILE for each class, or one FILE with classes"
     parser.add_argument("--data", nargs="+", required=True, metavar="FILE", help=text)
-    return lambda options: fit_classifier(**{**_own(options), "data": _files(options.data), "overrides": overrides})
-
-
-def _configured(parser: ArgumentParser, function: Any, arguments: list[str], required: bool) -> dict[str, str]:
-    """Options of a function that trains; those of a configuration's sections are taken out of ``arguments``.
-
-    Args:
-        parser: of the command.
-        function: what trains.
-        arguments: of the command.
-        required: whether a configuration must be given.
-    """
-    from partigan.systems.options import TrainerOptions
-
-    _options(parser, function, "config", "data", "overrides")
-    text = "preset ('partigan list' shows all) or YAML file; any of its options can be given, too, such as "
-    text += "--system.generator.latent 32 or --system.objective objectives.losses.Hinge"
-    parser.add_argument("--config", type=str, required=required, help=text)
-    parser.add_class_arguments(TrainerOptions, "trainer")
-    return _overrides(arguments)
-
-
-def _own(options: Namespace) -> dict[str, Any]:
-    """Parsed options without those of the trainer, which are overrides of the configuration."""
-    return {name: value for name, value in vars(options).items() if name != "trainer"}
+    return lambda options: fit_classifier(
+        **{**without_trainer(options), "data": files(options.data), "overrides": overrides}
+    )
 
 
 def _refine(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.refine import refine
 
     parser.add_argument("run", type=Path, help="run directory of a refiner or translator")
-    _options(parser, refine, "run", "given", "backward")
+    add_options(parser, refine, "run", "given", "backward")
     parser.add_argument("--in", type=Path, required=True, metavar="FILE", help="file of samples to change")
     parser.add_argument("--backward", action="store_true", help="the other way, where the run has one")
 
@@ -246,37 +193,11 @@ def _refine(parser: ArgumentParser, _: list[str]) -> Run:
     return run
 
 
-def _overrides(arguments: list[str]) -> dict[str, str]:
-    """Options of the sections of a configuration, ``--system.objective X`` or ``--trainer.max_steps=3``, taken out."""
-    from partigan.presets import SECTIONS
-
-    found, rest, words = {}, [], iter(arguments)
-    for word in words:
-        name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or name.split(".")[0] not in SECTIONS:
-            rest.append(word)
-            continue
-        if not equals:
-            value = next(words, "")
-            if not value or (value.startswith("--") and len(value) > 2):
-                raise PartiganError(f"--{name} needs a value: --{name} VALUE")
-        found[name] = value
-    arguments[:] = rest
-    return found
-
-
-def _files(entries: list[str]) -> Any:
-    """One file, or files by class from texts CLASS=FILE."""
-    if len(entries) == 1 and ("=" not in entries[0] or Path(entries[0]).exists()):
-        return Path(entries[0])
-    return _named(entries, "--data", "g=g.h5 q=q.h5")
-
-
 def _evaluate(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.evaluate import evaluate
     from partigan.evaluation.suite import DEFAULT, SUITE
 
-    _options(parser, evaluate, "metrics", "real", "fake")
+    add_options(parser, evaluate, "metrics", "real", "fake")
     parser.add_argument("--real", type=Path, required=True, help="file of real samples")
     parser.add_argument("--fake", type=Path, help="file of generated samples; without one, --run makes some")
     known = f"all, protocol, names of the protocol's metrics, {', '.join(SUITE)}"
@@ -288,7 +209,7 @@ def _compare(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.compare import compare
 
     parser.add_argument("reports", nargs="+", type=Path, help="folders made by 'partigan evaluate'")
-    _options(parser, compare, "reports")
+    add_options(parser, compare, "reports")
     return lambda options: compare(**vars(options))
 
 
@@ -296,7 +217,7 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
     from partigan.commands.benchmark import benchmark_jets
     from partigan.evaluation.terminal import say
 
-    _options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
+    add_options(parser, benchmark_jets, "presets", "classes", "data", "runs", "fpnd")
     parser.add_argument("--presets", nargs="*", default=[], help="systems to train")
     parser.add_argument("--classes", nargs="+", default=["g", "q", "t"], help="classes of jets")
     parser.add_argument("--data", nargs="*", default=[], metavar="CLASS=FILE", help="files of real jets")
@@ -307,23 +228,14 @@ def _benchmark_jets(parser: ArgumentParser, _: list[str]) -> Run:
 
     def run(options: Namespace) -> None:
         runs: dict[str, dict[str, Path]] = {}
-        for name, path in _named(options.runs, "--runs", "g:mpgan=runs/mp_g").items():
+        for name, path in named(options.runs, "--runs", "g:mpgan=runs/mp_g").items():
             flavour, _, model = name.partition(":")
             runs.setdefault(flavour, {})[model or path.name] = path
-        given = {**vars(options), "data": _named(options.data, "--data", "g=g.h5"), "runs": runs}
+        given = {**vars(options), "data": named(options.data, "--data", "g=g.h5"), "runs": runs}
         table = benchmark_jets(**given)
         say(*table.read_text(encoding="utf-8").splitlines())
 
     return run
-
-
-def _named(entries: list[str], option: str, example: str) -> dict[str, Path]:
-    """Paths by name, from texts NAME=PATH."""
-    pairs = [entry.partition("=")[::2] for entry in entries]
-    names = [name for name, path in pairs if name and path]
-    if len(set(names)) < len(entries):
-        raise PartiganError(f"{option} {' '.join(entries)}: give every path a name of its own: {option} {example}")
-    return {name: Path(path) for name, path in pairs}
 
 
 def _list(parser: ArgumentParser, _: list[str]) -> Run:

@@ -38,6 +38,8 @@ _MANIFEST = {
     "sha256": _DIGEST,
     "versions": {"partigan": str, str: str},
     "data": {"sha256": (_DIGEST, {str: _DIGEST}, type(None)), f"{SPECIES}?": str, str: object},
+    "start?": {"path": str, "weights_sha256": _DIGEST, "trained_on": [_DIGEST]},
+    "extended?": [{"from": _COUNT, "to": _COUNT, "at": _COUNT}],
     "plan?": {"max_steps": _COUNT, str: float},
     "finished?": {"step": _COUNT, "seconds": float, "selection": {str: object}, str: object},
     "command?": [str],
@@ -172,9 +174,13 @@ class Run:
 
     @property
     def trained_on(self) -> list[str]:
-        """Sha256 of the files that it was trained on, in the order of their names; empty where they are not known."""
+        """Sha256 of the files that it was trained on, in the order of their names; empty where they are not known.
+
+        Those of a run that it started from come after its own.
+        """
         found = self.manifest.get("data", {}).get("sha256") or []
-        return [found] if isinstance(found, str) else [found[name] for name in sorted(found)]
+        own = [found] if isinstance(found, str) else [found[name] for name in sorted(found)]
+        return list(dict.fromkeys([*own, *self.manifest.get("start", {}).get("trained_on", [])]))
 
     @property
     def species(self) -> str | None:
@@ -183,8 +189,8 @@ class Run:
         return found
 
     def update_manifest(self, **values: Any) -> None:
-        """Add or replace entries of the manifest."""
-        self._write(self.manifest | values)
+        """Add or replace entries of the manifest; None takes one out."""
+        self._write({name: value for name, value in (self.manifest | values).items() if value is not None})
 
     def seal(self) -> None:
         """Keep the sha256 of all files that no longer change; called when they are complete."""

@@ -20,6 +20,7 @@ import yaml
 
 from helpers import SHORT, JetFile, Told, child, content_of, equal_tensors, killed, toy_hitmaps, weights
 from partigan import PartiganError, generate, load, presets, threads, train
+from partigan.cli import main
 from partigan.config import read
 from partigan.data.batch import Batch
 from partigan.kinds import find
@@ -31,6 +32,7 @@ from partigan.simulate.cherenkov import simulate_cherenkov
 from partigan.simulate.digits import simulate_digits
 from partigan.simulate.toys import simulate_toy
 from partigan.training.log import read_log
+from partigan.training.start import Start
 
 SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "MDMAGenerator": {"blocks": 1},
@@ -467,3 +469,38 @@ def test_sweights_subtract_a_background_in_the_same_trainer(tmp_path: Path) -> N
     sample = load(tmp_path / "r").sample(4000, 1).x
     assert sample.mean().item() == pytest.approx(2, abs=0.5)
     assert (sample < 0).float().mean() < 0.1  # unweighted it would be 0.6
+
+
+def test_a_run_is_fine_tuned_and_extended(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = {**_small("toys"), "trainer.max_steps": 6, "trainer.validations": 2, "trainer.ema_half_life": 0.0}
+    ring, grid = (simulate_toy(name, 600, tmp_path / f"{name}.h5") for name in ("ring", "grid"))
+    first = train("toys", ring, tmp_path / "first", threads=1, overrides=options)
+    before = Checkpoints(first.path / "checkpoints").newest()
+    still = [f"--system.{player}_optimizer.lr=0" for player in ("generator", "critic")]
+    tuned = Run(tmp_path / "tuned")
+    main(["train", "--from", f"{first.path}", "--data", f"{grid}", "--out", f"{tuned.path}", "--threads=1", *still])
+    after = Checkpoints(tuned.path / "checkpoints").newest()
+    assert before is not None
+    assert after is not None
+    networks = {name for name in before[0] if name.startswith("network.")}
+    assert all(torch.equal(before[0][name], after[0][name]) for name in networks)  # critic and generator
+    assert tuned.transform["state"] == first.transform["state"]
+    assert tuned.manifest["start"]["trained_on"] == first.trained_on
+    assert len(tuned.trained_on) == 2  # neither file counts as one that it has not seen
+    assert "all networks of" in capfd.readouterr().err
+
+    more = {**options, "trainer.max_steps": 10}
+    for wrong, match in (
+        ({**options, "trainer.max_steps": 4}, "was trained with trainer.max_steps = 6, not 4"),
+        ({**more, "trainer.batch_size": 7}, "was trained with trainer.batch_size"),
+    ):
+        with pytest.raises(PartiganError, match=match):
+            train("toys", ring, first.path, threads=1, overrides=wrong, resume=True)
+    with pytest.raises(PartiganError, match=r"started from .*first; resume with --from"):
+        train(Start(tuned.path).config, grid, tuned.path, threads=1, resume=True)
+    longer = train("toys", ring, first.path, threads=1, overrides=more, resume=True)
+    assert longer.manifest["finished"]["step"] == 10
+    assert longer.manifest["extended"] == [{"from": 6, "to": 10, "at": 6}]
+    assert "now those of a run of 10 steps" in capfd.readouterr().err
+    again = train("toys", ring, first.path, threads=1, overrides=options, resume=True)  # the first command again
+    assert again.manifest["finished"]["step"] == 10

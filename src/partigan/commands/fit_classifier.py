@@ -73,7 +73,7 @@ def fit_classifier(
         )
     sort, content = _chosen(named, config, kind, overrides, trust)
     sources = {label: source(given, sort, trust) for label, given in named.items()}
-    with writing_run(out, sources, resume, overwrite):
+    with writing_run(out, [each.path for each in sources.values()], resume, overwrite):
         session = Session(Run(out, "classifier"), content, seed, resume, overwrite, trust)
         return _fit(session, sort, sources, threads)
 

@@ -30,13 +30,14 @@ from partigan.threads import begin
 from partigan.training.health import DIVERSITY_SAMPLES, diversity
 from partigan.training.selection import Selection
 from partigan.training.session import Session, writing_run
+from partigan.training.start import Start
 
 FEWEST = 50  # real samples in a half, for metrics of one half against the other
 DRAWS = 20  # of generated samples, until their weights have a sum above 0
 
 
 def train(
-    config: str | dict[str, Any],
+    config: str | dict[str, Any] | None,
     data: Given | Mapping[str, Given],
     out: Path | str | None = None,
     seed: int = 1,
@@ -46,11 +47,12 @@ def train(
     overrides: dict[str, Any] | None = None,
     trust: bool = False,
     species: str | None = None,
+    start: str | Path | None = None,
 ) -> Run:
     """Train a system on samples.
 
     Args:
-        config: name of a preset, path of a YAML file, or the content of one.
+        config: name of a preset, path of a YAML file, or the content of one; None = that of ``start``.
         data: the training samples: a file, or arrays (numpy, torch, or a `Batch`, with mask, condition and weight);
             for systems that train on several samples a mapping of names to these. Train and valid splits are used, the
             test split is not looked at.
@@ -62,6 +64,7 @@ def train(
         overrides: options to change, by dotted name: ``{"trainer.max_minutes": 10}``.
         trust: follow class paths outside partigan.
         species: train on the samples of this particle alone, such as K of a file of kind cherenkov; None = all.
+        start: fine-tune the networks of this run on data of the same shape, with its normalisation; None = start anew.
 
     Returns:
         The finished run.
@@ -75,15 +78,16 @@ def train(
         >>> run = train("mdma-fast", jets)  # an array (jets, particles, 3)  # doctest: +SKIP
     """
     begin(threads)
-    content = configuration.read(config, overrides)
+    earlier = None if start is None else Start(start)
+    content = configuration.read(_content(config, earlier), overrides)
     named = by_name(data, DATA)
     kind = chosen(content.get("kind"), next(iter(named.values())), trust)
     content["kind"] = kind.name
     if out is None:
-        out = fresh_name(Path("runs") / (Path(config).stem if isinstance(config, str) else "own"))
+        out = fresh_name(Path("runs") / (_name(config, start)))
     given = {name: source(each, kind, trust, species) for name, each in named.items()}
-    with writing_run(out, given, resume, overwrite):
-        session = Session(Run(out), content, seed, resume, overwrite, trust)
+    with writing_run(out, [*(each.path for each in given.values()), start], resume, overwrite):
+        session = Session(Run(out), content, seed, resume, overwrite, trust, earlier)
         return _train(session, kind, given, threads, species)
 
 
@@ -118,13 +122,30 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
     return session.run
 
 
-def sample_names(config: str, overrides: dict[str, Any], trust: bool = False) -> set[str]:
+def _content(config: str | dict[str, Any] | None, start: Start | None) -> str | dict[str, Any]:
+    """A configuration, or that of the run that a training starts from."""
+    if config is None and start is None:
+        raise PartiganError("say what to train: give a configuration, or a run to start from")
+    return start.config if config is None and start is not None else config or {}
+
+
+def _name(config: str | dict[str, Any] | None, start: str | Path | None) -> str:
+    """Name of a run directory, after what it is made of."""
+    if isinstance(config, str):
+        return Path(config).stem
+    return "own" if config is not None or start is None else f"{Path(start).name}-tuned"
+
+
+def sample_names(
+    config: str | None, overrides: dict[str, Any], trust: bool = False, start: str | None = None
+) -> set[str]:
     """Names of the samples that a configuration trains on: ``data``, or ``simulation`` and ``data``.
 
     Raises:
         PartiganError: unknown options, or a configuration that is not trusted.
     """
-    return configuration.build(configuration.read(config, overrides), trust)[0].samples
+    content = _content(config, None if start is None else Start(start))
+    return configuration.build(configuration.read(content, overrides), trust)[0].samples
 
 
 def _conditions_seen(session: Session, training: Mapping[str, Batch], target: str) -> Batch:

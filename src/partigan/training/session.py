@@ -7,7 +7,7 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import metadata
@@ -23,7 +23,6 @@ from partigan import __version__, config
 from partigan.blame import said
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader, Share
-from partigan.data.sources import Source
 from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
@@ -37,6 +36,7 @@ from partigan.systems.system import DATA, System
 from partigan.threads import choose
 from partigan.training.players import Feed
 from partigan.training.selection import Selection
+from partigan.training.start import Start
 from partigan.training.trainer import Trainer, Validate
 
 MARGIN = 1e-5  # of a range
@@ -53,6 +53,7 @@ class Session:
         resume: resume an interrupted run, or start it where there is none.
         overwrite: replace an existing run.
         trust: follow class paths outside partigan.
+        start: the earlier run whose networks it starts from; None = networks start anew.
 
     Attributes:
         resumed: True when an earlier run is resumed.
@@ -75,9 +76,10 @@ class Session:
         resume: bool = False,
         overwrite: bool = False,
         trust: bool = False,
+        start: Start | None = None,
     ) -> None:
         check_seed(seed)
-        self.run, self.content, self.seed, self.trust = run, content, seed, trust
+        self.run, self.content, self.seed, self.trust, self.start = run, content, seed, trust, start
         config.resolve(content, trust=trust)
         self.resumed = resume and run.exists
         self._held: dict[str, Batch] = {}
@@ -118,11 +120,15 @@ class Session:
         if self.resumed:
             self._refuse_changes()
             self.transform.load_state(self.run.transform["state"])
+        elif self.start is not None:
+            self.start.normalise(self.transform, self.resolved)
         else:
             starts = [sample.start for sample in samples.values() if sample.source is not None]
             all_sides = [Batch(each.x, each.mask, each.condition) for each in (*samples.values(), *starts)]
             self.transform.fit(Batch.joined(all_sides))
         introduce(self.system, self.transform)
+        if self.start is not None:
+            self.start.give(self.system)
         self._held = {name: with_source(self.transform.held, _of_mean_1(sample)) for name, sample in samples.items()}
         self._tell_ends(samples)
         rng = rng_for("rehearsal", self.seed)
@@ -194,17 +200,26 @@ class Session:
             "threads": torch.get_num_threads(),
             "parameters": {n: sum(p.numel() for p in m.parameters()) for n, m in self.system.networks.items()},
             "source": self.system.source,
+            **({} if self.start is None else {"start": self.start.said}),
         }
 
     def _refuse_changes(self) -> None:
         """Refuse to resume with another configuration or other data."""
         before, now = (dict(_flat(c)) for c in (self.run.config, json.loads(json.dumps(self._settings()))))
+        total, asked = self.run.manifest.get("plan", {}).get("max_steps"), now["trainer.max_steps"]
+        if total is not None and asked is not None and asked >= total:  # extended, or as it was
+            before["trainer.max_steps"] = asked
         for key in sorted(before.keys() | now.keys()):
             if key != "trainer.checkpoint_seconds" and not key.startswith("about.") and before.get(key) != now.get(key):
                 raise PartiganError(
                     f"{self.run.path} was trained with {key} = {before.get(key)!r}, not {now.get(key)!r}; "
                     "resume with the same options, or give another --out"
                 )
+        if (had := self.run.manifest.get("start")) != (None if self.start is None else self.start.said):
+            raise PartiganError(
+                f"{self.run.path} started from {had['path'] if had else 'no other run'}; resume with "
+                f"{'--from ' + had['path'] + ', unchanged' if had else 'no --from'}"
+            )
         if self.run.manifest["data"]["sha256"] != self._origin["sha256"]:
             raise PartiganError(
                 f"{self.run.path} was trained on other data than {self._origin['path']}; resume with the same"
@@ -217,19 +232,19 @@ class Session:
 
 
 @contextmanager
-def writing_run(out: str | Path, data: Mapping[str, Source], resume: bool, overwrite: bool) -> Iterator[None]:
+def writing_run(out: str | Path, inputs: Sequence[str | Path | None], resume: bool, overwrite: bool) -> Iterator[None]:
     """`partigan.outputs.writing` of a run, by the first of the processes that train it.
 
     Args:
         out: the run directory.
-        data: what is trained on.
+        inputs: what is read.
         resume: resume an interrupted run.
         overwrite: replace an existing run.
     """
     if getattr(rank_zero_only, "rank", 0):
         yield
     else:
-        with writing(out, [each.path for each in data.values()], overwrite=overwrite, resume=resume):
+        with writing(out, inputs, overwrite=overwrite, resume=resume):
             yield
 
 

@@ -7,7 +7,7 @@ import itertools
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -73,11 +73,30 @@ class Trainer:
             PartiganError: a loss is not finite (says which term and step).
             KeyboardInterrupt: after a checkpoint was written.
         """
-        plan = run.manifest.get("plan") or self._plan(system, feed, validate)
+        had = run.manifest.get("plan")
+        plan = had or self._plan(system, feed, validate)
+        extended = run.manifest.get("extended", [])
+        if had and (more := self._extension(run, had["max_steps"])):
+            plan, extended = {**plan, "max_steps": more["to"]}, [*extended, more]
+        self.fabric.barrier()
         if self.fabric.is_global_zero:
-            run.update_manifest(plan=plan)
+            run.update_manifest(plan=plan, **({"extended": extended, "finished": None} if extended else {}))
             run.unseal()
-        _Training(self, run, system, feed, plan["max_steps"], selection).to_the_end(validate)
+        _Training(self, run, system, feed, plan["max_steps"], selection, extended).to_the_end(validate)
+
+    def _extension(self, run: Run, total: int) -> dict[str, int] | None:
+        """How a resumed run is extended, for its manifest; None where it is to end as it began."""
+        asked = self.options.max_steps
+        if asked is None or asked <= total or asked == run.config["trainer"]["max_steps"]:
+            return None
+        found = Checkpoints(run.path / "checkpoints").newest()
+        at = 0 if found is None else found[1]["step"]
+        if self.fabric.is_global_zero:
+            tell(
+                f"extended at step {at:,} from {total:,} to {asked:,} steps: learning rates, terms and averages are "
+                f"now those of a run of {asked:,} steps at this step"
+            )
+        return {"from": total, "to": asked, "at": at}
 
     def trial(self, system: System, feed: Feed) -> Callable[[], object]:
         """A function that does a training step of copies of the networks, to measure how long it takes."""
@@ -121,7 +140,14 @@ class _Training:
     """One training from its newest checkpoint to its end."""
 
     def __init__(
-        self, trainer: Trainer, run: Run, system: System, feed: Feed, total: int, selection: Selection
+        self,
+        trainer: Trainer,
+        run: Run,
+        system: System,
+        feed: Feed,
+        total: int,
+        selection: Selection,
+        extended: Sequence[dict[str, int]] = (),
     ) -> None:
         self.options, self.fabric = trainer.options, trainer.fabric
         self.run, self.system, self.total, self.selection = run, system, total, selection
@@ -130,6 +156,7 @@ class _Training:
         self.ema = EMA(self.product, self.options.ema_half_life * total, self.options.ema_decay)
         self.checkpoints = Checkpoints(run.path / "checkpoints")
         self.step, self.seconds, self.stopped = 0, 0.0, ""
+        self.extended_at = extended[-1]["at"] if extended else 0  # what stopped the run before no longer counts
         self._restore()
         self.start, self.began = self.step, time.monotonic() - self.seconds
         each = range(1, self.options.validations + 1)
@@ -146,7 +173,8 @@ class _Training:
             unpack_optimizer(f"optimizer.{name}", optimizer, tensors)
         unpack_module("ema", self.ema.network, tensors)
         vars(self.selection).update(state["selection"])
-        self.step, self.seconds, self.stopped = state["step"], state["seconds"], state.get("stopped", "")
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.stopped = "" if self.step == self.extended_at else state.get("stopped", "")
 
     def _save(self) -> None:
         """Write a checkpoint."""
@@ -213,7 +241,7 @@ class _Training:
             tell(f"step {self.step}: {sign}; a collapse?")
         if signs and rules.collapse == "stop":
             self.stopped = "; ".join(signs)
-        elif self.selection.tired(rules, self.step, self.validate_at):
+        elif self.selection.tired(rules, self.step, {at for at in self.validate_at if at > self.extended_at}):
             self.stopped = f"no better checkpoint in {rules.patience} validations"
 
     def _outcome(self) -> dict[str, Any]:
