@@ -45,6 +45,8 @@ def add_options(parser: ArgumentParser, function: Any, *skip: str) -> None:
     for name in sorted(flags):
         parser.add_argument(f"--{name}", action="store_true", help=helps[name])
     if {"workers", "resume"} <= {*taken}:
+        text = "leave the chunks as a folder of parts, which every command takes as one file"
+        parser.add_argument("--parts", action="store_true", help=text)
         parser.add_argument("--cluster", metavar="WHERE", help=f"make the chunks on a cluster: {PLACES}")
     if "verify" in taken:
         text = "use a run even if its files were changed since it was made"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,17 @@ def _dispatch(arguments: list[str]) -> None:
     while isinstance(options.get("command"), str):
         options = options[options.command]
     if run is not None:
-        with on_cluster(options.pop("cluster", None)):
+        with on_cluster(options.pop("cluster", None)), _as_parts(options.pop("parts", False)):
             run(options)
+
+
+def _as_parts(wanted: bool) -> AbstractContextManager[None]:
+    """`in_parts`, which is imported where it is asked for."""
+    if not wanted:
+        return nullcontext()
+    from partigan.simulate.chunks import in_parts
+
+    return in_parts()
 
 
 def _add(parser: ArgumentParser, commands: _Commands, arguments: list[str]) -> tuple[Run | None, ArgumentParser]:

@@ -78,6 +78,28 @@ def _write(path: Path, made_by: str, job: Mapping[str, Any] | None, files: Seque
     write_json(path / MANIFEST, {"made_by": made_by, "job": dict(job or {}), "files": list(files)})
 
 
+def settle(folder: Path, path: Path) -> None:
+    """Give a folder that a job has made its final name, and the place of an older one.
+
+    Args:
+        folder: what is there.
+        path: its new name.
+
+    Raises:
+        PartiganError: the older one holds files that partigan did not make, or the place cannot be written.
+    """
+    path = path.resolve()
+    refuse_strangers(path)
+    with writable(path):
+        manifest = manifest_of(folder)
+        left = sorted(name for name in manifest["files"] if (folder / name).exists())
+        _write(folder, manifest["made_by"], manifest["job"], left)
+        before = _aside(path, old=True)
+        enlist(path / MANIFEST)
+        os.replace(folder, path)
+        shutil.rmtree(before, ignore_errors=True)
+
+
 def refuse_strangers(path: Path) -> None:
     """Raise where something stands at ``path`` that is not a folder of nothing but partigan's files."""
     if path.exists() and not path.is_dir():

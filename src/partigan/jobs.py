@@ -12,7 +12,7 @@ from typing import Any
 from partigan.documents import read_json
 from partigan.errors import PartiganError
 from partigan.files import MANIFEST, manifest_of, refuse_existing, sha256, write_json
-from partigan.folders import open_folder, refuse_strangers, remove_folder, sweep
+from partigan.folders import open_folder, refuse_strangers, remove_folder, settle, sweep
 
 STAMP = "job_sha256"
 """The attribute of a finished file that says of which job it is."""
@@ -128,6 +128,16 @@ class Parts:
 
     def _receipt(self, chunk: int) -> Path:
         return self.path(chunk).with_suffix(".json")
+
+    def digest(self, chunk: int) -> str:
+        """The sha256 of a part, by its receipt."""
+        return str(read_json(self._receipt(chunk))["sha256"])
+
+    def become(self) -> None:
+        """Make the folder of the parts the output; receipts are left behind."""
+        for chunk in range(self.chunks):
+            self._receipt(chunk).unlink(missing_ok=True)
+        settle(self.folder, self.out)
 
     def remove(self) -> None:
         """Remove the parts, after the merged file stands under its name."""

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from helpers import SHARED
-from partigan.data.hdf5 import holds, open_hdf5, trusted, write_chunks
+from partigan.data.hdf5 import holds, open_hdf5, write_chunks
+from partigan.data.stored import trusted
 from partigan.errors import PartiganError
 
 

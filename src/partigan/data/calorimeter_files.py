@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
 from partigan.data.calorimeter import Geometry, geometry, geometry_of
-from partigan.data.hdf5 import Opened, Stored, holds, open_hdf5, write_chunks
+from partigan.data.hdf5 import holds, open_hdf5, write_chunks
 from partigan.data.splits import Rows, stored_rows
+from partigan.data.stored import Opened, Stored
 from partigan.errors import PartiganError
 
 CHALLENGE = ("incident_energies", "showers")

@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan.data import hdf5
-from partigan.data.hdf5 import holds, number_of, open_hdf5, strings, write_chunks
+from partigan.data.hdf5 import holds, number_of, open_hdf5, write_chunks
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
+from partigan.data.parts import is_parts
 from partigan.data.pictures import png_pixels
 from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
 from partigan.data.root import open_root
 from partigan.data.splits import Rows, stored_rows
+from partigan.data.stored import strings
 from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import MANIFEST, atomic, manifest_of
@@ -57,7 +59,7 @@ def read_hitmaps(path: str | Path, split: Rows = "all") -> Hitmaps:
             message names the file, the entry (event) and the branch or dataset.
     """
     path = Path(path)
-    if path.is_dir():
+    if _of_images(path):
         found = _read_images(path)
     elif path.suffix == ".root":
         found = Hitmaps.joined(read_root(path))
@@ -71,8 +73,8 @@ def read_hitmaps(path: str | Path, split: Rows = "all") -> Hitmaps:
 
 def hitmaps_in_blocks(path: Path, events: int) -> Iterator[Hitmaps]:
     """All events of a file or folder, some at a time; see `read_hitmaps`."""
-    if path.is_dir() or path.suffix == ".root":
-        for found in [_read_images(path)] if path.is_dir() else read_root(path):
+    if _of_images(path) or path.suffix == ".root":
+        for found in [_read_images(path)] if _of_images(path) else read_root(path):
             for first in range(0, len(found), events):
                 yield found.events(first, min(first + events, len(found)))
         return
@@ -169,18 +171,23 @@ def write_hitmaps(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[
 def events_of(path: str | Path) -> int:
     """The number of events in a file or folder that `read_hitmaps` reads."""
     path = Path(path)
-    return len(read_hitmaps(path)) if path.is_dir() or path.suffix == ".root" else number_of(path, "counts")
+    return len(read_hitmaps(path)) if _of_images(path) or path.suffix == ".root" else number_of(path, "counts")
 
 
 def is_hitmaps(path: Path) -> bool:
     """Whether a path has one of these layouts: a ROOT file, a folder of images, or HDF5 with hits."""
-    return path.is_dir() or path.suffix == ".root" or holds(path, "counts", "u", "v", "charge")
+    return _of_images(path) or path.suffix == ".root" or holds(path, "counts", "u", "v", "charge")
+
+
+def _of_images(path: Path) -> bool:
+    """Whether a path is a folder of images."""
+    return path.is_dir() and not is_parts(path)
 
 
 def hitmap_attributes(path: str | Path) -> dict[str, Any]:
     """What hitmaps say of themselves: HDF5 in attributes, ROOT in the string ``partigan``, a folder in its manifest."""
     path = Path(path)
-    if path.is_dir():
+    if _of_images(path):
         return dict(manifest_of(path)["job"]) if (path / MANIFEST).exists() else {}
     if path.suffix == ".root":
         with open_root(path) as file:

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import Opened, Stored, open_hdf5, strings, write_chunks
+from partigan.data.hdf5 import open_hdf5, write_chunks
 from partigan.data.splits import Rows, stored_rows
+from partigan.data.stored import Opened, Stored, strings
 from partigan.errors import PartiganError
 
 PARTICLE_FEATURES = ("eta_rel", "phi_rel", "pt_rel", "mask")

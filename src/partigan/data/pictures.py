@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.parts import is_parts
 from partigan.data.samples import checked
 from partigan.data.splits import Rows, stored_rows
 from partigan.errors import PartiganError
@@ -58,7 +59,7 @@ def png_pixels(path: Path, modes: Sequence[str], size: tuple[int, int] | None, w
 
 def is_pictures(path: Path) -> bool:
     """Whether a path is a folder of images in this layout."""
-    if not path.is_dir():
+    if not path.is_dir() or is_parts(path):
         return False
     with readable(path, "a folder of images"):
         return (path / "images").is_dir() or any(file.suffix in SUFFIXES for file in path.iterdir())

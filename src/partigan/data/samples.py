@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import Opened, Stored, open_hdf5, write_chunks
+from partigan.data.hdf5 import open_hdf5, write_chunks
 from partigan.data.splits import Rows, stored_rows
+from partigan.data.stored import Opened, Stored
 from partigan.errors import PartiganError
 
 CLASSES = 2**16

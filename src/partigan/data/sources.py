@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import trusted
+from partigan.data.parts import digest, is_parts
 from partigan.data.splits import Rows, split_rows
+from partigan.data.stored import trusted
 from partigan.errors import PartiganError
 from partigan.files import sha256
 
@@ -133,6 +134,8 @@ class FileSource(Source):
     @cached_property
     def digest(self) -> str:
         """Sha256 of the file; of a folder, of the names and digests of its files."""
+        if is_parts(self.path):
+            return digest(self.path)
         if not self.path.is_dir():
             return sha256(self.path)
         files = sorted(path for path in self.path.rglob("*") if path.is_file())

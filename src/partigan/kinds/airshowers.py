@@ -28,9 +28,10 @@ from partigan.data.airshowers import (
     sensible,
 )
 from partigan.data.batch import Batch
-from partigan.data.hdf5 import holds, number_of, strings
+from partigan.data.hdf5 import holds, number_of
 from partigan.data.samples import feature_units, file_attributes, write_samples
 from partigan.data.splits import Rows
+from partigan.data.stored import strings
 from partigan.documents import Rule
 from partigan.kinds.classifiers import SHOWER
 from partigan.kinds.conditions import LabelConditions

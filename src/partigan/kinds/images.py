@@ -72,13 +72,13 @@ class ImageFormat(Format):
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Images of a split."""
-        if path.is_dir():
+        if is_pictures(path):
             return read_pictures(path, split, finite)
         return read_samples(path, split, "images", 4, finite)
 
     def count(self, path: Path) -> int:
         """The number of images."""
-        return number_of_pictures(path) if path.is_dir() else number_of(path, "images")
+        return number_of_pictures(path) if is_pictures(path) else number_of(path, "images")
 
     def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
         """Write images and their labels or conditions."""
@@ -86,7 +86,7 @@ class ImageFormat(Format):
 
     def attributes(self, path: Path) -> dict[str, Any]:
         """The attributes of a file; a folder has none."""
-        return {} if path.is_dir() else file_attributes(path)
+        return {} if is_pictures(path) else file_attributes(path)
 
     def check(self, sample: Batch) -> Batch:
         """Images ``(images, channel, height, width)``, or ``(images, height, width)`` of one channel."""

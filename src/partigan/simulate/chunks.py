@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from partigan.data.hdf5 import SUFFIXES
+from partigan.data.parts import list_parts
 from partigan.data.samples import file_attributes
 from partigan.data.splits import SHARES, split_rows
+from partigan.errors import PartiganError
+from partigan.files import sha256
 from partigan.jobs import STAMP, Parts
 from partigan.outputs import writing
 from partigan.progress import progress_bar
 from partigan.workers import spread
+
+Merge = Callable[[Path, list[Path], dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Chunks:
     title: str
     make: Callable[..., int]
     arguments: Callable[[int, int], tuple[Any, ...]]
-    merge: Callable[[Path, list[Path], dict[str, Any]], None]
+    merge: Merge
     said: Callable[[Path], Mapping[str, Any]] = file_attributes
     suffixes: Mapping[str, str] = field(default_factory=lambda: SUFFIXES)
     inputs: Sequence[Any] = ()
@@ -80,15 +88,57 @@ def in_chunks(
         PartiganError: the output exists or cannot be written, or a chunk cannot be made.
     """
     sizes = chunk_sizes(chunks.samples, chunks.chunk)
-    with writing(out, chunks.inputs, overwrite=overwrite, resume=resume, suffixes=chunks.suffixes):
+    as_parts = _AS_PARTS.get()
+    if as_parts and out.suffix:
+        raise PartiganError(f"--parts makes a folder: give --out a name without {out.suffix}")
+    suffixes = {"": "folder of parts"} if as_parts else chunks.suffixes
+    with writing(out, chunks.inputs, overwrite=overwrite, resume=resume, suffixes=suffixes):
         parts = Parts(out, job, len(sizes), chunks.said, resume=resume, overwrite=overwrite)
         if not parts.finished:
             arguments = [chunks.arguments(number, size) for number, size in enumerate(sizes)]
             make_missing(parts, sizes, chunks.make, arguments, workers, chunks.title)
             paths = [parts.path(number) for number in range(len(sizes))]
-            chunks.merge(parts.out, paths, {**attributes, STAMP: parts.stamp})
-            parts.remove()
+            said = {**attributes, STAMP: parts.stamp}
+            if as_parts:
+                _settle(parts, paths, said, chunks.merge)
+            else:
+                chunks.merge(parts.out, paths, said)
+                parts.remove()
     return parts.out
+
+
+@contextmanager
+def in_parts(wanted: bool = True) -> Iterator[None]:
+    """Leave what jobs inside make as folders of parts, one for each chunk, which every reader takes as one file.
+
+    Nothing is copied at the end, which takes time for files of many gigabytes.
+
+    Args:
+        wanted: False = no; a file is made.
+
+    Example:
+        >>> with in_parts():  # doctest: +SKIP
+        ...     simulate_jets(10_000_000, "jets")
+    """
+    token = _AS_PARTS.set(wanted)
+    try:
+        yield
+    finally:
+        _AS_PARTS.reset(token)
+
+
+_AS_PARTS: ContextVar[bool] = ContextVar("as_parts", default=False)
+
+
+def _settle(parts: Parts, paths: list[Path], said: dict[str, Any], merge: Merge) -> None:
+    """Make a folder of parts of finished ones; the first gets the attributes of the whole."""
+    own = {name: value for name, value in said.items() if not name.startswith("split_")}
+    whole = paths[0].with_suffix(".whole.h5")
+    merge(whole, paths[:1], own)
+    digests = [sha256(whole), *(parts.digest(number) for number in range(1, len(paths)))]
+    os.replace(whole, paths[0])
+    list_parts(parts.folder, paths, digests, {name: said[name] for name in said.keys() - own.keys()})
+    parts.become()
 
 
 def chunk_sizes(samples: int, chunk: int) -> list[int]:
