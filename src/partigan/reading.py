@@ -89,13 +89,11 @@ def free_memory() -> int:
     with suppress(OSError, ValueError, IndexError):  # not Linux
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = min(free, *(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")))
-    with suppress(OSError, ValueError):  # a container with a limit
+    with suppress(OSError, ValueError, KeyError):  # a container with a limit; what was read from files can go
         group = Path("/sys/fs/cgroup")
-        free = min(
-            free,
-            int((group / "memory.max").read_text(encoding="utf-8"))
-            - int((group / "memory.current").read_text(encoding="utf-8")),
-        )
+        most, used = (int((group / f"memory.{name}").read_text(encoding="utf-8")) for name in ("max", "current"))
+        stat = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
+        free = min(free, most - used + int(stat["inactive_file"]))
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
         with suppress(OSError, ValueError, IndexError):

@@ -15,6 +15,7 @@ from torch import nn
 from partigan import config as configuration
 from partigan.data.batch import Batch
 from partigan.data.sources import Given, Source, by_name, same_features, source
+from partigan.data.streams import Stream
 from partigan.errors import PartiganError
 from partigan.evaluation.inputs import halves
 from partigan.files import fresh_name
@@ -33,6 +34,7 @@ from partigan.training.session import Session, writing_run
 from partigan.training.start import Start
 
 FEWEST = 50  # real samples in a half, for metrics of one half against the other
+STREAMED = 100_000  # samples to validate with, of those that do not fit into memory
 DRAWS = 20  # of generated samples, until their weights have a sum above 0
 
 
@@ -97,14 +99,19 @@ def _train(session: Session, kind: Kind, given: Mapping[str, Source], threads: i
     described = {name: each.describe() for name, each in given.items()}
     for name in given:
         same_features(given[target].name, described[target], given[name].name, described[name])
-    training = {name: source.training() for name, source in given.items()}
+    streams = _streams(session, given)
+    training = {
+        name: streams[name].window(session.seed, 0, 0) if name in streams else source.training()
+        for name, source in given.items()
+    }
     for name, sample in training.items():
         warn(kind.format, sample, given[name].name)
         if sample.weight is not None:
             refuse_weights(sample.weight, f"of the training split of {given[name].name}")
     arguments = kind.conditions.arguments(training[target]) | kind.conditions.of_file(described[target])
     only = {} if species is None else {SPECIES: species}
-    session.prepare(training, arguments, {**_origin(given), **only})
+    streamed = {"streamed": sorted(streams)} if streams else {}
+    session.prepare(training, arguments, {**_origin(given), **only, **streamed}, streams)
     session.run = Run(session.run.path, session.system.product)
     if session.resumed:
         conditions = session.run.transform["conditions"]
@@ -148,6 +155,19 @@ def sample_names(
     return configuration.build(configuration.read(content, overrides), trust)[0].samples
 
 
+def _streams(session: Session, given: Mapping[str, Source]) -> dict[str, Stream]:
+    """The samples that do not fit into memory, by name; of a resumed run, those of before."""
+    before = session.run.manifest["data"].get("streamed", []) if session.resumed else None
+    asked = {name: None if before is None else name in before for name in given}
+    found = {name: stream for name, each in given.items() if (stream := each.stream(name, asked[name])) is not None}
+    for name, stream in found.items():
+        tell(
+            f"{given[name].name}: {len(stream):,} training samples do not fit into memory; they are read in windows of "
+            f"{stream.sizes[0]:,}, and normalisation and conditions are those of one window"
+        )
+    return found
+
+
 def _conditions_seen(session: Session, training: Mapping[str, Batch], target: str) -> Batch:
     """The sample whose conditions a product has learned: the one to be reached, and the one that it starts from."""
     source, reached = session.system.source, training[target]
@@ -174,13 +194,13 @@ def _origin(given: Mapping[str, Source]) -> dict[str, Any]:
     }
 
 
-def _weighed(kind: Kind, given: Source) -> Batch:
+def _weighed(kind: Kind, given: Source, streamed: bool = False) -> Batch:
     """Real samples to validate with: with event weights, or by hit or miss for a kind that does not look at them.
 
     They are those of the training split where the weights of the others have no sum above 0.
     """
-    most = kind.evaluation.validated
-    real = given.read("valid")[:most]
+    most = kind.evaluation.validated or (STREAMED if streamed else None)
+    real = given.some("valid", most)
     if real.weight is None:
         return real
     if not _positive(real):
@@ -188,8 +208,8 @@ def _weighed(kind: Kind, given: Source) -> Batch:
             f"warning: the weights of the valid split of {given.name} have the sum {real.weight.sum():.3g}, not above "
             "0; the run is validated on its train split; give more rows"
         )
-        real = given.training()
-        real = real[:most] if _positive(real[:most]) else real
+        some = given.some("train", most)
+        real = some if _positive(some) else given.training()
     assert real.weight is not None
     if kind.evaluation.weighted:
         return real
@@ -207,9 +227,9 @@ class _Validation:
 
     def __init__(self, session: Session, kind: Kind, given: Mapping[str, Source], conditions: dict[str, Any]) -> None:
         self.session, self.kind, self.conditions = session, kind, conditions
-        self.real = _weighed(kind, given[_target(given)])
+        self.real = _weighed(kind, given[_target(given)], _target(given) in session.streamed)
         start = session.system.source
-        self.start = None if start is None else _weighed(kind, given[start]).start
+        self.start = None if start is None else _weighed(kind, given[start], start in session.streamed).start
         self.seen = session.transform.forward(self.real[:DIVERSITY_SAMPLES])
 
     def __call__(self, network: nn.Module, step: int) -> dict[str, float]:

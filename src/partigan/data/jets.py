@@ -33,6 +33,7 @@ ALIASES = {"etarel": "eta_rel", "phirel": "phi_rel", "ptrel": "pt_rel"}
 """Names of features in JetNet's own files."""
 UNITS = {"pt": "GeV", "mass": "GeV"}
 ABSOLUTE = 10  # sums of pt_rel above it cannot be relative
+_MEANS = 2**20  # jets whose pt is averaged at a time
 _BLOCK = 1000  # jets that are checked together: they stay in the processor's cache
 LAYOUT = "jets are read from the JetNet layout"
 
@@ -231,7 +232,9 @@ def mean_pt(path: str | Path) -> float:
             first, last = stored_rows(file.attributes, len(jets), "train", path, "jets")
         except PartiganError:
             first, last = 0, len(jets)
-        return float(jets.rows(first, last, np.float32)[:, 0].mean())
+        starts = range(first, last, _MEANS)
+        parts = [jets.rows(start, min(start + _MEANS, last), np.float32)[:, 0] for start in starts]
+        return float(np.average([float(part.mean()) for part in parts], weights=[len(part) for part in parts]))
 
 
 def read_parts(paths: Iterable[Path]) -> Iterator[tuple[Floats, Floats]]:

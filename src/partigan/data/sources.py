@@ -14,22 +14,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from partigan.data.arrays import batch_of
 from partigan.data.batch import Batch
+from partigan.data.hdf5 import is_hdf5, split_attributes
 from partigan.data.parts import digest, is_parts
-from partigan.data.splits import Rows, split_rows
+from partigan.data.splits import Rows, split_rows, stored_rows
 from partigan.data.stored import trusted
+from partigan.data.streams import Stream, stream_of
 from partigan.errors import PartiganError
 from partigan.files import sha256
 
 Given = Any
 """What `source` takes: a path, a `Batch`, an array, or a mapping of arrays."""
 
-_KEYS = ("x", "mask", "condition", "labels", "conditions", "weight", "source", "truth")
-_DIMENSIONS = {"mask": 2, "labels": 1, "conditions": 2, "weight": 1, "truth": 2}
-
 
 class _Format(Protocol):
     """The part of a format (`partigan.kinds.kind.Format`) that sources use."""
+
+    @property
+    def in_rows(self) -> bool: ...
+    def count(self, path: Path) -> int: ...
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch: ...
     def blocks(self, path: Path, size: int) -> Iterator[Batch]: ...
@@ -102,6 +106,19 @@ class Source(ABC):
     def training(self) -> Batch:
         """What networks are trained on."""
 
+    def stream(self, name: str, asked: bool | None = None) -> Stream | None:
+        """The training split as a stream, where it does not fit into memory; None where it does, or cannot be streamed.
+
+        Args:
+            name: of the sample.
+            asked: whether to stream, as before an interruption; None = by the free memory.
+        """
+        return None
+
+    def some(self, split: str, most: int | None) -> Batch:
+        """The first samples of a split; None = all."""
+        return self.read(split)[:most]
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What belongs to the samples and is not in a batch, as JSON values; see `Format.describe`."""
@@ -157,6 +174,32 @@ class FileSource(Source):
         """What networks are trained on."""
         with trusted(self._trust):
             return self._format.training(self.path)
+
+    def stream(self, name: str, asked: bool | None = None) -> Stream | None:
+        """The training split as a stream."""
+        if not self._in_rows:
+            return None
+        with trusted(self._trust):
+            return stream_of(self._between, *self._rows("train"), name, asked)
+
+    def some(self, split: str, most: int | None) -> Batch:
+        """The first samples of a split, of which no others are read."""
+        if most is None or not self._in_rows:
+            return super().some(split, most)
+        with trusted(self._trust):
+            first, last = self._rows(split)
+            return self._between(first, min(first + most, last))
+
+    @property
+    def _in_rows(self) -> bool:
+        return self._format.in_rows and is_hdf5(self.path)
+
+    def _rows(self, split: str) -> tuple[int, int]:
+        return stored_rows(split_attributes(self.path), self._format.count(self.path), split, self.path, "samples")
+
+    def _between(self, first: int, last: int) -> Batch:
+        with trusted(self._trust):
+            return self._format.read(self.path, (first, last))
 
     def describe(self) -> dict[str, Any]:
         """What the file holds beside its samples."""
@@ -323,7 +366,7 @@ def source(given: Any, kind: _Kind, trust: bool = False, species: str | None = N
         return given
     if isinstance(given, (str, Path)):
         return FileSource(Path(given), kind, trust)
-    sample = kind.format.check(_batch(given))
+    sample = kind.format.check(batch_of(given))
     return ArraySource(sample, kind.format.assume(sample), kind.conditions.whole)
 
 
@@ -353,48 +396,3 @@ def same_features(real: str, a: dict[str, Any], fake: str, b: dict[str, Any]) ->
     for name in ours:
         if ours[name] and theirs.get(name) and ours[name] != theirs[name]:
             raise PartiganError(f"{fake} has {name} in {theirs[name]}, {real} in {ours[name]}; convert one of them")
-
-
-def _batch(given: Any) -> Batch:
-    """Arrays as a batch of one length, not yet checked by the kind of data."""
-    if isinstance(given, Batch):
-        given = {field.name: getattr(given, field.name) for field in fields(given)}
-    if not isinstance(given, Mapping):
-        given = {"x": given}
-    if given.get("x") is None or (strange := [name for name in given if name not in _KEYS]):
-        wrong = repr(strange[0]) if given.get("x") is not None else "no 'x'"
-        raise PartiganError(f"arrays are given as {', '.join(_KEYS)}; there is {wrong}")
-    parts = {name: _tensor(values, name) for name, values in given.items() if values is not None}
-    conditions = [name for name in ("condition", "labels", "conditions") if name in parts]
-    if len(conditions) > 1:
-        raise PartiganError(f"there are {' and '.join(conditions)}; give one of them")
-    for name, part in parts.items():
-        if part.dim() != (dimensions := _DIMENSIONS.get(name, part.dim())):
-            raise PartiganError(f"{name} has the shape {list(part.shape)}; it must have {dimensions} dimensions")
-        if part.dim() == 0 or len(part) == 0 or len(part) != len(parts["x"]):
-            shapes = f"{name} has the shape {list(part.shape)}, x {list(parts['x'].shape)}"
-            raise PartiganError(f"{shapes}; give one row for each sample")
-    if "mask" in parts and parts["mask"].shape != parts["x"].shape[:2]:
-        raise PartiganError(f"the mask has the shape {list(parts['mask'].shape)}, x {list(parts['x'].shape)}")
-    condition = parts[conditions[0]] if conditions else None
-    if condition is not None and condition.dtype == torch.bool:
-        condition = condition.long()
-    if "labels" in parts and condition is not None and condition.is_floating_point():
-        raise PartiganError("labels must be whole numbers; give real numbers as conditions, (samples, features)")
-    if "conditions" in parts and condition is not None:
-        condition = condition.float()
-    mask = parts.get("mask")
-    floats = {name: parts[name].float() for name in ("x", "weight", "source", "truth") if name in parts}
-    return Batch(mask=None if mask is None else mask > 0.5, condition=condition, **floats)
-
-
-def _tensor(values: Any, name: str) -> Tensor:
-    """An array as a tensor on the CPU: float32, int64 or bool."""
-    try:
-        array = np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise PartiganError(f"{name} is no array of numbers: {error}") from error
-    if array.dtype.kind not in "biuf":
-        raise PartiganError(f"{name} is a {type(values).__name__} of {array.dtype}, not an array of numbers")
-    kept = {"f": np.float32, "b": np.bool_}.get(array.dtype.kind, np.int64)
-    return torch.from_numpy(np.array(array, dtype=kept))

@@ -81,9 +81,11 @@ class Format(ABC):
     Attributes:
         also: names of other kinds whose files can be read as real samples of this one.
         suffixes: of the files that `write` makes, with what is in them.
+        in_rows: rows of an HDF5 file are samples, which are trained on as they are, so that training can stream them.
     """
 
     also: tuple[str, ...] = ()
+    in_rows: bool = True
     suffixes: Mapping[str, str] = SUFFIXES
 
     @abstractmethod

@@ -98,6 +98,8 @@ class MapFormat(Format):
 
     suffixes = SUFFIXES
 
+    in_rows = False
+
     def recognises(self, path: Path) -> bool:
         """Whether it is a ROOT file, a folder of images, or HDF5 with ``counts``, ``u``, ``v`` and ``charge``."""
         return is_hitmaps(path)

@@ -23,6 +23,7 @@ from partigan import __version__, config
 from partigan.blame import said
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader, Share
+from partigan.data.streams import Stream, Windows, of_mean_1
 from partigan.data.transforms import Transform, with_source
 from partigan.errors import PartiganError
 from partigan.files import refuse_existing
@@ -57,6 +58,7 @@ class Session:
 
     Attributes:
         resumed: True when an earlier run is resumed.
+        streamed: names of the samples that are streamed.
 
     Raises:
         PartiganError: an existing output, or a configuration with mistakes; before anything is read or made.
@@ -67,6 +69,7 @@ class Session:
     trainer: Trainer
     resolved: dict[str, Any]
     physical: Callable[[Batch], Batch]
+    streamed: set[str]
 
     def __init__(
         self,
@@ -82,7 +85,7 @@ class Session:
         self.run, self.content, self.seed, self.trust, self.start = run, content, seed, trust, start
         config.resolve(content, trust=trust)
         self.resumed = resume and run.exists
-        self._held: dict[str, Batch] = {}
+        self._held: dict[str, Batch | Windows] = {}
         self._origin: dict[str, Any] = {}
         if not self.resumed:
             refuse_existing(run.path, overwrite or resume)
@@ -91,13 +94,20 @@ class Session:
                     f"{run.path} is not a run that could be resumed (no config.yaml); choose another --out"
                 )
 
-    def prepare(self, samples: Mapping[str, Batch], arguments: Mapping[str, Any], origin: dict[str, Any]) -> None:
+    def prepare(
+        self,
+        samples: Mapping[str, Batch],
+        arguments: Mapping[str, Any],
+        origin: dict[str, Any],
+        streams: Mapping[str, Stream] | None = None,
+    ) -> None:
         """Build what the configuration describes, fit the transform, and try every phase on a few samples.
 
         Args:
-            samples: training samples in physical units, by name.
+            samples: training samples in physical units, by name; of those that are streamed, a part.
             arguments: those of networks that the data decide.
             origin: where the samples come from, with their ``sha256``, for the manifest.
+            streams: the samples that do not fit into memory, by name.
 
         Raises:
             PartiganError: networks that do not fit the data, missing samples, or a resumed run with other options.
@@ -129,15 +139,27 @@ class Session:
         introduce(self.system, self.transform)
         if self.start is not None:
             self.start.give(self.system)
-        self._held = {name: with_source(self.transform.held, _of_mean_1(sample)) for name, sample in samples.items()}
+        self.streamed = {*(streams or {})}
+        self._held = {
+            name: self._streamed(streams[name], sample)
+            if streams and name in streams
+            else with_source(self.transform.held, of_mean_1(sample))
+            for name, sample in samples.items()
+        }
         self._tell_ends(samples)
         rng = rng_for("rehearsal", self.seed)
-        tried = {
-            name: with_source(lambda rows: self.transform.batch(rows, rng), held[:REHEARSED].trimmed())
-            for name, held in self._held.items()
-        }
+        tried = {}
+        for name, sample in samples.items():
+            held = self._held[name]
+            few = held if isinstance(held, Batch) else with_source(self.transform.held, of_mean_1(sample[:REHEARSED]))
+            tried[name] = with_source(lambda rows: self.transform.batch(rows, rng), few[:REHEARSED].trimmed())
         self.system.rehearse(tried, self.transform.inverse)
         self.physical = copy.deepcopy(self.transform).to(self.trainer.fabric.device).inverse  # terms work on the device
+
+    def _streamed(self, stream: Stream, sample: Batch) -> Windows:
+        """The windows of a stream, normalised as they are read; weights over the mean of a sample of them."""
+        mean = None if sample.weight is None else float(sample.weight.double().mean())
+        return Windows(stream, self.seed, lambda rows: with_source(self.transform.held, of_mean_1(rows, mean)))
 
     def _tell_ends(self, samples: Mapping[str, Batch]) -> None:
         """Tell the product the values of both samples, a little further out where it cuts, rounding aside."""
@@ -246,13 +268,6 @@ def writing_run(out: str | Path, inputs: Sequence[str | Path | None], resume: bo
     else:
         with writing(out, inputs, overwrite=overwrite, resume=resume):
             yield
-
-
-def _of_mean_1(sample: Batch) -> Batch:
-    """A sample with its event weights over their mean."""
-    if sample.weight is None:
-        return sample
-    return replace(sample, weight=(sample.weight.double() / sample.weight.double().mean()).float())
 
 
 def _refuse_unlike(samples: Mapping[str, Batch]) -> None:
