@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from helpers import JetFile
@@ -15,6 +17,7 @@ from partigan import export, load, train
 from partigan.cli import main
 from partigan.errors import PartiganError
 from partigan.models.native.compiling import FLAGS, compiler
+from partigan.models.onnx.exporting import session
 
 PHILOX = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)  # the authors' known answer for counter and key 0
 
@@ -48,6 +51,25 @@ def test_the_program_makes_the_samples_of_torch(
     wrong = re.sub(r"(expected\[\d+\] = \{\n)[^,]+", r"\g<1>7000.0", vector)
     (out / "test_vector.h").write_text(wrong, encoding="utf-8")
     assert example(out).returncode == 1
+
+
+def test_a_run_as_onnx(jet_file: JetFile, tmp_path: Path) -> None:
+    """Metadata, and the example in C++ where there are headers of ONNX Runtime."""
+    run = trained(jet_file(), tmp_path / "run", "mdma", **{"system.generator.blocks": 1})
+    out = export(run, tmp_path / "onnx", "onnx")
+    opened = session((out / "generator.onnx").read_bytes())
+    about = {key: json.loads(value) for key, value in opened.get_modelmeta().custom_metadata_map.items()}
+    assert about["kind"] == "jets"
+    assert about["noise_mean_and_deviation"] == [0, 1]
+    assert about["transform"]["class"] == "LogStandardise"
+    assert about["manifest"] == load(run).manifest
+    assert [each.name for each in opened.get_inputs()] == ["noise", "mask"]
+    assert opened.get_inputs()[0].shape == ["batch", "particles", 3]
+    if (headers := os.environ.get("ONNXRUNTIME_HEADERS")) is not None:
+        library = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so*"))
+        flags = ["-std=c++17", "-Wall", "-Werror", f"-I{headers}", str(library), f"-Wl,-rpath,{library.parent}"]
+        subprocess.run(["c++", str(out / "example.cpp"), *flags, "-o", str(out / "example")], check=True)
+        subprocess.run([str(out / "example"), str(out / "generator.onnx")], check=True)
 
 
 def built(flags: list[str], source: Path, out: Path, *libraries: str) -> None:

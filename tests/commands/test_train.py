@@ -25,6 +25,7 @@ from partigan.config import read
 from partigan.data.batch import Batch
 from partigan.kinds import find
 from partigan.models.checkpoint import Checkpoints, load_tensors
+from partigan.models.onnx.exporting import onnx_files
 from partigan.run import Run
 from partigan.simulate.airshower import simulate_airshower
 from partigan.simulate.calorimeter import simulate_calorimeter
@@ -152,6 +153,11 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     if sample.mask is not None:
         assert (sample.x[..., 2][sample.mask] > 0).all()
     assert torch.equal(load(tmp_path / "b").sample(4, 5).x, sample.x)
+    if preset in ("calo-mdma", "pxd-fast"):  # as many hits as the noise says
+        with pytest.raises(PartiganError, match="has no form in ONNX, since it decides by the values"):
+            onnx_files(load(tmp_path / "a"))
+    else:
+        onnx_files(load(tmp_path / "a"))  # refused where the samples are not those of torch
 
 
 def test_other_seeds_give_other_weights(jet_file: JetFile, tmp_path: Path) -> None:

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
 from partigan import __version__
 from partigan.errors import PartiganError
+from partigan.extras import require
 from partigan.files import refuse_existing, sha256, write_json
 from partigan.folders import atomic_folder
-from partigan.models.model import load
+from partigan.models.model import Model, load
 from partigan.models.native.physical import c_files
 from partigan.outputs import writing
 from partigan.run import Run, known_run
 
 
+def _onnx(model: Model) -> Mapping[str, str | bytes]:
+    require("onnx", "onnx", "onnxruntime")
+    from partigan.models.onnx.exporting import onnx_files
+
+    return onnx_files(model)
+
+
+_FILES: dict[str, Callable[[Model], Mapping[str, str | bytes]]] = {"c": c_files, "onnx": _onnx}
+
+
 def export(
     run: str | Path,
     out: Path,
-    format: Literal["c"] = "c",
+    format: Literal["c", "onnx"] = "c",
     overwrite: bool = False,
     trust: bool = False,
     verify: bool = True,
@@ -27,12 +39,13 @@ def export(
 
     As C: ``generator.c`` and ``generator.h`` make noise, and samples in physical units, with no library but libm;
     ``example.c`` makes those of ``test_vector.h`` and compares them with torch's; ``CMakeLists.txt`` builds both.
-    ``about.json`` says where the run comes from and what its conditions are.
+    As ONNX: ``generator.onnx`` takes noise, conditions and masks, and gives samples in physical units;
+    ``example.cpp`` does so with ONNX Runtime. ``about.json`` says where the run comes from and what its conditions are.
 
     Args:
         run: run directory, or the name of a run that comes with partigan.
         out: folder to make.
-        format: c.
+        format: c, or onnx.
         overwrite: replace an existing folder.
         trust: follow class paths outside partigan.
         verify: refuse a run whose files were changed since it was made.
@@ -41,15 +54,17 @@ def export(
         The folder.
 
     Raises:
-        PartiganError: not a run, no generator, none that has a form in C, or an existing output.
+        PartiganError: not a run, no generator, none that has this form, or an existing output.
     """
     refuse_existing(out, overwrite)
     model = load(run, trust, verify)
     model.generator  # noqa: B018  # refuses networks that do not generate
     try:
-        files = c_files(model)
+        files = _FILES[format](model)
     except PartiganError as error:
-        raise PartiganError(f"{run} cannot be exported as C: {error}".replace("; take --engine torch", "")) from error
+        name = format.upper()
+        said = f"{run} cannot be exported as {name}: {error}".replace("; take --engine torch", "")
+        raise PartiganError(said) from error
     about = {
         "kind": model.kind.name,
         "made_by": f"partigan {__version__}",
@@ -58,7 +73,7 @@ def export(
         "generator_sha256": sha256(Run(run).weights),
     }
     with writing(out, [known_run(run)], overwrite=overwrite), atomic_folder(out, "partigan export") as folder:
-        for name, text in files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+        for name, content in files.items():
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         write_json(folder / "about.json", about)
     return out

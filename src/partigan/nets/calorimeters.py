@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -69,7 +70,7 @@ def log_kinetic(condition: Tensor | None, energies: Sequence[float], mass: float
     def kinetic(energy: Tensor) -> Tensor:
         return ((energy.square() + mass**2).sqrt() - mass).clamp_min(TINY)
 
-    low, high = kinetic(condition.new_tensor(list(energies))).log().tolist()
+    low, high = (math.log(max(math.hypot(energy, mass) - mass, TINY)) for energy in energies)
     scaled = (kinetic(condition[:, :1]).log() - low) / max(high - low, TINY)
     return torch.cat((scaled, condition[:, 1:]), dim=1)
 

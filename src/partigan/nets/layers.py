@@ -8,7 +8,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
+
+from partigan.errors import PartiganError
 
 SLOPE = 0.2  # of LeakyReLU in all networks of MPGAN's authors
 
@@ -54,6 +57,23 @@ class Range(nn.Module):
             low, high = x.detach() < self.low, x.detach() > self.high
             x.register_hook(lambda slope: slope.masked_fill((low & (slope > 0)) | (high & (slope < 0)), 0.0))
         return x + (x.clamp(self.low, self.high) - x).detach()
+
+
+def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Labels as rows of zeros with a one, ``(batch, classes)``.
+
+    Args:
+        labels: whole numbers from 0, ``(batch,)``.
+        classes: how many there are.
+        like: a tensor of the kind wanted.
+
+    Raises:
+        PartiganError: a class does not exist.
+    """
+    try:
+        return functional.embedding(labels, torch.eye(classes, device=labels.device).to(like))
+    except IndexError as error:
+        raise PartiganError(f"the network has classes from 0 to {classes - 1}: {error}") from error
 
 
 class Rectifier(nn.Module):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from partigan.nets.contracts import Generator
 from partigan.nets.explicit import LOG_2PI
+from partigan.nets.layers import one_hot
 
 _NARROWEST = 0.01  # standard deviation of a normal
 
@@ -98,7 +99,7 @@ class MixtureGenerator(Generator):
         """Conditions, labels as one number for each class, or 1 where there are none."""
         if condition is None:
             return torch.ones_like(like[:, :1])
-        return condition if condition.is_floating_point() else functional.one_hot(condition, self.classes).to(like)
+        return condition if condition.is_floating_point() else one_hot(condition, self.classes, like)
 
     def _mixture(self, number: int, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logarithms of odds, means and standard deviations of a feature, ``(batch, components)`` each."""

@@ -14,12 +14,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator, Translator
-from partigan.nets.layers import silent
+from partigan.nets.layers import one_hot, silent
 
 Activation = Literal["relu", "leaky_relu", "gelu", "silu", "tanh"]
 _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -60,7 +59,7 @@ class _Layers(nn.Module):
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         if condition is not None:
             if not condition.is_floating_point():
-                condition = functional.one_hot(condition, self.classes).to(x)
+                condition = one_hot(condition, self.classes, x)
             x = torch.cat((x, condition), dim=1)
         hidden: Tensor = self.hidden(x)
         return hidden

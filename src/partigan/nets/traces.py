@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Coder, Critic, CriticOutput, CuttingTranslator, NoisyTranslator
-from partigan.nets.layers import Range, silent
+from partigan.nets.layers import Range, one_hot, silent
 
 KERNEL = 5
 
@@ -26,7 +26,7 @@ def _joined(x: Tensor, condition: Tensor | None, classes: int) -> Tensor:
     if condition is None:
         return x
     if not condition.is_floating_point():
-        condition = functional.one_hot(condition, classes).to(x)
+        condition = one_hot(condition, classes, x)
     return torch.cat((x, condition[:, :, None].expand(-1, -1, x.shape[2])), dim=1)
 
 

@@ -36,7 +36,7 @@ _FUNCTIONS = {
     "gelu": "v_gelu({0})",
     "silu": "{0} * v_sigmoid({0})",
     "relu": "most({0}, all(0.0f))",
-    "softplus": "v_softplus({0})",
+    "softplus": "v_softplus({0} * {1}) / {1}",
     "leaky_relu": "pick({0} > 0.0f, {0}, {0} * {1})",
     "elu": "pick({0} > 0.0f, {0}, v_expm1({0}))",
     "atan2": "v_atan2({0}, {1})",
@@ -57,7 +57,7 @@ _FUNCTIONS = {
     **dict.fromkeys(("_to_copy", "clone", "detach", "alias", "contiguous", "lift_fresh_copy"), "{0}"),
     **{name: f"truth({{0}} {sign} {{1}})" for name, sign in _COMPARED.items()},
 }
-_PLAIN = {"leaky_relu": (0.01,)}  # defaults of arguments that ATen leaves out
+_PLAIN = {"leaky_relu": (0.01,), "softplus": (1.0, 20.0)}  # defaults of arguments that ATen leaves out
 _REDUCED = {
     "sum": ("all(0.0f)", "{0} + {1}"),
     "mean": ("all(0.0f)", "{0} + {1}"),

@@ -41,14 +41,25 @@ def source(generator: Generator, condition: Tensor | None, mask: Tensor | None) 
             raise PartiganError("takes classes as conditions")
         if mask is None:
             return emit(record(generator, [(generator.noise(1, None, rng), one, None)], ()))
-        most = mask.shape[1]
-        if most < LEAST:
-            raise PartiganError(f"makes clouds of at most {most} particles")
-        numbers = (most, (most + LEAST) // 2, LEAST) if most > 5 else (most, most - 1, most - 2)
+        numbers = recorded_particles(mask.shape[1])
         masks = [torch.arange(number)[None] < max(number - 1, 1) for number in numbers]
         return emit(record(generator, [(generator.noise(1, each, rng), one, each) for each in masks], numbers))
     except PartiganError as error:
         raise PartiganError(f"{name} has no native form, since it {error}; take --engine torch") from error
+
+
+def recorded_particles(most: int) -> tuple[int, int, int]:
+    """Three numbers of particles that tell how sizes depend on them.
+
+    Args:
+        most: particles of the largest cloud.
+
+    Raises:
+        PartiganError: that is too few.
+    """
+    if most < LEAST:
+        raise PartiganError(f"makes clouds of at most {most} particles")
+    return (most, (most + LEAST) // 2, LEAST) if most > 5 else (most, most - 1, most - 2)
 
 
 class NativeGenerator(Generator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import resources
 from typing import ClassVar
 
@@ -66,36 +67,52 @@ def c_files(model: Model) -> dict[str, str]:
         _read("draw.c").replace("@MEAN@", f"{plain.normal[0]:.9g}").replace("@DEVIATION@", f"{plain.normal[1]:.9g}")
     )
     generator = "\n".join((made.code, _array("numbers", made.weights), ending))
-    vector = _test_vector(physical, condition, mask)
+    vector = test_vector(physical, condition, mask)
     return {**{name: _read(name) for name in PLAIN}, "generator.c": generator, "test_vector.h": vector}
 
 
 @torch.inference_mode()
-def _test_vector(physical: PhysicalGenerator, condition: Tensor | None, mask: Tensor | None) -> str:
-    """A few samples of torch, and what they are made of."""
+def test_vector(physical: PhysicalGenerator, condition: Tensor | None, mask: Tensor | None) -> str:
+    """A few samples of torch, and what they are made of, as a header of C.
+
+    Args:
+        physical: makes them.
+        condition: in physical units, of a few samples or more.
+        mask: of clouds.
+    """
     condition, mask = (None if part is None else part[:SHOWN] for part in (condition, mask))
     noise = physical.noise(SHOWN, mask, rng_for("test vector"))
     made = physical(noise, condition, mask)
     parts = [
         f"#define SAMPLES {SHOWN}",
         f"#define WIDTH {0 if mask is None else mask.shape[1]}",
+        f"#define NOISE_SHAPE {_listed(noise.shape)}",
         _array("noise", noise),
     ]
     empty = "static const {} *const {} = 0;"
-    parts.append(empty.format("float", "condition") if condition is None else _array("condition", condition))
+    if condition is None:
+        parts.append(empty.format("float", "condition"))
+    else:
+        kind = "float" if condition.is_floating_point() else "int64_t"
+        parts += [f"#define CONDITION {kind}", f"#define CONDITION_SHAPE {_listed(condition.shape)}"]
+        parts.append(_array("condition", condition, kind))
     counts = None if mask is None else mask.sum(1)
     parts.append(
         empty.format("int", "number")
         if counts is None
-        else f"static const int number[SAMPLES] = {{{', '.join(map(str, counts.tolist()))}}};"
+        else f"static const int number[SAMPLES] = {_listed(counts.tolist())};"
     )
     return "\n".join((*parts, _array("expected", made), ""))
 
 
-def _array(name: str, values: Tensor) -> str:
+def _listed(sizes: Sequence[int]) -> str:
+    return "{" + ", ".join(map(str, sizes)) + "}"
+
+
+def _array(name: str, values: Tensor, kind: str = "float") -> str:
     """Numbers as an array in C; nine digits tell all of single precision apart."""
     rows = [", ".join(f"{x:.9g}" for x in row.tolist()) for row in values.detach().float().flatten().split(10)]
-    return f"static const float {name}[{max(values.numel(), 1)}] = {{\n" + ",\n".join(rows) + "};"
+    return f"static const {kind} {name}[{max(values.numel(), 1)}] = {{\n" + ",\n".join(rows) + "};"
 
 
 def _read(name: str) -> str:

@@ -95,7 +95,15 @@ class _Seen:
     values: Tensor | None = None
 
 
-class _Recorder(TorchDispatchMode):
+class Recorder(TorchDispatchMode):
+    """Sees every operation of ATen, without torch's compiler, whose import takes seconds."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class _Recorder(Recorder):
     """Records every operation on what comes from the inputs; all others are done with once and for all."""
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -147,7 +155,7 @@ class _Recorder(TorchDispatchMode):
 
 
 @contextmanager
-def _plainly() -> Iterator[None]:
+def plainly() -> Iterator[None]:
     """Attention in its parts."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
@@ -161,7 +169,7 @@ def _plainly() -> Iterator[None]:
 def _recorded(network: nn.Module, inputs: Sequence[Tensor | None]) -> tuple[_Recorder, _Seen]:
     """One recording, and the output."""
     given = [each for each in inputs if each is not None]
-    with _plainly(), _Recorder(given) as recorder:
+    with plainly(), _Recorder(given) as recorder:
         made = network(*inputs)
     return recorder, recorder.seen(made)
 

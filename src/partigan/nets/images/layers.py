@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Generator
 from partigan.nets.images.sizes import Factor
+from partigan.nets.layers import one_hot
 
 Layer = nn.Linear | nn.Conv2d | nn.ConvTranspose2d
 Make = Callable[[Layer], nn.Module]
@@ -134,10 +135,7 @@ class Condition(nn.Module):
             raise PartiganError(f"the network needs a condition of shape {wanted}, not {given}")
         if self.conditions:
             return condition.to(like)
-        try:
-            return functional.one_hot(condition, self.size).to(like)
-        except RuntimeError as error:
-            raise PartiganError(f"the network has classes from 0 to {self.size - 1}: {error}") from error
+        return one_hot(condition, self.size, like)
 
 
 def with_maps(x: Tensor, vector: Tensor) -> Tensor:
