@@ -103,6 +103,10 @@ def test_what_cannot_be_evaluated(
         (["evaluate", "--real", "a.h5", "--out", "r"], "say what to evaluate"),
         (["simulate", "jets", "--flavour", "b", "--n", "3", "--out", "x.h5"], "--flavour: 'b' is not one of 'g', 'q'"),
         (
+            ["simulate", "calorimeter", "--n", "3", "--out", "x.h5", "--particle", "muon"],
+            "--particle: 'muon' is not one of 'electron', 'photon', 'pion'",
+        ),
+        (
             ["simulate", "jets", "--flavour", "t", "--n", "3", "--out", "x.h5", "--set", "Foo:bar = 3"],
             "Foo:bar = 3",
         ),

@@ -22,6 +22,8 @@ def readable(error: ArgumentError, parser: ArgumentParser) -> PartiganError:
         ):
             kind = f"one of {wrong[2]}" if wrong[2] else f"of type {wrong[3]}"
             return PartiganError(f"--{wrong[1]}: {wrong[4]!r} is not {kind}")
+        if wrong := re.search(r'key "([\w.]+)": Does not validate.*typing\.Literal\[(.*?)\].* Given value: (.+)', text):
+            return PartiganError(f"--{wrong[1]}: {wrong[3]!r} is not one of {wrong[2]}")
         missing = re.search(r"arguments are required: (.*)", text)
         options = ", ".join(f"--{name.rpartition('.')[2]}" for name in missing[1].split(", ")) if missing else ""
         return PartiganError(f"missing: {options}; --help shows all options" if missing else text)

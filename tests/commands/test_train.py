@@ -128,7 +128,10 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
         "images": lambda: simulate_digits(tmp_path / "digits.h5"),
         "calorimeter": lambda: simulate_calorimeter(200, tmp_path / "showers.h5"),
         "cherenkov": lambda: simulate_cherenkov(600, tmp_path / "rich.h5", ["K", "pi", "p"]),
-        **dict.fromkeys(("airshower", "airshower-signal"), lambda: simulate_airshower(400, tmp_path / "maps.h5")),
+        **dict.fromkeys(
+            ("airshower", "airshower-labelled", "airshower-signal"),
+            lambda: simulate_airshower(400, tmp_path / "maps.h5"),
+        ),
         **dict.fromkeys(("pxd-crop", "pxd-parts"), lambda: toy_hitmaps(tmp_path / "pxd.h5")),
     }
     data = files[kind.name]()

@@ -100,6 +100,12 @@ def test_networks_are_told_of_the_array_and_of_the_columns(tmp_path: Path) -> No
     signals = find("airshower-signal")
     told = signals.conditions.of_file(signals.format.describe(path))
     assert told == {"layout": "axial", "spacing": 1500.0, "energy": -1, "zenith": -1}
+    labelled = find("airshower-labelled")
+    assert labelled.conditions.of_file(labelled.format.describe(path))["zenith"] == 1
+    sample = labelled.format.read(path, "all")
+    assert sample.x.shape[1] == 1
+    assert sample.condition is not None
+    assert sample.condition.shape[1] == 3
 
 
 def test_layouts_are_those_of_the_file(tmp_path: Path) -> None:

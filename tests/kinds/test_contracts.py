@@ -90,6 +90,7 @@ CASES = {
     "images": Case(_images, "images", (2, 6, 5), (2, 6, 5)),
     "traces": Case(_traces, "traces", (1, 30), (1, 30)),
     "airshower": Case(_airshowers, "airshower", (2, 5, 5), (2, 5, 5)),
+    "airshower-labelled": Case(_airshowers, "airshower", (1, 5, 5), (1, 5, 5)),
     "airshower-signal": Case(_airshowers, "airshower", (1, 5, 5), (1, 5, 5)),
     "cherenkov": Case(_tracks, "cherenkov", (5,), (5,)),
     "calorimeter": Case(_showers, "calorimeter", (368,), (368,)),

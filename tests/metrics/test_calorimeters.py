@@ -72,6 +72,12 @@ def test_chi2_of_responses_is_one_for_equal_and_grows_with_a_shift() -> None:
     assert response_chi2(real, real) == 0
 
 
+def test_chi2_of_few_showers_does_not_tell_energies_apart() -> None:
+    few = slice(0, 6000, 300)  # 20 showers at three energies
+    real, same, shifted = ((_responses(seed, shift)[few], ENERGY[few]) for seed, shift in ((1, 0), (2, 0), (2, 1)))
+    assert response_chi2(real, same) < response_chi2(real, shifted)
+
+
 def test_groups_of_energies() -> None:
     assert len(energy_edges(ENERGY)) == 4
     many = np.geomspace(1e3, 1e6, 5000)

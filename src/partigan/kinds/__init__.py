@@ -22,6 +22,7 @@ KINDS = {
     "traces": "partigan.kinds.traces.TRACES",
     "calorimeter": "partigan.kinds.calorimeters.CALORIMETER",
     "airshower": "partigan.kinds.airshowers.AIRSHOWER",
+    "airshower-labelled": "partigan.kinds.airshowers.AIRSHOWER_LABELLED",
     "airshower-signal": "partigan.kinds.airshowers.AIRSHOWER_SIGNAL",
     "pxd": "partigan.kinds.pxd.PXD",
     "pxd-crop": "partigan.kinds.pxd.PXD_CROP",

@@ -1,9 +1,9 @@
 """Air showers on an array of stations: x = maps of signals in VEM and, optionally, arrival times in ns.
 
 ``airshower`` has the channels of the file and, as conditions, lg(E/EeV), zenith angle in rad and ln A.
-``airshower-signal`` reads the same files: signals alone, without conditions, as the tutorial's networks see them. A
-silent station is 0 in every channel. Networks see lg(1 + signal) and times in standard deviations, 0 where silent
-(`partigan.data.transforms.airshowers`). Files: `partigan.data.airshowers`.
+``airshower-labelled`` reads the same files without the times, ``airshower-signal`` without times and conditions, as the
+tutorial's networks see them. A silent station is 0 in every channel. Networks see lg(1 + signal) and times in standard
+deviations, 0 where silent (`partigan.data.transforms.airshowers`). Files: `partigan.data.airshowers`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import inf
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -137,34 +137,45 @@ class ShowerFormat(Format):
         return _described(channels, "cartesian", SPACING) | {"columns": columns}
 
 
-class SignalFormat(ShowerFormat):
-    """The same files, of which networks see the signals alone, without conditions."""
+class LabelledFormat(ShowerFormat):
+    """The same files without the times."""
 
     also = ("airshower",)
+    described: ClassVar[dict[str, Any]] = {"channels": ["signal"]}
 
     def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
         """Signals of a split."""
-        return _signals(super().read(path, split, finite))
+        return self.of(super().read(path, split, finite))
 
     def describe(self, path: Path) -> dict[str, Any]:
-        """One channel, and no columns."""
-        return super().describe(path) | {"channels": ["signal"], "columns": {}}
+        """One channel."""
+        return super().describe(path) | self.described
 
     def check(self, sample: Batch) -> Batch:
         """Signals ``(showers, 1, rows, columns)``."""
-        return _signals(super().check(sample))
+        return self.of(super().check(sample))
 
     def assume(self, sample: Batch) -> dict[str, Any]:
-        """One channel, and no columns."""
-        return super().assume(sample) | {"channels": ["signal"], "columns": {}}
+        """One channel."""
+        return super().assume(sample) | self.described
+
+    def of(self, sample: Batch) -> Batch:
+        """What networks see of showers."""
+        return replace(sample, x=sample.x[:, :1])
+
+
+class SignalFormat(LabelledFormat):
+    """The same files without times and conditions."""
+
+    described: ClassVar[dict[str, Any]] = {"channels": ["signal"], "columns": {}}
+
+    def of(self, sample: Batch) -> Batch:
+        """Signals alone."""
+        return replace(super().of(sample), condition=None, truth=None)
 
 
 def _described(channels: list[str], layout: str, spacing: float) -> dict[str, Any]:
     return {"channels": channels, "layout": layout, "spacing_m": spacing}
-
-
-def _signals(sample: Batch) -> Batch:
-    return replace(sample, x=sample.x[:, :1], condition=None, truth=None)
 
 
 class ShowerConditions(LabelConditions):
@@ -376,4 +387,7 @@ def _in_bins(
 
 
 AIRSHOWER = Kind("airshower", ShowerFormat(), ShowerConditions(), ShowerObservables(), ShowerEvaluation())
+AIRSHOWER_LABELLED = Kind(
+    "airshower-labelled", LabelledFormat(), ShowerConditions(), ShowerObservables(), ShowerEvaluation()
+)
 AIRSHOWER_SIGNAL = Kind("airshower-signal", SignalFormat(), ShowerConditions(), ShowerObservables(), ShowerEvaluation())

@@ -112,16 +112,17 @@ def largest_deviation(real: Response, fake: Response, of: str, least: float = 10
 def response_chi2(real: tuple[Sample, Floats], fake: tuple[Sample, Floats]) -> float:
     """chi2 over degrees of freedom of the response's histograms, 30 bins in each group of energies.
 
+    Groups with few showers are left out; where all have few, energies are not told apart.
+
     Args:
         real: responses, and the energies of the particles.
         fake: the same of the generated sample.
     """
     edges, total, bins = energy_edges(real[1]), 0.0, 0
     groups = [grouped(energy, edges) for _, energy in (real, fake)]
-    for number in range(len(edges) - 1):
-        a, b = (sample[group == number] for (sample, _), group in zip((real, fake), groups, strict=True))
-        if min(a.size, b.size) < LEAST if len(a) and len(b) else True:
-            continue
+    pairs = [(real[0][groups[0] == number], fake[0][groups[1] == number]) for number in range(len(edges) - 1)]
+    pairs = [(a, b) for a, b in pairs if len(a) and len(b) and min(a.size, b.size) >= LEAST]
+    for a, b in pairs or [(real[0], fake[0])]:
         seen = a.x[a.weights > 0]
         low, high = np.quantile(seen, [OUTER, 1 - OUTER])
         inner = np.linspace(low, max(high, low + 1e-6), BINS - 1)

@@ -139,7 +139,7 @@ def test_a_conditional_training_from_end_to_end(file: Path, tmp_path: Path) -> N
 
     model = load(run.path)
     made = model.sample(30, seed=1)
-    assert made.x.shape == (30, 2, 9, 9)
+    assert made.x.shape == (30, 1, 9, 9)  # signals alone
     assert made.condition is not None
     assert made.condition.shape == (30, 3)
     assert model.conditions["layout"] == "cartesian"
