@@ -1,11 +1,11 @@
-"""Generation by torch and by compiled C: microseconds a sample, side by side in one run.
+"""Generation by torch, by compiled C and by ONNX Runtime: microseconds a sample, side by side in one run.
 
     python benchmarks/speed.py [--threads 1] [--turns 7] [--json results/speed.json]
 
-Networks of the presets with fresh weights make samples in the normalised space from noise that is drawn before. Both
+Networks of the presets with fresh weights make samples in the normalised space from noise that is drawn before. All
 take turns of a quarter of a second, torch with groups of the size that `partigan generate` gives it. The last rows are
 `partigan generate` as a user calls it, from noise to a file of jets, with a run of two steps on toy jets. Medians, and
-the ratio of turns that follow each other with its least and largest value. ``--json`` writes the table beside, too.
+ratios to torch of turns that follow each other with the least and largest value. ``--json`` writes the table, too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from partigan.files import write_json
 from partigan.models.model import GROUP_VALUES
 from partigan.models.native import NativeGenerator
 from partigan.models.native.compiling import compiler
+from partigan.models.onnx.exporting import session, written
 from toy_jets import toy_jets
 
 CLOUDS = (
@@ -46,7 +47,7 @@ JETS = 100_000  # in a file
 
 
 def turns(jobs: dict[str, Callable[[], int]], number: int) -> dict[str, Any]:
-    """Microseconds a sample of two jobs that take turns; a job says how many samples it made."""
+    """Microseconds a sample of jobs that take turns, torch first; a job says how many samples it made."""
     found: dict[str, list[float]] = {name: [] for name in jobs}
     for turn in range(number + 1):
         for name, job in jobs.items():
@@ -55,9 +56,11 @@ def turns(jobs: dict[str, Callable[[], int]], number: int) -> dict[str, Any]:
                 made += job()
             if turn:  # the first is to warm up
                 found[name].append(1e6 * (time.perf_counter() - began) / made)
-    ratios = [plain / fast for plain, fast in zip(*found.values(), strict=True)]
-    medians = {name: round(statistics.median(values), 3) for name, values in found.items()}
-    return {**medians, "ratio": [round(f(ratios), 2) for f in (statistics.median, min, max)]}
+    row: dict[str, Any] = {name: round(statistics.median(values), 3) for name, values in found.items()}
+    for name in list(found)[1:]:
+        ratios = [plain / other for plain, other in zip(found["torch"], found[name], strict=True)]
+        row[f"torch over {name}"] = [round(f(ratios), 2) for f in (statistics.median, min, max)]
+    return row
 
 
 @torch.inference_mode()
@@ -75,7 +78,14 @@ def forward(
     condition = torch.rand(size, conditions) if conditions else None
     native = NativeGenerator(plain, condition, mask)
     noise = plain.noise(size, mask, torch.Generator().manual_seed(1))
-    jobs = {"torch": lambda: len(plain(noise, condition)), "native": lambda: len(native(noise, condition))}
+    opened = session(written(plain, condition, mask).SerializeToString())
+    given = {"noise": noise, "condition": condition, "mask": mask}
+    given = {name: part.numpy() for name, part in given.items() if part is not None}
+    jobs = {
+        "torch": lambda: len(plain(noise, condition)),
+        "native": lambda: len(native(noise, condition)),
+        "ONNX": lambda: len(opened.run(None, given)[0]),
+    }
     return turns(jobs, number)
 
 
@@ -115,12 +125,15 @@ def main() -> None:
         f"{platform.machine()}, {options.threads} threads, torch {torch.__version__}, {version.splitlines()[0]}, "
         f"medians of {options.turns} turns",
         "",
-        "| generator | torch, μs a sample | native, μs a sample | torch over native |",
-        "|---|---|---|---|",
+        "| generator | torch, μs a sample | native | ONNX | torch over native | torch over ONNX |",
+        "|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        middle, low, high = row["ratio"]
-        lines.append(f"| {name} | {row['torch']:.3g} | {row['native']:.3g} | {middle:.2g} ({low:.2g} to {high:.2g}) |")
+        cells = [name, *(f"{row[engine]:.3g}" if engine in row else "" for engine in ("torch", "native", "ONNX"))]
+        for engine in ("native", "ONNX"):
+            middle, low, high = row.get(f"torch over {engine}", (None,) * 3)
+            cells.append("" if middle is None else f"{middle:.2g} ({low:.2g} to {high:.2g})")
+        lines.append(f"| {' | '.join(cells)} |")
     print("\n".join(lines))
     if options.json:
         write_json(options.json, {"threads": options.threads, "turns": options.turns, "rows": rows})

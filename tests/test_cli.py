@@ -53,6 +53,14 @@ def test_list_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"partigan {partigan.__version__}\n"
 
 
+def test_help_and_the_list_of_presets_import_nothing_that_takes_long() -> None:
+    for words in ("--help", "list"):
+        script = f"import sys\nfrom partigan.cli import main\ntry: main(['{words}'])\nexcept SystemExit: pass\n"
+        script += "slow = {'torch', 'numpy', 'scipy', 'h5py', 'matplotlib'} & {*sys.modules}\nsys.exit(str(slow or ''))"
+        result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert result.stderr.strip() == ""
+
+
 def test_the_locale_and_the_plotting_of_a_notebook_do_no_harm() -> None:
     """Nothing is lost where the terminal has few letters, and the backend of a notebook is not needed."""
     script = "from partigan.cli import main; main(['list']); import matplotlib.pyplot"

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from partigan.errors import check_number
@@ -31,6 +30,8 @@ def set_threads(number: int) -> None:
         PartiganError: fewer than one.
     """
     check_number("threads", number, most=1024)
+    import torch  # takes long, and commands that do without are quick
+
     torch.set_num_threads(number)
     threadpool_limits(number)
 

@@ -225,18 +225,19 @@ class _File:
         self._call(loops([x.sizes[d] for d in kept], body), [out, x])
 
     def _softmax(self, out: Lane, x: View, dim: int) -> None:
-        """Exponentials over their sum along a dimension."""
+        """Exponentials over their sum along a dimension, neighbours of the last other dimension side by side."""
         rank = len(x.sizes)
         dim %= rank
-        kept = [d for d in range(rank) if d != dim]
-        there, here = (index([view.strides[d] for d in kept], "i") for view in (out, x))
-        a, b = f"p0[{there} + j * ({out.strides[dim].text()})]", f"p1[{here} + j * ({x.strides[dim].text()})]"
-        loop = f"for (int j = 0; j < {x.sizes[dim].text()}; j++)"
-        body = (
-            f"{{ vf top = all(-INFINITY), sum = all(0.0f); {loop} top = most(top, {b}); "
-            f"{loop} {{ vf e = v_exp({b} - top); sum += e; {a} = e; }} sum = 1.0f / sum; {loop} {a} *= sum; }}"
-        )
-        self._call(loops([x.sizes[d] for d in kept], body), [out, x])
+        others = [d for d in range(rank) if d != dim]
+        many, before = others[-1:], others[:-1]
+        number = x.sizes[many[0]].text() if many else "1"
+        shown = []
+        for p, view in enumerate((out, x)):
+            place = index([view.strides[d] for d in before], "i")
+            beside = view.strides[many[0]].text() if many else "0"
+            shown.append(f"p{p} + {place}, {beside}, {view.strides[dim].text()}")
+        body = f"softmax({number}, {x.sizes[dim].text()}, {', '.join(shown)});"
+        self._call(loops([x.sizes[d] for d in before], body), [out, x])
 
     def _layer_norm(self, step: Step) -> None:
         """Mean 0 and variance 1 along the last dimensions, then an affine map."""

@@ -4,13 +4,19 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
 
 #if defined(__AVX512F__)
 #define LANES 16
+#define WIDE 8 /* columns of a tile of 3 rows: as many as registers allow */
 #elif defined(__AVX__)
 #define LANES 8
+#define WIDE 4
 #else
 #define LANES 4
+#define WIDE 4
 #endif
 #define INLINE static inline __attribute__((always_inline, unused))
 #define UNROLL _Pragma("GCC unroll 8")
@@ -26,6 +32,18 @@ INLINE vf least(vf a, vf b) { return pick((a < b) | (a != a), a, b); }
 INLINE vf most(vf a, vf b) { return pick((a > b) | (a != a), a, b); }
 INLINE vf magnitude(vf x) { return (vf)((vi)x & 0x7fffffff); }
 INLINE vf signed_as(vf x, vf sign) { return (vf)(((vi)x & 0x7fffffff) | ((vi)sign & (vi)all(-0.0f))); }
+
+/* The smaller or larger of a bound and x; NaN where x is NaN. */
+#if defined(__AVX512F__)
+INLINE vf lower(vf bound, vf x) { return (vf)_mm512_min_ps((__m512)bound, (__m512)x); }
+INLINE vf upper(vf bound, vf x) { return (vf)_mm512_max_ps((__m512)bound, (__m512)x); }
+#elif defined(__AVX__)
+INLINE vf lower(vf bound, vf x) { return (vf)_mm256_min_ps((__m256)bound, (__m256)x); }
+INLINE vf upper(vf bound, vf x) { return (vf)_mm256_max_ps((__m256)bound, (__m256)x); }
+#else
+INLINE vf lower(vf bound, vf x) { return pick(bound < x, bound, x); }
+INLINE vf upper(vf bound, vf x) { return pick(bound > x, bound, x); }
+#endif
 
 #define EACH(NAME, CALL) \
     INLINE vf NAME(vf x) { UNROLL for (int lane = 0; lane < LANES; lane++) x[lane] = CALL(x[lane]); return x; }
@@ -46,9 +64,10 @@ INLINE vf v_pow(vf x, vf y) {
     return x;
 }
 
-/* 2^k exp(r) with |r| <= ln(2) / 2; exp(r) by a polynomial fitted to 2e-9. */
+/* 2^k exp(r) with |r| <= ln(2) / 2; exp(r) by a polynomial fitted to 2e-9. 2^k in two steps: it may be too small or
+   too large for one. */
 INLINE vf v_exp(vf x) {
-    vf within = least(most(x, all(-87.0f)), all(88.0f));
+    vf within = lower(all(89.5f), upper(all(-105.0f), x));
     vf k = (within * 1.44269504f + 12582912.0f) - 12582912.0f;
     vf r = (within - k * 0.693359375f) + k * 2.12194440e-4f;
     vf p = r * 1.38357852e-3f + 8.37564468e-3f;
@@ -56,8 +75,8 @@ INLINE vf v_exp(vf x) {
     p = p * r + 0.166664108f;
     p = p * r + 0.49999991f;
     p = p * r * r + r + 1.0f;
-    vi power = (__builtin_convertvector(k, vi) + 127) << 23;
-    return pick(x < -87.0f, all(0.0f), pick(x > 88.0f, all(INFINITY), pick(x != x, x, p * (vf)power)));
+    vi power = __builtin_convertvector(k, vi), half = power >> 1;
+    return p * (vf)((half + 127) << 23) * (vf)((power - half + 127) << 23);
 }
 
 /* k ln(2) + ln(m) with m in [sqrt(1/2), sqrt(2)); ln(m) = 2 artanh((m - 1) / (m + 1)) by its series. */
@@ -75,19 +94,19 @@ INLINE vf v_log(vf x) {
 
 /* x P(x^2) / Q(x^2), constant beyond the end; fitted to 3e-7. */
 INLINE vf v_erf(vf x) {
-    vf y = least(magnitude(x), all(3.85f)), t = y * y;
+    vf y = lower(all(3.85f), upper(all(-3.85f), x)), t = y * y;
     vf p = (((t * 2.84614984e-4f + 7.89562427e-3f) * t + 6.5252237e-2f) * t + 0.299160779f) * t + 1.12837887f;
     vf q = t * 1.68276456e-5f + 1.98890781e-3f;
     q = (((q * t + 2.33410168e-2f) * t + 0.157347441f) * t + 0.598450601f) * t + 1.0f;
-    return pick(x != x, x, signed_as(least(y * p / q, all(1.0f)), x));
+    return lower(all(1.0f), upper(all(-1.0f), y * p / q));
 }
 
 /* x P(x^2) / Q(x^2), constant beyond the end; fitted to 2e-8. */
 INLINE vf v_tanh(vf x) {
-    vf y = least(magnitude(x), all(8.7f)), t = y * y;
+    vf y = lower(all(8.7f), upper(all(-8.7f), x)), t = y * y;
     vf p = (((t * 1.38988678e-8f + 2.09948539e-5f) * t + 3.51881166e-3f) * t + 0.134005249f) * t + 1.0f;
     vf q = (((t * 7.99707152e-7f + 3.32375464e-4f) * t + 2.59651579e-2f) * t + 0.467338473f) * t + 1.0f;
-    return pick(x != x, x, signed_as(least(y * p / q, all(1.0f)), x));
+    return lower(all(1.0f), upper(all(-1.0f), y * p / q));
 }
 
 INLINE vf v_gelu(vf x) { return 0.5f * x * (1.0f + v_erf(x * 0.707106781f)); }
@@ -128,7 +147,7 @@ static __attribute__((unused)) float below(const float *knots, int step, int cou
     INLINE void NAME(int rows, int columns, int terms, vf *out, int out_r, int out_c, const vf *a, int a_r, int a_k, \
                      const B *b, int b_k, int b_c, const START *start, int start_r, int start_c) { \
         int c = 0; \
-        const int wide = rows == 1 ? 8 : 4; \
+        const int wide = rows == 1 ? 8 : WIDE; \
         for (; c + wide <= columns; c += wide) \
             TILE_OF(rows, wide, terms, out + c * out_c, out_r, out_c, a, a_r, a_k, b + c * b_c, b_k, b_c, \
                     start ? start + c * start_c : 0, start_r, start_c); \
@@ -153,3 +172,24 @@ MULTIPLY(multiply_ff, float, float)
 MULTIPLY(multiply_fv, float, vf)
 MULTIPLY(multiply_vf, vf, float)
 MULTIPLY(multiply_vv, vf, vf)
+
+/* Softmax along j, of many neighbours m at a time, so that none waits for another. */
+INLINE void softmax_tile(int many, int count, vf *out, int out_m, int out_j, const vf *x, int x_m, int x_j) {
+    vf top[4], sum[4];
+    UNROLL for (int m = 0; m < many; m++) top[m] = all(-INFINITY), sum[m] = all(0.0f);
+    for (int j = 0; j < count; j++)
+        UNROLL for (int m = 0; m < many; m++) top[m] = upper(top[m], x[m * x_m + j * x_j]);
+    for (int j = 0; j < count; j++)
+        UNROLL for (int m = 0; m < many; m++) {
+            vf found = v_exp(x[m * x_m + j * x_j] - top[m]);
+            sum[m] += found, out[m * out_m + j * out_j] = found;
+        }
+    UNROLL for (int m = 0; m < many; m++) sum[m] = 1.0f / sum[m];
+    for (int j = 0; j < count; j++)
+        UNROLL for (int m = 0; m < many; m++) out[m * out_m + j * out_j] *= sum[m];
+}
+INLINE void softmax(int many, int count, vf *out, int out_m, int out_j, const vf *x, int x_m, int x_j) {
+    int m = 0;
+    for (; m + 4 <= many; m += 4) softmax_tile(4, count, out + m * out_m, out_m, out_j, x + m * x_m, x_m, x_j);
+    for (; m < many; m++) softmax_tile(1, count, out + m * out_m, out_m, out_j, x + m * x_m, x_m, x_j);
+}
