@@ -107,7 +107,7 @@ def evaluate(folder: Path, preset: str) -> None:
         "metrics": {row.name: row.numbers() for row in found.rows if row.taken},
         "labels": {row.name: row.heading.partition(" (x 10")[0] for row in found.rows if row.taken},
     }
-    if model.kind.name == "airshower":
+    if model.kind.name != "airshower-signal":
         numbers["zenith"] = over_zenith(model, files["test"])
     numbers["auc_below_full"] = below_full(files["training"], made)
     write_json(folder / f"{preset}.json", numbers)
@@ -128,7 +128,7 @@ def below_full(real: Path, fake: Path) -> float:
 
 def over_zenith(model: Model, test: Path) -> list[dict[str, Any]]:
     """Real, generated and other real showers in bins of the zenith angle that was asked for."""
-    kind, described = find("airshower"), find("airshower").format.describe(test)
+    kind, described = model.kind, model.kind.format.describe(test)
     everything = kind.format.read(test, "all")
     assert everything.condition is not None
     zenith = np.degrees(everything.condition[:, 1].numpy())
@@ -141,7 +141,7 @@ def over_zenith(model: Model, test: Path) -> list[dict[str, Any]]:
         made = Values(kind.observables.compute(asked.sample(half, seed=1), described))
         entry: dict[str, Any] = {"from": low, "to": high, "showers": half, "gap": (low, high) == GAP}
         for name, values in (("real", sides[0]), ("generated", made), ("other_real", sides[1])):
-            entry[name] = {observable: float(values[observable].mean()) for observable in SHOWN}
+            entry[name] = {observable: float(values[observable].mean()) for observable in SHOWN if observable in values}
         terms = {"metrics": ["observables"]}
         for name, values in (("w1", made), ("w1_in_sample", sides[1])):
             finding = kind.evaluation.metrics(sides[0], values, terms, half, 1)["observables"]
@@ -255,14 +255,15 @@ def table(folder: Path) -> str:
     for name, taken in read_json(folder / "turns.json").items():
         lines.append(f"| `{name}` | {taken['batch']} | {taken['cpu_seconds']:.2g} |")
     for entry in (entry for entry in entries if "zenith" in entry):
-        head = " | ".join(f"{name}, real | generated" for name in SHOWN)
+        shown = {name: digits for name, digits in SHOWN.items() if name in entry["zenith"][0]["real"]}
+        head = " | ".join(f"{name}, real | generated" for name in shown)
         lines += [
             "",
             f"| zenith angle, `{entry['preset']}` | {head} | W1 | in-sample |",
-            "|---|" + "---|---|" * (len(SHOWN) + 1),
+            "|---|" + "---|---|" * (len(shown) + 1),
         ]
         for part in entry["zenith"]:
-            cells = [f"{part[s][n]:.{d}f}" for n, d in SHOWN.items() for s in ("real", "generated")]
+            cells = [f"{part[s][n]:.{d}f}" for n, d in shown.items() for s in ("real", "generated")]
             title = f"{part['from']:.0f} to {part['to']:.0f}" + ", left out of training" * part["gap"]
             lines.append(f"| {title} | {' | '.join(cells)} | {part['w1']:.3f} | {part['w1_in_sample']:.3f} |")
     return "\n".join([*lines, ""])
@@ -273,19 +274,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--cases", nargs="+", default=[*CASES])
-    parser.add_argument("--train-only", action="store_true")
+    parser.add_argument("--train-only", action="store_true", help="evaluate nothing yet")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
     for preset in options.cases:
         train(options.folder, preset)
-        if options.train_only:
-            continue
-        if not (options.folder / f"{preset}.json").exists():
+        if not options.train_only and not (options.folder / f"{preset}.json").exists():
             evaluate(options.folder, preset)
-    speed(
-        options.folder, [name for name in CASES if (options.folder / "runs" / name / "generator.safetensors").exists()]
-    )
+    if options.train_only:
+        return
+    if not (options.folder / "speed.json").exists():
+        speed(options.folder, [*CASES])
     if not (options.folder / "turns.json").exists():
         turns(options.folder)
     if not (options.folder / "resolutions.json").exists():

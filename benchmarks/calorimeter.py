@@ -96,7 +96,7 @@ CASES = {
         "calo-wgan",
         "testbeam",
         {  # the authors' 50,000 turns with batches of 256 are 30 hours of a GPU
-            "trainer.max_steps": 550,
+            "trainer.max_steps": 220,
             "trainer.batch_size": 8,
             "trainer.ema_half_life": 0.02,
             "system.critic_steps": 3,
