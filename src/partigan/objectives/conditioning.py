@@ -17,6 +17,7 @@ from partigan.errors import PartiganError
 from partigan.nets.contracts import CriticOutput
 from partigan.objectives.losses import weighted_mean
 from partigan.objectives.terms import Term, Turn
+from partigan.objectives.together import mean_of_all, of_all
 
 
 class AuxiliaryClassifier(Term):
@@ -73,8 +74,8 @@ class Contrastive(Term):
         return self._loss(turn, "fake", turn.fake)
 
     def _loss(self, turn: Turn, side: str, sample: Batch) -> Tensor:
-        labels = self.labels(sample, self.classes)
-        h, a = self.output(turn, "embedding", side), self.output(turn, "proxy", side)
+        labels = of_all(self.labels(sample, self.classes))
+        h, a = (of_all(self.output(turn, part, side)) for part in ("embedding", "proxy"))
         proxy = (h * a).sum(1, keepdim=True) / self.temperature
         others = h @ h.T / self.temperature
         itself = torch.eye(len(h), dtype=torch.bool, device=h.device)
@@ -112,8 +113,8 @@ class Constraint(Term):
             )
         constrainer = turn.networks[self.network]
         with torch.no_grad():
-            expected = reading_error(constrainer, turn.real, self.columns)
-        return (reading_error(constrainer, turn.fake, self.columns) - expected).abs()
+            expected = mean_of_all(reading_error(constrainer, turn.real, self.columns))
+        return (mean_of_all(reading_error(constrainer, turn.fake, self.columns)) - expected).abs()
 
 
 class EnergyBalance(Term):

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from partigan.errors import PartiganError
+from partigan.objectives.together import of_all
 
 ROUND = 1e-6  # below this length the norms of scores have no tip
 SHORT = 16  # scores of which distances are taken from differences
@@ -254,20 +255,33 @@ class Cramer(Objective):
         self, real: Tensor, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
     ) -> Tensor:
         """E f(G(z)) - E f(x)."""
+        real, fake, weight, fake_weight = _together(real, fake, weight, fake_weight)
         of_fake = _within(fake, fake_weight) - weighted_mean(_lengths(fake)[:, None], fake_weight)  # none with itself
-        return of_fake - weighted_mean(self.witness(real, fake, fake_weight)[:, None], weight)
+        return of_fake - weighted_mean(_witness(real, fake, fake_weight)[:, None], weight)
 
     def generator(
         self, real: Tensor | None, fake: Tensor, weight: Tensor | None = None, fake_weight: Tensor | None = None
     ) -> Tensor:
         """The energy distance."""
         assert real is not None
-        return energy_distance(real, fake, weight, fake_weight)
+        return energy_distance(*_together(real, fake, weight, fake_weight))
 
     def witness(self, score: Tensor, fake: Tensor, fake_weight: Tensor | None = None) -> Tensor:
         """E|h(x) - h(G(z))| - |h(x)|, the critic f of algorithm 1."""
-        distances = _distances(score, fake)
-        return (distances if fake_weight is None else distances * fake_weight).mean(1) - _lengths(score)
+        return _witness(score, of_all(fake), None if fake_weight is None else of_all(fake_weight))
+
+
+def _witness(score: Tensor, fake: Tensor, fake_weight: Tensor | None) -> Tensor:
+    distances = _distances(score, fake)
+    return (distances if fake_weight is None else distances * fake_weight).mean(1) - _lengths(score)
+
+
+def _together(
+    real: Tensor, fake: Tensor, weight: Tensor | None, fake_weight: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """Scores and weights of all processes."""
+    weights = (None if each is None else of_all(each) for each in (weight, fake_weight))
+    return of_all(real), of_all(fake), *weights  # type: ignore[return-value]
 
 
 def energy_distance(

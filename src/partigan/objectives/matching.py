@@ -10,6 +10,7 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.objectives.terms import Term, Turn
+from partigan.objectives.together import of_all, of_first
 from partigan.observables.jets import mass, moments
 
 
@@ -72,8 +73,8 @@ class MarginalMatching(Term):
     def generator(self, turn: Turn) -> Tensor:
         """Sum of the distances."""
         real, fake = turn.in_physical_units(*turn.compared)
-        of_jets = marginal_energy_distances(_of_jets(real), _of_jets(fake)).sum()
-        return of_jets + self.particles * marginal_energy_distances(_of_particles(real), _of_particles(fake)).sum()
+        jets, particles = ([of_all(look(each)) for each in (real, fake)] for look in (_of_jets, _of_particles))
+        return marginal_energy_distances(*jets).sum() + self.particles * marginal_energy_distances(*particles).sum()
 
 
 class SlicedMatching(Term):
@@ -99,15 +100,17 @@ class SlicedMatching(Term):
 
     def generator(self, turn: Turn) -> Tensor:
         """Mean of the distances."""
-        real, fake = self.output(turn, "features", "real"), self.output(turn, "features")
-        along = torch.randn(real.shape[1], self.directions, generator=turn.rng, device=turn.rng.device).to(real)
+        real, fake = (of_all(self.output(turn, "features", side)) for side in ("real", "fake"))
+        drawn = torch.randn(real.shape[1], self.directions, generator=turn.rng, device=turn.rng.device)
+        along = of_first(drawn.to(real))
         unit = real.std(0).clamp_min(1e-3)
         both = [torch.cat((x / unit, x / unit @ (along / along.norm(dim=0))), dim=1) for x in (real, fake)]
         return marginal_energy_distances(both[0], both[1]).mean()
 
 
 def _mean(x: Tensor, weight: Tensor | None) -> Tensor:
-    """Weighted mean of rows ``(rows, columns)``; weights have the mean 1 over the sample, and any sum in a batch."""
+    """Weighted mean of rows ``(rows, columns)`` of all processes; weights have the mean 1 over the sample."""
+    x, weight = of_all(x), None if weight is None else of_all(weight)
     return x.mean(0) if weight is None else (x * weight[:, None]).mean(0)
 
 

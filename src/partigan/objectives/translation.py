@@ -16,6 +16,7 @@ from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.objectives.losses import weighted_mean
 from partigan.objectives.terms import Showing, Term, Turn
+from partigan.objectives.together import mean_of_all
 
 
 class _Kept(Term):
@@ -132,7 +133,7 @@ class PairedSums(Term):
         real, made = turn.compared
         _source(real, self)
         goal, sums = (functional.avg_pool2d(each.x, self.block) for each in turn.in_physical_units(real, made))
-        return weighted_mean((sums - goal).abs(), real.weight) / goal.abs().mean().clamp_min(1e-6)
+        return weighted_mean((sums - goal).abs(), real.weight) / mean_of_all(goal.abs().mean()).clamp_min(1e-6)
 
 
 class WithSource(Term):

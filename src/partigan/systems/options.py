@@ -40,7 +40,7 @@ class TrainerOptions:
         max_steps: training steps; one step is one turn of every phase.
         max_minutes: wall-clock minutes, turned into steps once by a measurement before training; where both are given,
             the smaller number of steps counts.
-        batch_size: samples in a batch of each process.
+        batch_size: samples in a batch of each process; all together make the global batch.
         validations: how often the run is validated, evenly over its steps.
         snapshots: generated samples that are kept at every validation, as ``samples/<step>.h5`` in the run directory.
         ema_half_life: half-life of the averaged weights as a fraction of the run; 0 = no averaging.
@@ -49,7 +49,8 @@ class TrainerOptions:
         rules: which checkpoint is kept, and what ends a run early.
         checkpoint_seconds: time between two checkpoints; it has no influence on the result.
         accelerator: as in Lightning Fabric (cpu, cuda, mps, auto).
-        devices: number of devices.
+        devices: number of devices of each machine, one process for each.
+        num_nodes: number of machines.
         strategy: as in Lightning Fabric (auto, ddp, ...).
         precision: as in Lightning Fabric (32-true, bf16-mixed, ...).
     """
@@ -66,11 +67,12 @@ class TrainerOptions:
     checkpoint_seconds: float = 60.0
     accelerator: str = "auto"
     devices: int = 1
+    num_nodes: int = 1
     strategy: str = "auto"
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
-        for name in ("max_steps", "max_minutes", "batch_size", "validations", "gradient_clip"):
+        for name in ("max_steps", "max_minutes", "batch_size", "validations", "gradient_clip", "num_nodes"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise PartiganError(f"trainer.{name} = {value}; it must be above 0")
         if self.ema_half_life < 0:

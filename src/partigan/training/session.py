@@ -228,6 +228,7 @@ class Session:
     def _refuse_changes(self) -> None:
         """Refuse to resume with another configuration or other data."""
         before, now = (dict(_flat(c)) for c in (self.run.config, json.loads(json.dumps(self._settings()))))
+        before.setdefault("trainer.num_nodes", 1)  # runs of 0.1 have no such option
         total, asked = self.run.manifest.get("plan", {}).get("max_steps"), now["trainer.max_steps"]
         if total is not None and asked is not None and asked >= total:  # extended, or as it was
             before["trainer.max_steps"] = asked

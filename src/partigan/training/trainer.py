@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -52,7 +53,7 @@ class Trainer:
         if options.max_steps is None and options.max_minutes is None:
             raise PartiganError("say how long to train: --trainer.max_minutes or --trainer.max_steps")
         self.options = options
-        names = ("accelerator", "devices", "strategy", "precision")
+        names = ("accelerator", "devices", "num_nodes", "strategy", "precision")
         try:
             self.fabric = Fabric(**{name: getattr(options, name) for name in names})
         except Exception as error:  # Fabric refuses in many ways
@@ -215,17 +216,25 @@ class _Training:
                 if validates:
                     self.stopped = self.fabric.broadcast(self.stopped)
                 display.advance(self.step, self.options.batch_size * self.fabric.world_size)
-                over = self.step == self.total or bool(self.stopped) or interruption.requested
+                interrupted = self._agreed(interruption.requested)
+                over = self.step == self.total or bool(self.stopped) or interrupted
                 if over or time.monotonic() - saved > self.options.checkpoint_seconds:
                     self._save()
                     saved = time.monotonic()
-                if interruption.requested:
+                if interrupted:
                     raise KeyboardInterrupt
         self.fabric.barrier()
         if first:
             self.run.update_manifest(finished=self._outcome())
             self.run.seal()
             tell(*self.selection.outcome())
+
+    def _agreed(self, requested: bool) -> bool:
+        """Whether any of the processes was asked to end: all do, after the same step."""
+        if self.fabric.world_size == 1:
+            return requested
+        flag = self.fabric.all_reduce(torch.tensor(float(requested), device=self.fabric.device), reduce_op="sum")
+        return bool(flag > 0)
 
     def _validate(self, log: Log, display: TrainingDisplay, validate: Validate) -> None:
         """Validate the average, keep it where it is the best, and see whether to stop."""
