@@ -35,6 +35,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
 import fault_files as files
 from attempts import SLOTS, SOURCE, TEXTS, WORDS, attempts, put
+from fault_clusters import clusters
 from fault_jobs import Jobs, disks, kills, races
 from fault_report import ROOT, Report, Worker, outcome_of, table
 from partigan import generate, load, train
@@ -163,7 +164,7 @@ def bounds(report: Report, folder: Path) -> None:
     worker.close()
 
 
-PARTS = ("files", "numbers", "code", "kills", "races", "disks")
+PARTS = ("files", "numbers", "code", "kills", "races", "disks", "clusters")
 
 
 def main() -> None:
@@ -174,6 +175,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="of each command")
     parser.add_argument("--races", type=int, default=20, help="of each command")
     parser.add_argument("--disks", type=int, default=20, help="too small ones for each command")
+    parser.add_argument("--clusters", type=int, default=20, help="of each fault")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=ROOT / "results")
     options = parser.parse_args()
@@ -189,6 +191,7 @@ def main() -> None:
             "code": lambda report: codes(report, folder),
             "kills": lambda report: kills(report, jobs, folder, options.kills, options.seed),  # type: ignore[arg-type]
             "races": lambda report: races(report, jobs, folder, options.races),  # type: ignore[arg-type]
+            "clusters": lambda report: clusters(report, folder, options.clusters, options.seed),
             "disks": lambda report: disks(report, jobs, folder, options.disks, options.seed),  # type: ignore[arg-type]
         }
         for part in options.parts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from partigan import cluster
 from partigan.cli import main
 from partigan.cluster import on_cluster
 from partigan.errors import PartiganError
+from partigan.simulate.traces import simulate_traces
 
 needs_dask = pytest.mark.skipif(find_spec("distributed") is None, reason="distributed is not installed")
 SCRIPT = """
@@ -70,7 +72,7 @@ class Client(SimpleNamespace):
 
     status = "closed"
 
-    def run(self, *_: Any) -> dict[str, tuple[str, bool]]:
+    def run(self, *_: Any, **__: Any) -> dict[str, tuple[str, bool]]:
         return {"tcp://node7:4000": self.said}
 
     def submit(self, *_: Any, **__: Any) -> None:
@@ -129,3 +131,34 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("partigan.extras.find_spec", lambda name: None)
     with pytest.raises(PartiganError, match=r"pip install 'partigan\[cluster\]'"), on_cluster("local"):
         pass
+
+
+SUBMITTED = {  # batch systems of one machine: commands that start what is submitted, by how their jobs are given
+    "slurm": ("sbatch", 'sh "$1" >"$0.log" 2>&1 & echo "Submitted batch job $!"', "scancel"),
+    "htcondor": (
+        "condor_submit",
+        'for file; do :; done\nwords=$(sed -n \'s/^Arguments = "\\(.*\\)"$/\\1/p\' "$file")\n'
+        'eval "sh $words" >"$0.log" 2>&1 &\necho "** Proc $!.0:"',
+        "condor_rm",
+    ),
+}
+
+
+@pytest.mark.skipif(find_spec("dask_jobqueue") is None, reason="dask-jobqueue is not installed")
+@pytest.mark.parametrize("system", list(SUBMITTED))
+def test_jobs_of_batch_systems_make_the_file(
+    system: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What Dask-Jobqueue submits is run as it is, by commands that stand in for those of the batch system."""
+    submit, script, cancel = SUBMITTED[system]
+    for name, text in ((submit, script), (cancel, "kill ${1%.0} 2>/dev/null; true")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for key, value in {"cores": "1", "memory": "2GB", "disk": "1GB"}.items():
+        monkeypatch.setenv(f"DASK_JOBQUEUE__{system.upper()}__{key.upper()}", value)
+    words = [Path(sys.executable).with_name("partigan"), "simulate", "traces", "--n", "20"]
+    command = [*map(str, words), "--out", str(tmp_path / "a.h5"), "--cluster", f"{system}:1"]
+    subprocess.run(command, check=True)
+    assert f"jobs are submitted to {system}; waiting for the first to start" in capfd.readouterr().err
+    assert (tmp_path / "a.h5").read_bytes() == simulate_traces(20, tmp_path / "b.h5").read_bytes()

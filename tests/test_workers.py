@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,28 @@ def test_workers_do_not_import_the_users_script(tmp_path: Path) -> None:
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert printed.count("imported") == 1
     assert len(read_jets(tmp_path / "a.h5").jets) == 12
+
+
+def asked_to_end(path: Path, number: int) -> int:
+    """A chunk; while the first is made, the job is asked to end."""
+    if number == 0:
+        os.kill(os.getpid(), signal.SIGTERM)
+    path.with_name(f"{number}").touch()
+    return 1
+
+
+def test_a_chunk_is_finished_when_the_job_is_asked_to_end(tmp_path: Path) -> None:
+    made = []
+    with pytest.raises(KeyboardInterrupt):
+        made.extend(spread(asked_to_end, [(tmp_path / "a", number) for number in range(3)], 1, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_workers_that_do_not_fit_into_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partigan.workers.free_memory", lambda: 3 * 10**9)
+    monkeypatch.setattr("partigan.workers.resident_memory", lambda: 10**9)
+    with pytest.raises(
+        PartiganError, match=r"4 workers need about 4 GB of memory, and 3 GB are free; give --workers 3"
+    ):
+        list(spread(abs, [(number,) for number in range(9)], 4, Path()))

@@ -96,10 +96,20 @@ def free_memory() -> int:
         free = min(free, most - used + int(stat["inactive_file"]))
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit != resource.RLIM_INFINITY:
-        with suppress(OSError, ValueError, IndexError):
-            limit -= os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
-        free = min(free, limit)
+        free = min(free, limit - _pages(0))
     return free
+
+
+def resident_memory() -> int:
+    """Bytes of memory that this process has; 0 where that is not known."""
+    return _pages(1)
+
+
+def _pages(column: int) -> int:
+    """Bytes of this process by a column of its statistics: 0 = addresses, 1 = resident."""
+    with suppress(OSError, ValueError, IndexError):  # not Linux
+        return os.sysconf("SC_PAGE_SIZE") * int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[column])
+    return 0
 
 
 def assure_memory(size: int, what: str) -> None:

@@ -17,6 +17,10 @@ from typing import Any
 
 from partigan.cluster import cluster_in_use, gathered
 from partigan.errors import PartiganError, check_number
+from partigan.interruption import Interruption
+from partigan.reading import free_memory, resident_memory
+
+FINISHING = "finishing the chunks that are being made; once more ends at once"
 
 
 def check_workers(workers: int) -> None:
@@ -37,27 +41,59 @@ def spread(make: Callable[..., int], arguments: list[tuple[Any, ...]], workers: 
         The number of samples of each finished chunk.
 
     Raises:
-        PartiganError: a worker process died.
+        PartiganError: a worker process died, or so many do not fit into memory.
+        KeyboardInterrupt: after Ctrl-C or SIGTERM, once the chunks that were being made are finished.
     """
     if cluster_in_use():
         yield from gathered(make, arguments, folder)
         return
     if workers == 1 or len(arguments) == 1:
-        yield from (make(*each) for each in arguments)
+        with Interruption(FINISHING) as interruption:
+            for each in arguments:
+                yield make(*each)
+                if interruption.requested:
+                    raise KeyboardInterrupt
         return
+    _assure_memory(min(workers, len(arguments)))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool:
+    with (
+        Interruption(FINISHING) as interruption,
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_as_worker) as pool,
+    ):
         try:
             with _no_main():
-                futures = [pool.submit(make, *each) for each in arguments]
+                futures = [pool.submit(_finished, make, *each) for each in arguments]
             for future in as_completed(futures):
                 yield future.result()
+                if interruption.requested:
+                    raise KeyboardInterrupt
         except BrokenProcessPool as error:
+            if interruption.requested:  # of all processes at once: each ends after its chunk
+                raise KeyboardInterrupt from error
             raise PartiganError(
                 "a worker process died (out of memory?); finished chunks are kept: resume with --resume"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _finished(make: Callable[..., int], *arguments: Any) -> int:
+    """Make a chunk in a worker process; one that is asked to end does so when the chunk is finished."""
+    with Interruption() as interruption:
+        made = make(*arguments)
+    if interruption.requested:
+        os._exit(0)
+    return made
+
+
+def _assure_memory(workers: int) -> None:
+    """Refuse more workers than fit into memory, each of which needs about as much as this process has."""
+    each, free = resident_memory(), free_memory()
+    if each and workers * each > free:
+        raise PartiganError(
+            f"{workers} workers need about {workers * each / 1e9:.2g} GB of memory, and {max(free, 0) / 1e9:.2g} GB "
+            f"are free; give --workers {max(int(free / each), 1)} or fewer"
+        )
 
 
 @contextmanager

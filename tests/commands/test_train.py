@@ -513,3 +513,11 @@ def test_a_run_is_fine_tuned_and_extended(tmp_path: Path, capfd: pytest.CaptureF
     assert "now those of a run of 10 steps" in capfd.readouterr().err
     again = train("toys", ring, first.path, threads=1, overrides=options, resume=True)  # the first command again
     assert again.manifest["finished"]["step"] == 10
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = simulate_toy("ring", 600, tmp_path / "ring.h5")
+    monkeypatch.setattr("partigan.training.session.free_memory", lambda: 10**6)
+    with pytest.raises(PartiganError, match=r"a turn of 200 samples needs .* set --trainer.batch_size \d+ or lower"):
+        train("toys", data, tmp_path / "r", threads=1, overrides={"trainer.batch_size": 200})
+    assert not (tmp_path / "r").exists()

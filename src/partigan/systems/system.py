@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 from partigan.blame import said
 from partigan.data.batch import Batch
@@ -210,12 +212,15 @@ class System(nn.Module):
             found.update((id(parameter), parameter) for parameter in self.named[name].parameters())
         return list(found.values())
 
-    def rehearse(self, samples: Samples, physical: Callable[[Batch], Batch] | None = None) -> None:
+    def rehearse(self, samples: Samples, physical: Callable[[Batch], Batch] | None = None) -> int:
         """One turn of every phase on a few samples, with copies of the networks.
 
         Args:
             samples: normalised batches by name.
             physical: takes a batch back to physical units.
+
+        Returns:
+            Bytes that the largest phase keeps of these samples for its backward pass, weights left out.
 
         Raises:
             PartiganError: what a network or a term needs and does not find.
@@ -223,9 +228,14 @@ class System(nn.Module):
         twin = copy.deepcopy(self)
         for part in twin.networks.modules():
             part.register_forward_hook(_check_output)
+        most = 0
         for name, phase in twin.phases.items():
             tick = Tick(0, torch.Generator().manual_seed(0), physical=physical)
             try:
+                with _kept(twin.networks) as kept:
+                    parts = phase.loss.parts(twin.named, samples, tick)
+                most = max(most, sum(kept.values()))
+                del parts  # with its graph, which was only measured
                 parts = phase.loss.parts(twin.named, samples, tick)
                 (phase.rate(0.0) * torch.stack(list(parts.values())).sum()).backward()
             except PartiganError:
@@ -236,6 +246,23 @@ class System(nn.Module):
                     f"the turn of the {name} fails on samples of shape {shapes}: {said(error)}; do the networks fit "
                     "the data?"
                 ) from error
+        return most
+
+
+@contextmanager
+def _kept(networks: nn.Module) -> Iterator[dict[int, int]]:
+    """Bytes of all tensors that a forward pass keeps for its backward pass, but weights, by where they are."""
+    weights = {part.untyped_storage().data_ptr() for part in networks.state_dict(keep_vars=True).values()}
+    kept: dict[int, int] = {}
+
+    def note(saved: Tensor) -> Tensor:
+        storage = saved.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return saved
+
+    with saved_tensors_hooks(note, lambda saved: saved):
+        yield kept
 
 
 def _check_output(network: nn.Module, _: Any, output: Any) -> None:

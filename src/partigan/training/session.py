@@ -32,6 +32,7 @@ from partigan.nets.contracts import Product, introduce
 from partigan.outputs import writing
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
+from partigan.reading import free_memory
 from partigan.run import SPECIES, Run
 from partigan.systems.system import DATA, System
 from partigan.threads import choose
@@ -153,8 +154,19 @@ class Session:
             held = self._held[name]
             few = held if isinstance(held, Batch) else with_source(self.transform.held, of_mean_1(sample[:REHEARSED]))
             tried[name] = with_source(lambda rows: self.transform.batch(rows, rng), few[:REHEARSED].trimmed())
-        self.system.rehearse(tried, self.transform.inverse)
+        kept = self.system.rehearse(tried, self.transform.inverse)
+        self._assure_memory(kept / min(map(len, tried.values())))
         self.physical = copy.deepcopy(self.transform).to(self.trainer.fabric.device).inverse  # terms work on the device
+
+    def _assure_memory(self, each: float) -> None:
+        """Refuse a batch whose turn does not fit into memory; ``each``: bytes that it keeps of a sample."""
+        device, size = self.trainer.fabric.device, self.trainer.options.batch_size
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+        if size * each > free:
+            raise PartiganError(
+                f"a turn of {size:,} samples needs about {size * each / 1e9:.2g} GB of memory, and "
+                f"{max(free, 0) / 1e9:.2g} GB are free; set --trainer.batch_size {max(int(free / each), 1)} or lower"
+            )
 
     def _streamed(self, stream: Stream, sample: Batch) -> Windows:
         """The windows of a stream, normalised as they are read; weights over the mean of a sample of them."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -16,6 +14,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from partigan.errors import PartiganError
+from partigan.interruption import Interruption
 from partigan.models.checkpoint import (
     Checkpoints,
     pack_module,
@@ -197,7 +196,7 @@ class _Training:
         log_every = max(1, self.total // LOGGED)
         losses, saved = Means(), time.monotonic()
         with (
-            _Interruption() as interruption,
+            Interruption() as interruption,
             TrainingDisplay(self.total, self.start, self.run.path.name, first) as display,
             ExitStack() as stack,
         ):
@@ -234,6 +233,7 @@ class _Training:
         if self.fabric.world_size == 1:
             return requested
         flag = self.fabric.all_reduce(torch.tensor(float(requested), device=self.fabric.device), reduce_op="sum")
+        assert isinstance(flag, torch.Tensor)
         return bool(flag > 0)
 
     def _validate(self, log: Log, display: TrainingDisplay, validate: Validate) -> None:
@@ -258,24 +258,3 @@ class _Training:
         seconds = round(time.monotonic() - self.began, 1)
         outcome = {"step": self.step, "seconds": seconds, "selection": self.selection.state()}
         return outcome | ({"stopped": self.stopped} if self.stopped else {})
-
-
-class _Interruption:
-    """Ctrl-C and SIGTERM end a run between two steps, after a checkpoint; a second Ctrl-C ends it at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-
-    def __enter__(self) -> _Interruption:
-        main = threading.current_thread() is threading.main_thread()
-        self._before = {s: signal.signal(s, self._request) for s in (signal.SIGINT, signal.SIGTERM) if main}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _request(self, *_: object) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
