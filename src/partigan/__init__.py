@@ -2,7 +2,7 @@
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
 `simulate_airshower`, `simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`,
-`refine`, `evaluate`, `compare`, `export`.
+`refine`, `evaluate`, `compare`, `export`, `profile`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from partigan.commands.export import export as export
     from partigan.commands.fit_classifier import fit_classifier as fit_classifier
     from partigan.commands.generate import generate as generate
+    from partigan.commands.profile import profile as profile
     from partigan.commands.refine import refine as refine
     from partigan.commands.train import train as train
     from partigan.errors import PartiganError as PartiganError
@@ -34,6 +35,7 @@ _HOME = {
     "compare": "partigan.commands.compare",
     "evaluate": "partigan.commands.evaluate",
     "export": "partigan.commands.export",
+    "profile": "partigan.commands.profile",
     "fit_classifier": "partigan.commands.fit_classifier",
     "generate": "partigan.commands.generate",
     "load": "partigan.models.model",
@@ -54,6 +56,7 @@ __all__ = [
     "fit_classifier",
     "generate",
     "load",
+    "profile",
     "refine",
     "simulate_airshower",
     "simulate_calorimeter",

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 
 from helpers import JetFile
-from partigan import export, load, train
+from partigan import export, load, profile, train
 from partigan.cli import main
 from partigan.errors import PartiganError
 from partigan.models.native.compiling import FLAGS, compiler
@@ -70,6 +70,26 @@ def test_a_run_as_onnx(jet_file: JetFile, tmp_path: Path) -> None:
         flags = ["-std=c++17", "-Wall", "-Werror", f"-I{headers}", str(library), f"-Wl,-rpath,{library.parent}"]
         subprocess.run(["c++", str(out / "example.cpp"), *flags, "-o", str(out / "example")], check=True)
         subprocess.run([str(out / "example"), str(out / "generator.onnx")], check=True)
+
+
+def test_a_profile(
+    two_tables: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, out = trained(two_tables["data"], tmp_path / "run", "toys-wgan"), tmp_path / "speed.json"
+    monkeypatch.setattr("partigan.threads.TRIAL", 0.01)
+    found = profile(run, out, threads=1)
+    assert found == json.loads(out.read_text(encoding="utf-8"))
+    forms = ["eager", "torch", *(["native"] if compiler() else [])]
+    for form in forms:
+        rate = found[form]["samples_per_second"]
+        assert found[form]["share"] == pytest.approx(rate * found["operations_a_sample"] / found["operations_a_second"])
+        assert found[form]["ms_for_one"] > 1e3 / rate
+    network = load(run).deployed()
+    products = sum(weight.numel() for weight in network.parameters() if weight.dim() == 2)
+    assert found["operations_a_sample"] == 2 * products
+    assert "inference form" in capsys.readouterr().out
+    with pytest.raises(PartiganError, match=r"speed\.json exists"):
+        profile(run, out)
 
 
 def built(flags: list[str], source: Path, out: Path, *libraries: str) -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from partigan.data.calorimeter import geometry
 from partigan.errors import PartiganError
 from partigan.models.onnx.exporting import check, session, written
+from partigan.models.onnx.par04 import Par04Generator
 from partigan.models.onnx.tracing import Amount
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.clouds.mpgan import MPLFCGenerator
@@ -114,6 +116,32 @@ class Named(Generator):
 def test_networks_without_this_form(name: str, said: str) -> None:
     with pytest.raises(PartiganError, match=said):
         written(Named(name), None, None)
+
+
+class Numbered(Generator):
+    """Showers whose voxels hold their number, times the energy and the first noise."""
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        return torch.randn(size, 10, generator=rng)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        assert condition is not None
+        return noise[:, :1] * condition * torch.arange(6480.0)
+
+
+def test_par04_gets_shares_in_its_order() -> None:
+    shape = geometry("ds2")
+    generator = Par04Generator(Numbered(), shape, 10, (1e3, 1e6))
+    noise = generator.noise(3, None, torch.Generator().manual_seed(1))
+    assert noise.shape == (3, 14)
+    data = written(generator, None, None).SerializeToString()
+    shares = torch.from_numpy(session(data).run(None, {"noise": noise.numpy()})[0])
+    radii, angles, layers = 9, 16, 45
+    r, phi, z = 2, 5, 7
+    place = (r * angles + phi) * layers + z
+    torch.testing.assert_close(shares[:, place], noise[:, 0] * ((z * angles + phi) * radii + r), rtol=1e-5, atol=0)
+    with pytest.raises(PartiganError, match="layers of different bins"):
+        Par04Generator(Numbered(), geometry("ds1-photons"), 10, (1e3, 1e6))
 
 
 def test_other_samples_are_refused() -> None:

@@ -24,13 +24,20 @@ def _onnx(model: Model) -> Mapping[str, str | bytes]:
     return onnx_files(model)
 
 
-_FILES: dict[str, Callable[[Model], Mapping[str, str | bytes]]] = {"c": c_files, "onnx": _onnx}
+def _par04(model: Model) -> Mapping[str, str | bytes]:
+    require("onnx", "onnx", "onnxruntime")
+    from partigan.models.onnx.par04 import par04_files
+
+    return par04_files(model)
+
+
+_FILES: dict[str, Callable[[Model], Mapping[str, str | bytes]]] = {"c": c_files, "onnx": _onnx, "par04": _par04}
 
 
 def export(
     run: str | Path,
     out: Path,
-    format: Literal["c", "onnx"] = "c",
+    format: Literal["c", "onnx", "par04"] = "c",
     overwrite: bool = False,
     trust: bool = False,
     verify: bool = True,
@@ -45,7 +52,7 @@ def export(
     Args:
         run: run directory, or the name of a run that comes with partigan.
         out: folder to make.
-        format: c, or onnx.
+        format: c, onnx, or par04: ONNX as Geant4's example Par04 takes it, for calorimeter showers.
         overwrite: replace an existing folder.
         trust: follow class paths outside partigan.
         verify: refuse a run whose files were changed since it was made.
@@ -62,7 +69,7 @@ def export(
     try:
         files = _FILES[format](model)
     except PartiganError as error:
-        name = format.upper()
+        name = {"c": "C", "onnx": "ONNX", "par04": "ONNX for Par04"}[format]
         said = f"{run} cannot be exported as {name}: {error}".replace("; take --engine torch", "")
         raise PartiganError(said) from error
     about = {

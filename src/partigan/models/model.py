@@ -138,10 +138,14 @@ class Model:
     def _ready(self) -> dict[str, Any]:
         return self.kind.conditions.ready(self.conditions)
 
-    def once(self) -> None:
-        """Make one group of samples and forget them: what a long generation does over and over."""
+    def once(self, size: int | None = None) -> None:
+        """Make one group of samples and forget them: what a long generation does over and over.
+
+        Args:
+            size: at most so many; None = a whole group.
+        """
         rng = rng_for("once")
-        size = self.kind.conditions.group
+        size = self.kind.conditions.group if size is None else size
         condition, mask = self.kind.conditions.draw(self._ready, size, rng)
         mask = mask if self.transform.masked else None
         self._group(next(groups(size, mask, size)), slice(None), self._seen(condition), mask, rng)

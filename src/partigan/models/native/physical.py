@@ -72,7 +72,7 @@ def c_files(model: Model) -> dict[str, str]:
 
 
 @torch.inference_mode()
-def test_vector(physical: PhysicalGenerator, condition: Tensor | None, mask: Tensor | None) -> str:
+def test_vector(physical: Generator, condition: Tensor | None, mask: Tensor | None) -> str:
     """A few samples of torch, and what they are made of, as a header of C.
 
     Args:

@@ -46,30 +46,51 @@ def onnx_files(model: Model) -> dict[str, str | bytes]:
     Raises:
         PartiganError: an operation that has no form in ONNX, or samples that are not torch's.
     """
+    condition, mask = model.kind.conditions.draw(model.conditions, EXAMPLES, rng_for("onnx"))
+    return files_of(model, physical_of(model), condition, mask if model.transform.masked else None)
+
+
+def physical_of(model: Model) -> PhysicalGenerator:
+    """A model's generator in physical units."""
     plain = model.deployed()
     assert isinstance(plain, Generator)
-    physical = PhysicalGenerator(plain, model.transform).eval()
-    condition, mask = model.kind.conditions.draw(model.conditions, EXAMPLES, rng_for("onnx"))
-    mask = mask if model.transform.masked else None
+    return PhysicalGenerator(plain, model.transform).eval()
+
+
+def files_of(
+    model: Model, generator: Generator, condition: Tensor | None, mask: Tensor | None
+) -> dict[str, str | bytes]:
+    """A form of a model's generator as ONNX, with its metadata and a program.
+
+    Args:
+        model: which it is of.
+        generator: the form.
+        condition: as for `written`.
+        mask: as for `written`.
+
+    Raises:
+        PartiganError: as for `onnx_files`.
+    """
+    name, normal = type(model.network).__name__, model.generator.deployed().normal
     try:
-        made = written(physical, condition, mask)
+        made = written(generator, condition, mask)
     except PartiganError as error:
-        raise PartiganError(f"{type(plain).__name__} has no form in ONNX, since it {error}") from error
+        raise PartiganError(f"{name} has no form in ONNX, since it {error}") from error
     about = {
         "kind": model.kind.name,
         "made_by": f"partigan {__version__}",
-        "noise": "normal numbers" if plain.normal else f"of its own distribution, that of {type(plain).__name__}.noise",
-        "noise_mean_and_deviation": plain.normal,
+        "noise": "normal numbers" if normal else f"of its own distribution, that of {name}.noise",
+        "noise_mean_and_deviation": normal,
         "conditions": model.conditions,
         "transform": {"class": type(model.transform).__name__, **model.transform.state()},
         "manifest": model.manifest,
     }
     helper.set_model_props(made, {key: json.dumps(value) for key, value in about.items()})
     data = made.SerializeToString()
-    check(data, physical, condition, mask)
+    check(data, generator, condition, mask)
     files = resources.files("partigan.models.onnx").joinpath("files")
     plainly = {name: files.joinpath(name).read_text(encoding="utf-8") for name in PLAIN}
-    return {**plainly, "generator.onnx": data, "test_vector.h": test_vector(physical, condition, mask)}
+    return {**plainly, "generator.onnx": data, "test_vector.h": test_vector(generator, condition, mask)}
 
 
 def session(data: bytes) -> Any:
