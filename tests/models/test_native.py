@@ -47,6 +47,7 @@ CLOUDS: dict[str, Callable[[], Generator]] = {
 OTHERS: dict[str, tuple[Callable[[], Generator], int]] = {
     "rgan": (partial(RGANGenerator, particles=PARTICLES), 0),
     "table": (partial(TableGenerator, batch_norm=True, conditions=2), 2),
+    "classes": (partial(TableGenerator, classes=3), 0),
     "voxels": (partial(VoxelGenerator, factor=1), 1),
 }
 
@@ -133,6 +134,7 @@ def test_other_samples_are_those_of_torch(name: str) -> None:
     make, conditions = OTHERS[name]
     plain = make().deployed()
     condition = 100 * torch.rand(50, conditions, generator=rng()) + 1 if conditions else None
+    condition = torch.randint(3, (50,), generator=rng()) if name == "classes" else condition
     native = NativeGenerator(plain, condition, None)
     noise = plain.noise(50, None, rng())
     with torch.inference_mode():

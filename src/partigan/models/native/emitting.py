@@ -161,6 +161,8 @@ class _File:
             return self._searched(out, given[0], given[1], step.options)
         if name == "gather":
             return self._gathered(out, *given)
+        if name == "embedding":
+            return self._looked_up(out, *given)
         if name == "native_batch_norm":
             return self._batch_norm(out, *given)
         if name == "clamp":
@@ -292,6 +294,17 @@ class _File:
         number = number + ("[lane]" if isinstance(x, Lane) else "")
         each = f"for (int lane = 0; lane < LANES; lane++) p0[{index(out.strides)}][lane] = {number};"
         self._call(loops(out.sizes, each), [out, x, at])
+
+    def _looked_up(self, out: Lane, table: View, at: Any, *_: Any) -> None:
+        """Rows of a table, such as one of each class."""
+        if not isinstance(table, Fixed) or not isinstance(at, Lane):
+            raise PartiganError("looks up what differs from sample to sample, which has no form in C")
+        last = len(out.sizes) - 1
+        row = (
+            f"(int)p2[{index(at.strides)}][lane] * ({table.strides[0].text()}) + i{last} * ({table.strides[1].text()})"
+        )
+        each = f"for (int lane = 0; lane < LANES; lane++) p0[{index(out.strides)}][lane] = p1[{row}];"
+        self._call(loops(out.sizes, each), [out, table, at])
 
     def _joined(self, out: Lane, parts: Sequence[View], dim: int, new: bool) -> None:
         """Copy each part to its place."""

@@ -37,8 +37,6 @@ def source(generator: Generator, condition: Tensor | None, mask: Tensor | None) 
     name, rng = type(generator).__name__, rng_for("native")
     one = None if condition is None else condition[:1].clone()  # tensors of inference mode can do less
     try:
-        if one is not None and not one.is_floating_point():
-            raise PartiganError("takes classes as conditions")
         if mask is None:
             return emit(record(generator, [(generator.noise(1, None, rng), one, None)], ()))
         numbers = recorded_particles(mask.shape[1])

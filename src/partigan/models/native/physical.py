@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -67,18 +67,21 @@ def c_files(model: Model) -> dict[str, str]:
         _read("draw.c").replace("@MEAN@", f"{plain.normal[0]:.9g}").replace("@DEVIATION@", f"{plain.normal[1]:.9g}")
     )
     generator = "\n".join((made.code, _array("numbers", made.weights), ending))
-    vector = test_vector(physical, condition, mask)
+    vector = test_vector(physical, condition, mask, "float")
     return {**{name: _read(name) for name in PLAIN}, "generator.c": generator, "test_vector.h": vector}
 
 
 @torch.inference_mode()
-def test_vector(physical: Generator, condition: Tensor | None, mask: Tensor | None) -> str:
+def test_vector(
+    physical: Generator, condition: Tensor | None, mask: Tensor | None, labels: Literal["float", "int64_t"]
+) -> str:
     """A few samples of torch, and what they are made of, as a header of C.
 
     Args:
         physical: makes them.
         condition: in physical units, of a few samples or more.
         mask: of clouds.
+        labels: what class labels are in C.
     """
     condition, mask = (None if part is None else part[:SHOWN] for part in (condition, mask))
     noise = physical.noise(SHOWN, mask, rng_for("test vector"))
@@ -93,7 +96,7 @@ def test_vector(physical: Generator, condition: Tensor | None, mask: Tensor | No
     if condition is None:
         parts.append(empty.format("float", "condition"))
     else:
-        kind = "float" if condition.is_floating_point() else "int64_t"
+        kind = "float" if condition.is_floating_point() else labels
         parts += [f"#define CONDITION {kind}", f"#define CONDITION_SHAPE {_listed(condition.shape)}"]
         parts.append(_array("condition", condition, kind))
     counts = None if mask is None else mask.sum(1)

@@ -90,7 +90,7 @@ def files_of(
     check(data, generator, condition, mask)
     files = resources.files("partigan.models.onnx").joinpath("files")
     plainly = {name: files.joinpath(name).read_text(encoding="utf-8") for name in PLAIN}
-    return {**plainly, "generator.onnx": data, "test_vector.h": test_vector(generator, condition, mask)}
+    return {**plainly, "generator.onnx": data, "test_vector.h": test_vector(generator, condition, mask, "int64_t")}
 
 
 def session(data: bytes) -> Any:
