@@ -12,60 +12,13 @@ import torch
 from torch import Tensor
 
 from partigan.errors import PartiganError
+from partigan.models.native.functions import FUNCTIONS, PLAIN, REDUCED
 from partigan.models.native.recording import Fixed, Lane, Program, Step, View
 from partigan.models.native.sizes import NONE, ONE, Size
 from partigan.models.native.views import END, arena, broadcast, collapsed, dense, flipped, index, loops
 
-_COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
-_FUNCTIONS = {
-    **{
-        name: f"v_{name}({{0}})"
-        for name in ("exp", "log", "erf", "tanh", "sigmoid", "sqrt", "sin", "cos", "log1p", "expm1", "asinh", "floor")
-    },
-    "add": "{0} + {1}",
-    "sub": "{0} - {1}",
-    "mul": "{0} * {1}",
-    "div": "{0} / {1}",
-    "rsub": "{1} - {0}",
-    "round": "v_rint({0})",
-    "neg": "-{0}",
-    "abs": "magnitude({0})",
-    "sign": "v_sign({0})",
-    "rsqrt": "1.0f / v_sqrt({0})",
-    "reciprocal": "1.0f / {0}",
-    "gelu": "v_gelu({0})",
-    "silu": "{0} * v_sigmoid({0})",
-    "relu": "most({0}, all(0.0f))",
-    "softplus": "v_softplus({0} * {1}) / {1}",
-    "leaky_relu": "pick({0} > 0.0f, {0}, {0} * {1})",
-    "elu": "pick({0} > 0.0f, {0}, v_expm1({0}))",
-    "atan2": "v_atan2({0}, {1})",
-    "maximum": "most({0}, {1})",
-    "minimum": "least({0}, {1})",
-    "clamp_min": "most({0}, {1})",
-    "clamp_max": "least({0}, {1})",
-    "where": "where({0}, {1}, {2})",
-    "lerp": "{0} + {2} * ({1} - {0})",
-    "masked_fill": "where({1}, {2}, {0})",
-    "bitwise_not": "1.0f - {0}",
-    "logical_not": "truth({0} == 0.0f)",
-    "bitwise_and": "{0} * {1}",
-    "logical_and": "truth(({0} != 0.0f) & ({1} != 0.0f))",
-    "bitwise_or": "most({0}, {1})",
-    "copy": "{1}",
-    "fill": "{1}",
-    **dict.fromkeys(("_to_copy", "clone", "detach", "alias", "contiguous", "lift_fresh_copy"), "{0}"),
-    **{name: f"truth({{0}} {sign} {{1}})" for name, sign in _COMPARED.items()},
-}
-_PLAIN = {"leaky_relu": (0.01,), "softplus": (1.0, 20.0)}  # defaults of arguments that ATen leaves out
-_REDUCED = {
-    "sum": ("all(0.0f)", "{0} + {1}"),
-    "mean": ("all(0.0f)", "{0} + {1}"),
-    "amax": ("all(-INFINITY)", "most({0}, {1})"),
-    "amin": ("all(INFINITY)", "least({0}, {1})"),
-    "any": ("all(0.0f)", "most({0}, {1})"),
-    "all": ("all(1.0f)", "least({0}, {1})"),
-}
+GROUPS = 3  # groups of samples that are made together
+NEAR = 8192  # vectors that the nearest caches hold
 
 
 @dataclass(frozen=True)
@@ -116,10 +69,12 @@ class _File:
         parts += ["", *self.functions.values()]
         body = "\n".join(f"    {call}" for call in self.calls)
         parts.append(
-            f"static void network(vf *work, const float *weights, int n) {{\n    (void)n, (void)weights;\n{body}\n}}\n"
+            "static void network(vf *work, const float *weights, int n, int groups) {\n"
+            f"    (void)n, (void)weights;\n{body}\n}}\n"
         )
         of = {
             "WORK": str(self.places[END]),
+            "GROUPS": str(GROUPS if GROUPS * self.places[END] <= NEAR else 1),
             "PARTICLES": str(self.program.particles),
             "NOISE": _values(noise),
             "CONDITION": _values(condition),
@@ -151,7 +106,7 @@ class _File:
             return self._multiply(out, given[1], given[2], given[0])
         if name in ("cat", "stack"):
             return self._joined(out, given[0], given[1] if len(given) > 1 else 0, name == "stack")
-        if name in _REDUCED:
+        if name in REDUCED:
             return self._reduced(name, out, *given)
         if name in ("_softmax", "_safe_softmax"):
             return self._softmax(out, given[0], given[1])
@@ -183,9 +138,9 @@ class _File:
             return self._each(out, f"{{0}} {sign} {{2}} * {{1}}", [*given[:2], step.options["alpha"]])
         if name == "gelu" and step.options.get("approximate", "none") != "none":
             raise PartiganError("uses the approximate GELU, which has no form in C")
-        if name not in _FUNCTIONS:
+        if name not in FUNCTIONS:
             raise PartiganError(f"uses {step.name}, which has no form in C")
-        return self._each(out, _FUNCTIONS[name], [*given, *_PLAIN.get(name, ())[len(given) - 1 :]])
+        return self._each(out, FUNCTIONS[name], [*given, *PLAIN.get(name, ())[len(given) - 1 :]])
 
     def _power(self, out: Lane, base: Any, exponent: Any) -> None:
         """Squares and roots by themselves."""
@@ -216,7 +171,7 @@ class _File:
         gone = {d % rank for d in dims} if dims else {*range(rank)}
         kept = [d for d in range(rank) if d not in gone]
         strides = out.strides if len(out.sizes) == len(kept) else [out.strides[d] for d in kept]
-        start, text = _REDUCED[name]
+        start, text = REDUCED[name]
         inner = [x.sizes[d] for d in sorted(gone)]
         place = f"p1[{index([x.strides[d] for d in kept], 'i')} + {index([x.strides[d] for d in sorted(gone)], 'j')}]"
         loop = loops(inner, f"found = {text.format('found', place)};", "j")
@@ -335,34 +290,49 @@ class _File:
             out = flipped(out)
             first = None if first is None else flipped(first)
         rows, columns, terms = out.sizes[-2], out.sizes[-1], a.sizes[-1]
+        thin = rows == ONE and isinstance(b, Fixed)  # groups of samples are the rows, so that weights are loaded once
         kinds = ("f" if isinstance(b, Fixed) else "v") + ("v" if isinstance(first, Lane) else "f")
         views: list[View] = [out, a, b, *([first] if first is not None else [])]
         several = len(out.sizes) == 3
         shown = []
         for number, view in enumerate(views):
             matrix = f" + i0 * ({view.strides[0].text()})" if several else ""
-            shown.append(f"p{number}{matrix}, {view.strides[-2].text()}, {view.strides[-1].text()}")
+            apart = view.strides[-2].text()
+            if thin and number != 2:
+                apart = str(self.places[END]) if isinstance(view, Lane) else "0"
+            shown.append(f"p{number}{matrix}, {apart}, {view.strides[-1].text()}")
         if first is None:
             shown.append("(const float *)0, 0, 0")
-        sizes = ", ".join(size.text() for size in (rows, columns, terms))
-        self._call(loops(out.sizes[:1] if several else [], f"multiply_{kinds}({sizes}, {', '.join(shown)});"), views)
+        sizes = ", ".join(("groups" if thin else rows.text(), columns.text(), terms.text()))
+        body = loops(out.sizes[:1] if several else [], f"multiply_{kinds}({sizes}, {', '.join(shown)});")
+        self._call(body, views, thin)
 
-    def _call(self, body: str, views: Sequence[View]) -> None:
-        """Call a function with this body, which is written once for all steps that do the same."""
+    def _call(self, body: str, views: Sequence[View], together: bool = False) -> None:
+        """Call a function with this body, which is written once for all steps that do the same.
+
+        Args:
+            body: in C.
+            views: what it works on.
+            together: it does all groups of samples, not one.
+        """
         kinds = ["vf *" if isinstance(view, Lane) else "const float *" for view in views]
         parameters = ", ".join(f"{kind}p{number}" for number, kind in enumerate(kinds))
-        key = f"({parameters}, int n) {{\n    (void)n;\n    {body}\n}}\n"
+        key = f"({parameters}, int n, int groups) {{\n    (void)n, (void)groups;\n    {body}\n}}\n"
         if key not in self.functions:
             self.functions[key] = f"static __attribute__((noinline)) void step_{len(self.functions)}{key}"
         number = list(self.functions).index(key)
         given = [self._address(view) for view in views]
-        self.calls.append(f"step_{number}({', '.join(given)}, n);")
+        call = f"step_{number}({', '.join(given)}, n, groups);"
+        each = (
+            f"for (int group = 0; group < groups; group++) {{ vf *lanes = work + group * {self.places[END]}; {call} }}"
+        )
+        self.calls.append(call.replace("lanes + ", "work + ") if together else each)
 
     def _address(self, view: View) -> str:
         """Where a view begins."""
         if isinstance(view, Lane):
             offset = "" if view.offset == NONE else f" + {view.offset.text()}"
-            return f"work + {self.places[view.storage]}{offset}"
+            return f"lanes + {self.places[view.storage]}{offset}"
         return self._constant(view.values)
 
     def _constant(self, values: Tensor) -> str:

@@ -14,29 +14,35 @@ const int partigan_particles = @PARTICLES@;
 
 int partigan_samples(long samples, int width, const float *noise, const float *condition, const int *number,
                      const float *weights, float *out) {
-    vf *work = aligned_alloc(64, ((size_t)(@WORK@) * sizeof(vf) + 63) / 64 * 64);
+    vf *work = aligned_alloc(64, ((size_t)(@WORK@) * (@GROUPS@) * sizeof(vf) + 63) / 64 * 64);
     if (!work) return 1;
     const long given = partigan_noise(width), made = partigan_values(width);
-    for (long first = 0; first < samples; first += LANES) {
+    for (long first = 0; first < samples; first += LANES * (@GROUPS@)) {
+        const long left = (samples - first + LANES - 1) / LANES;
+        const int groups = left < (@GROUPS@) ? (int)left : (@GROUPS@);
         int n = 1;
-        long row[LANES];
-        for (int lane = 0; lane < LANES; lane++) {
+        long row[LANES * (@GROUPS@)];
+        for (int lane = 0; lane < LANES * groups; lane++) {
             row[lane] = first + lane < samples ? first + lane : samples - 1;
             if (number && number[row[lane]] > n) n = number[row[lane]];
         }
         const long drawn = partigan_noise(n), values = partigan_values(n);
-        for (int lane = 0; lane < LANES; lane++) {
-            const float *from = noise + row[lane] * given;
-            for (long i = 0; i < drawn; i++) (work + @AT_NOISE@)[i][lane] = from[i];
-            for (int i = 0; i < @CONDITION@; i++) (work + @AT_CONDITION@)[i][lane] = condition[row[lane] * (@CONDITION@) + i];
+        for (int each = 0; each < LANES * groups; each++) {
+            vf *lanes = work + each / LANES * (@WORK@);
+            const int lane = each % LANES;
+            const float *from = noise + row[each] * given;
+            for (long i = 0; i < drawn; i++) (lanes + @AT_NOISE@)[i][lane] = from[i];
+            for (int i = 0; i < @CONDITION@; i++) (lanes + @AT_CONDITION@)[i][lane] = condition[row[each] * (@CONDITION@) + i];
 #if @MASKED@
-            for (int i = 0; i < n; i++) (work + @AT_MASK@)[i][lane] = i < number[row[lane]] ? 1.0f : 0.0f;
+            for (int i = 0; i < n; i++) (lanes + @AT_MASK@)[i][lane] = i < number[row[each]] ? 1.0f : 0.0f;
 #endif
         }
-        network(work, weights, n);
-        for (int lane = 0; lane < LANES && first + lane < samples; lane++) {
-            float *to = out + row[lane] * made;
-            for (long i = 0; i < values; i++) to[i] = (work + @AT_OUT@)[i][lane];
+        network(work, weights, n, groups);
+        for (int each = 0; each < LANES * groups && first + each < samples; each++) {
+            const vf *lanes = work + each / LANES * (@WORK@);
+            const int lane = each % LANES;
+            float *to = out + row[each] * made;
+            for (long i = 0; i < values; i++) to[i] = (lanes + @AT_OUT@)[i][lane];
             memset(to + values, 0, (size_t)(made - values) * sizeof(float));
         }
     }
