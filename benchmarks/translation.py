@@ -1,11 +1,14 @@
 """pix2pix-small and cyclegan-small on four tasks, beside translations without a network.
 
-For each task the simulation makes training pairs, the same number of each side alone for CycleGAN, and test pairs,
+For each task the simulation makes pairs to train on, the same number of each side alone for CycleGAN, and test pairs,
 with seeds of their own. Systems are trained for a fixed number of steps on one core, with several seeds of the
 networks. Translated test images are held against their truth, and their distributions against images of other events.
-What is found is in ``results/translation``, numbers of each training and a table; pictures are in ``docs/refinement``.
+``--tune`` does the same with the validation pairs of the training files, which no network is trained on: rates,
+weights and numbers of steps were chosen with it. What is found is in ``results/translation``, numbers of each training
+and a table; pictures are in ``docs/refinement``.
 
-    python benchmarks/translation.py /tmp/translation
+    python benchmarks/translation.py /tmp/translation [--only TASK ...] [--tune]  # trains; goes on where it stopped
+    python benchmarks/translation.py /tmp/translation --table [--tune]  # writes results/translation from what is there
 """
 
 from __future__ import annotations
@@ -37,33 +40,27 @@ class Task(NamedTuple):
     """A change of images.
 
     Attributes:
-        threshold: of the read-out.
         background: of the pixel detector, in units of the design; None = showers in a calorimeter.
-        options: of pix2pix and of CycleGAN.
+        steps: of each system.
+        options: of each system.
+        seeds: of the networks.
     """
 
-    threshold: float
     background: float | None
-    options: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    steps: dict[str, int]
+    options: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...]
 
 
-RANDOM: dict[str, dict[str, Any]] = {  # the truth of a pair is, in part, and no way leads there and back
-    "pix2pix-small": {"system.terms.pixels.weight": 0.3},
-    "cyclegan-small": {
-        f"system.phases.translators.loss.losses.{way}.terms.cycle.weight": 0.5 for way in ("there", "back")
-    },
-}
+PAIRED, UNPAIRED = SYSTEMS = ("pix2pix-small", "cyclegan-small")
+PIXELS, SUMS = "system.terms.pixels.weight", "system.terms.sums.weight"
 TASKS = {
-    "digitiser": Task(7.0, 4.0),  # 2 % of the pixels are hit
-    "resolution": Task(7.0, 4.0, RANDOM),
-    "background": Task(
-        7.0, 1.0, {**RANDOM, "pix2pix-small": {**RANDOM["pix2pix-small"], "system.terms.sums.weight": 0.3}}
-    ),
-    "showers": Task(0.1, None, RANDOM),
+    "resolution": Task(4.0, {PAIRED: 1300, UNPAIRED: 500}, {PAIRED: {PIXELS: 3.0}}, (1, 2, 3)),
+    "showers": Task(None, {PAIRED: 1000, UNPAIRED: 300}, {PAIRED: {PIXELS: 3.0}}, (1, 2, 3)),
+    "digitiser": Task(4.0, {PAIRED: 600, UNPAIRED: 300}, {}, (1, 2, 3)),  # 2 % of the pixels are hit
+    "background": Task(1.0, {PAIRED: 2000, UNPAIRED: 450}, {PAIRED: {PIXELS: 0.3, SUMS: 0.3}}, (1,)),
 }
-STEPS = {"pix2pix-small": 300, "cyclegan-small": 120}
-SEEDS = (1, 2, 3)
-PAIRS, TEST = 3000, 1000
+PAIRS, TEST = 6000, 1000
 OPTIONS: dict[str, Any] = {"trainer.max_minutes": None, "trainer.validations": 1, "trainer.accelerator": "cpu"}
 RESULTS = Path(__file__).parents[1] / "results" / "translation"
 PICTURES = Path(__file__).parents[1] / "docs" / "refinement"
@@ -77,7 +74,9 @@ TABLE = {
     "w1.mean": ("W1 mean (10⁻³)", 1e-3),
     "cycle": ("there and back", 1.0),
 }
-SOURCES, SHIFTED, BY_HAND, REAL = "sources as they are", "sources, means shifted", "threshold and cut", "real ones"
+SOURCES, SHIFTED, REAL = "sources as they are", "sources, means shifted", "real ones"
+BY_HAND, MEDIAN = "threshold and cut", "median of the truth at the same charge"
+BINS = 300  # of the charge, for medians
 
 
 def files(name: str, folder: Path) -> dict[str, Path]:
@@ -95,9 +94,11 @@ def files(name: str, folder: Path) -> dict[str, Path]:
     return found
 
 
-def given(name: str, folder: Path) -> tuple[Batch, Batch]:
-    """Test pairs, and as many images of other events like their truth."""
+def given(name: str, folder: Path, tune: bool) -> tuple[Batch, Batch]:
+    """Test pairs, and as many images of other events like their truth; or the validation samples of training."""
     found = files(name, folder)
+    if tune:
+        return read_samples(found["pairs"], "valid", "images", 4), read_samples(found["data"], "valid", "images", 4)
     return read_samples(found["test"], "all", "images", 4), read_samples(found["data"], (0, TEST), "images", 4)
 
 
@@ -115,24 +116,35 @@ def compared(made: Batch, pairs: Batch, other: Batch) -> dict[str, float]:
     return {"error": found.error.value, "shifted": found.shift.value, **distances(made, other)}
 
 
-def trained(name: str, system: str, seed: int, folder: Path) -> dict[str, Any]:
+def result_of(name: str, system: str, seed: int, folder: Path, tune: bool) -> Path:
+    """The file of what a training gave."""
+    return folder / f"{name}-{system}-{seed}{'-tune' if tune else ''}.json"
+
+
+def trained(name: str, system: str, seed: int, folder: Path, tune: bool) -> dict[str, Any]:
     """Train and compare, or what an earlier call found."""
-    label = f"{name}-{system}-{seed}"
-    result = folder / f"{label}.json"
+    task, data, result = TASKS[name], files(name, folder), result_of(name, system, seed, folder, tune)
     if not result.exists():
-        before, data = time.process_time(), files(name, folder)
-        training = data["pairs"] if system.startswith("pix2pix") else {key: data[key] for key in ("data", "other")}
-        options = {**OPTIONS, "transform.threshold": TASKS[name].threshold, "trainer.max_steps": STEPS[system]}
-        options |= TASKS[name].options.get(system, {})
-        run = train(system, training, folder / label, seed, 1, resume=True, overrides=options)
-        seconds, (pairs, other), model = time.process_time() - before, given(name, folder), load(run.path)
+        before, training = time.process_time(), {key: data[key] for key in ("data", "other")}
+        options = {**OPTIONS, "trainer.max_steps": task.steps[system], **task.options.get(system, {})}
+        run = train(
+            system,
+            data["pairs"] if system == PAIRED else training,
+            folder / f"{name}-{system}-{seed}",
+            seed=seed,
+            threads=1,
+            resume=True,
+            overrides=options,
+        )
+        seconds, (pairs, other), model = time.process_time() - before, given(name, folder, tune), load(run.path)
         made = model.refine(pairs.start)
-        row = {"task": name, "system": system, "seed": seed, "steps": STEPS[system], "cpu_seconds": round(seconds, 1)}
+        row = {"task": name, "system": system, "seed": seed, "steps": task.steps[system]}
+        row["cpu_seconds"] = round(seconds, 1)
         row |= compared(made, pairs, other)
         if isinstance(model.network, BothWays):
             back = model.backward().refine(Batch(made.x))
             row["cycle"] = cycle_error(pairs.start.x.numpy(), back.x.numpy()).value
-        if seed == SEEDS[0]:
+        if seed == task.seeds[0] and not tune:
             shown = {"input": pairs.start.x, "translated": made.x, "target": pairs.x}
             figure = translations(shown, np.random.default_rng(5))
             figure.savefig(PICTURES / f"{name}-{system.partition('-')[0]}.png", dpi=80)
@@ -140,25 +152,39 @@ def trained(name: str, system: str, seed: int, folder: Path) -> dict[str, Any]:
     return dict(json.loads(result.read_text(encoding="utf-8")))
 
 
-def plain(name: str, system: str, folder: Path) -> dict[str, Any]:
+def plain(name: str, system: str, folder: Path, tune: bool) -> dict[str, Any]:
     """A translation without a network, or the truth itself, compared in the same way."""
-    pairs, other = given(name, folder)
-    x, row = pairs.start.x, {"task": name, "system": system}
+    (pairs, other), row = given(name, folder, tune), {"task": name, "system": system}
+    training = read_samples(files(name, folder)["pairs"], "train", "images", 4)
+    x = pairs.start.x
     if system == REAL:
         return row | distances(Batch(pairs.x), other)
     if system == BY_HAND:
-        highest = read_samples(files(name, folder)["pairs"], "train", "images", 4).x.max().item()
-        x = torch.where(x < TASKS[name].threshold, 0.0, x).clamp(max=highest)
+        threshold, highest = training.x[training.x > 0].min(), training.x.max()
+        x = torch.where(x < threshold, 0.0, x).clamp(max=highest)
+    if system == MEDIAN:
+        x = medians(training, x)
     return row | compared(Batch(x), pairs, other)
 
 
+def medians(training: Batch, x: torch.Tensor) -> torch.Tensor:
+    """What has the least error of all that sees a single pixel: the median of the truth at its charge; 0 stays 0."""
+    start, truth = (values[training.start.x > 0].numpy() for values in (training.start.x, training.x))
+    edges = np.geomspace(start.min(), start.max(), BINS + 1)
+    found, seen = (np.digitize(values, edges[1:-1]) for values in (start, x.numpy()))
+    filled = np.unique(found)
+    centres, goals = (np.array([np.median(v[found == i]) for i in filled]) for v in (start, truth))
+    made = np.where(np.isin(seen, filled), np.interp(x.numpy(), centres, goals), 0) * (x.numpy() > 0)
+    return torch.from_numpy(made.astype(np.float32))
+
+
 def cell(rows: list[dict[str, Any]], name: str) -> str:
-    """Mean over seeds, and the range where there are several."""
+    """Mean over seeds, and their standard deviation where there are several."""
     values = [row[name] / TABLE[name][1] for row in rows if name in row]
     if not values:
         return ""
-    mean = f"{sum(values) / len(values):.3g}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3g} to {max(values):.3g})"
+    mean = f"{np.mean(values):.3g}"
+    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1g}"
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -168,27 +194,37 @@ def table(rows: list[dict[str, Any]]) -> str:
     for task in TASKS:
         mine = [row for row in rows if row["task"] == task]
         shifted = [{"system": SHIFTED, "error": row["shifted"]} for row in mine if row["system"] == SOURCES]
-        for system in (SOURCES, SHIFTED, BY_HAND, *STEPS, REAL):
-            same = [row for row in (*mine, *shifted) if row["system"] == system]
-            shown = [cell(same, name) for name in TABLE]
-            lines.append(f"| {task} | {system} | {len(same) if system in STEPS else ''} | " + " | ".join(shown) + " |")
+        for system in (SOURCES, SHIFTED, BY_HAND, MEDIAN, *SYSTEMS, REAL):
+            if same := [row for row in (*mine, *shifted) if row["system"] == system]:
+                shown = " | ".join(cell(same, name) for name in TABLE)
+                lines.append(f"| {task} | {system} | {len(same) if system in SYSTEMS else ''} | {shown} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Measure what is missing and write ``results/translation``."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="where data, runs and reports go")
-    folder = parser.parse_args().folder
+    parser.add_argument("folder", type=Path, help="where data and runs go")
+    parser.add_argument("--only", nargs="+", choices=[*TASKS], default=[*TASKS], help="tasks to train")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of the networks")
+    parser.add_argument("--tune", action="store_true", help="compare with validation pairs, and write nothing")
+    parser.add_argument("--table", action="store_true", help="train nothing")
+    asked = parser.parse_args()
+    folder: Path = asked.folder
     folder.mkdir(parents=True, exist_ok=True)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    rows = [plain(task, system, folder) for task in TASKS for system in (SOURCES, BY_HAND, REAL)]
-    for seed in SEEDS:
-        for task in TASKS:
-            for system in STEPS:
-                rows.append(trained(task, system, seed, folder))
-                write_json(RESULTS / "results.json", rows)
-                (RESULTS / "table.md").write_text(table(rows), encoding="utf-8")
+    for seed in () if asked.table else asked.seeds:
+        for name in asked.only:
+            for system in SYSTEMS if seed in TASKS[name].seeds else ():
+                print(trained(name, system, seed, folder, asked.tune), flush=True)
+    if not asked.table:
+        return
+    rows = [plain(name, system, folder, asked.tune) for name in TASKS for system in (SOURCES, BY_HAND, MEDIAN, REAL)]
+    for name, task in TASKS.items():
+        results = [result_of(name, system, seed, folder, asked.tune) for system in SYSTEMS for seed in task.seeds]
+        rows += [json.loads(path.read_text(encoding="utf-8")) for path in results if path.exists()]
+    if not asked.tune:
+        write_json(RESULTS / "results.json", rows)
+        (RESULTS / "table.md").write_text(table(rows), encoding="utf-8")
     print(table(rows))
 
 

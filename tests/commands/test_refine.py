@@ -238,6 +238,9 @@ def test_conditions_out_of_range_are_told_or_refused(
         main(["refine", str(run.path), "--in", str(beyond), "--out", str(tmp_path / "c.h5"), "--strict"])
     assert "give other conditions, or leave out --strict" in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.glob("c.h5*"))
+    write_samples(tmp_path / "bare.h5", "rows", [Batch(torch.rand(9, 2))], {"kind": "tables"}, {"x": "", "y": ""})
+    with pytest.raises(PartiganError, match="was trained with labels or conditions, and the samples have none"):
+        refine(run.path, tmp_path / "bare.h5", tmp_path / "d.h5")
 
 
 def test_what_cannot_be_refined(run: Run, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ SHORT: dict[str, Any] = {
     "trainer.checkpoint_seconds": 0.0,
     "trainer.accelerator": "cpu",
 }
+THRESHOLD = 2.0
 PAIRED = {**SHORT, "system.generator.filters": 2, "system.critic.filters": 2}
 UNPAIRED = {
     **SHORT,
@@ -37,10 +38,11 @@ UNPAIRED = {
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Sparse images of two channels, and the same with a gain, a cut and noise: paired, and each alone."""
+    """Sparse images of two channels, and the same with a gain, noise and a threshold: paired, and each alone."""
     folder, rng = tmp_path_factory.mktemp("images"), torch.Generator().manual_seed(0)
     source = torch.rand(200, 2, 16, 24, generator=rng) ** 8 * 50
-    images = (0.8 * source + torch.randn(source.shape, generator=rng)).clamp_min(0)
+    images = 0.8 * source + torch.randn(source.shape, generator=rng)
+    images[images < THRESHOLD] = 0
     pairs = Batch(images, source=source)
     found = {}
     for name, sample in {"pairs": pairs, "after": Batch(images[100:]), "before": Batch(source[:100])}.items():
@@ -110,6 +112,7 @@ def test_a_cyclegan_is_compared_there_and_back(files: dict[str, Path], tmp_path:
         low, high = read_samples(files[name], "train", "images", 4).x.aminmax()
         assert low <= made.x.min()
         assert made.x.max() <= high
+        assert ((made.x > 0) & (made.x < THRESHOLD)).any() == (name == "before")  # zero-suppressed, as the images are
     assert samples.pairs is not None
     assert samples.cycle is not None
     assert np.allclose(samples.pairs, [pairs.start.x, there.x, pairs.x], atol=1e-3)

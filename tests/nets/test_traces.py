@@ -49,7 +49,7 @@ def test_refiners_draw_noise_of_their_own() -> None:
 
 def test_refined_traces_saturate_where_data_do_and_gradients_pass() -> None:
     translator, x = TraceTranslator(bins=40), torch.linspace(-2, 2, 40).view(1, 1, 40).requires_grad_()
-    translator.reach(((-1.0, 0.5), (0.0, 2000.0)), ((-2.0, 2.0), (0.0, 3000.0)))
+    translator.reach(((-1.0, -1.0, 0.5), (0.0, 2000.0)), ((-2.0, -2.0, 2.0), (0.0, 3000.0)))
     made = translator(x)
     torch.testing.assert_close(made, x.clamp(-1.0, 0.5))
     assert translator.ends.tolist() == [0.0, 2000.0]

@@ -39,7 +39,7 @@ def test_there_and_back_share_their_weights() -> None:
 
 def test_both_ways_hand_on_noise_and_ends() -> None:
     both, x = BothWays(*(shaken(TraceTranslator, bins=16, width=4).float() for _ in "ab")), torch.zeros(2, 1, 16)
-    both.reach(((-1.0, 1.0), (0.0, 2.0)), ((-3.0, 3.0), (0.0, 5.0)))
+    both.reach(((-1.0, -1.0, 1.0), (0.0, 2.0)), ((-3.0, -3.0, 3.0), (0.0, 5.0)))
     assert both.ends.tolist() == [0.0, 2.0]  # type: ignore[union-attr]
     assert both.reversed().ends.tolist() == [0.0, 5.0]  # type: ignore[union-attr]
     noise = both.noise(torch.Generator().manual_seed(0)).expand(2, 1, 16)

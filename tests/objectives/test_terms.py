@@ -266,6 +266,10 @@ def test_cycles_and_identities_by_hand() -> None:
     term = CycleConsistency("there", "back", "simulation")
     torch.testing.assert_close(term.generator(turn), (round_trip * weighted.weight).sum() / 6)
     torch.testing.assert_close(IdentityMapping("back", "data").generator(turn), (back(real.x) - real.x).abs().mean())
+    made = replace(weighted, x=there(weighted.x) + 1, source=weighted.x)  # what the critic is shown goes back
+    seen = replace(turn, generator=there, unchanged=(real, made))
+    expected = ((back(made.x) - real.x).abs().mean(1) * weighted.weight).sum() / 6
+    torch.testing.assert_close(term.generator(seen), expected)
     cloud = toy_batch(5, 3, labels=False, masked=True)
     shifted = nn.Module()
     shifted.forward = lambda x, condition, mask: x + torch.arange(5.0)[:, None]  # type: ignore[method-assign]

@@ -262,6 +262,8 @@ class Model:
             start = self.transform.forward(sample)
             if not self._conditioned:
                 start = replace(start, condition=None)
+            elif start.condition is None:
+                raise PartiganError(f"{self.name} was trained with labels or conditions, and the samples have none")
             for low in range(0, len(sample), group):
                 part = start[low : low + group].to(device)
                 noise = self._noise(seed, range(first + low, first + low + len(part)))

@@ -14,7 +14,8 @@ from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 from partigan.nets.layers import Range
 
-Ends = tuple[tuple[float, float], tuple[float, float]]  # lowest and highest value, normalised and physical
+Ends = tuple[tuple[float, float, float], tuple[float, float]]
+"""Lowest, second lowest and highest value, normalised; lowest and highest in physical units."""
 Network = TypeVar("Network", bound=nn.Module)
 
 

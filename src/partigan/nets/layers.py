@@ -19,8 +19,10 @@ SLOPE = 0.2  # of LeakyReLU in all networks of MPGAN's authors
 class Range(nn.Module):
     """Cuts values at the ends of a range, of which nothing is known at first.
 
-    Gradients pass as if nothing were cut, so that training can still move what lies outside. With ``inward`` only those
-    do that lead back into the range: networks without norms may run away outside, where nothing that is made changes.
+    Values between the lowest and the second lowest that a sample has become the lowest: zero-suppressed images have
+    nothing between 0 and the threshold of the read-out. Gradients pass as if nothing were cut, so that training can
+    still move what lies outside. With ``inward`` only those do that lead back into the range: networks without norms
+    may run away outside, where nothing that is made changes.
 
     Args:
         inward: of gradients outside, let only those pass that lead back.
@@ -30,25 +32,31 @@ class Range(nn.Module):
 
     Example:
         >>> within = Range()
-        >>> within.set((-1.0, 1.0), (0.0, 255.0))
-        >>> within(torch.tensor([-3.0, 0.5, 2.0])).tolist()
-        [-1.0, 0.5, 1.0]
+        >>> within.set((-1.0, -0.8, 1.0), (0.0, 255.0))
+        >>> within(torch.tensor([-3.0, -0.9, 0.5, 2.0])).tolist()
+        [-1.0, -1.0, 0.5, 1.0]
     """
 
     low: Tensor
+    second: Tensor
     high: Tensor
     ends: Tensor
 
     def __init__(self, inward: bool = False) -> None:
         super().__init__()
         self.inward = inward
-        for name, value in (("low", -torch.inf), ("high", torch.inf), ("ends", (-torch.inf, torch.inf))):
+        for name, value in (
+            ("low", -torch.inf),
+            ("second", -torch.inf),
+            ("high", torch.inf),
+            ("ends", (-torch.inf, torch.inf)),
+        ):
             self.register_buffer(name, torch.tensor(value))
 
-    def set(self, normalised: tuple[float, float], physical: tuple[float, float]) -> None:
-        """Set the range."""
-        self.low.fill_(normalised[0])
-        self.high.fill_(normalised[1])
+    def set(self, normalised: tuple[float, float, float], physical: tuple[float, float]) -> None:
+        """Set the lowest, second lowest and highest value."""
+        for end, value in zip((self.low, self.second, self.high), normalised, strict=True):
+            end.fill_(value)
         self.ends.copy_(torch.tensor(physical))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,7 +64,8 @@ class Range(nn.Module):
         if self.inward and x.requires_grad:
             low, high = x.detach() < self.low, x.detach() > self.high
             x.register_hook(lambda slope: slope.masked_fill((low & (slope > 0)) | (high & (slope < 0)), 0.0))
-        return x + (x.clamp(self.low, self.high) - x).detach()
+        cut = torch.where(x < self.second, self.low, x.clamp_max(self.high))
+        return x + (cut - x).detach()
 
 
 def one_hot(labels: Tensor, classes: int, like: Tensor) -> Tensor:

@@ -30,13 +30,17 @@ class _Kept(Term):
         if self.sample not in turn.samples:
             known = ", ".join(turn.samples)
             raise PartiganError(f"{type(self).__name__} needs the sample {self.sample!r}; there are {known}")
-        batch = turn.samples[self.sample]
-        x = batch.x
         for name in self.through:
             if name not in turn.networks:
                 known = ", ".join(turn.networks)
                 raise PartiganError(f"{type(self).__name__} needs the network {name!r}; there are {known}")
-            network: Any = turn.networks[name]
+        batch, made = turn.samples[self.sample], turn.compared[1]
+        networks: list[Any] = [turn.networks[name] for name in self.through]
+        if made.source is batch.x and turn.generator is networks[0]:  # what the critic has just seen
+            x, networks = made.x, networks[1:]
+        else:
+            x = batch.x
+        for network in networks:
             x = network(x, batch.condition, batch.mask)
         return _distance(x, batch)
 

@@ -174,17 +174,20 @@ class Session:
         return Windows(stream, self.seed, lambda rows: with_source(self.transform.held, of_mean_1(rows, mean)))
 
     def _tell_ends(self, samples: Mapping[str, Batch]) -> None:
-        """Tell the product the values of both samples, a little further out where it cuts, rounding aside."""
+        """Tell the product the ends of both samples, with room for rounding where it cuts."""
         source = self.system.source
         if source is None or DATA not in samples:
             return
         told = []
         for x in (samples[DATA].x, samples[source].start.x):
-            ends = [x.min().item(), x.max().item()]
-            rows = replace(samples[DATA][:2], x=torch.stack([torch.full_like(x[0], end) for end in ends]))
-            low, high = (self.transform.forward(rows).x[i].flatten()[0].item() for i in (0, 1))
+            lowest, highest = x.min(), x.max()
+            ends = (lowest, x[x > lowest].min(), highest)
+            row = samples[DATA][torch.zeros(len(ends), dtype=torch.long)]
+            rows = replace(row, x=torch.stack([torch.ones_like(x[0]) * end for end in ends]))
+            low, second, high = self.transform.forward(rows).x.flatten(1)[:, 0].tolist()
             margin = MARGIN * (high - low)
-            told.append(((low - margin, high + margin), (ends[0], ends[1])))
+            normalised = (low, second - margin, high + margin)
+            told.append((normalised, (lowest.item(), highest.item())))
         cast(Product, self.system.networks[self.system.product]).reach(*told)
 
     def train(

@@ -169,7 +169,6 @@ CASES = {
         (2e-6, 1e-6),
         impossible=(("unit", 0.0, "is not above 0"),),
     ),
-    "Asinh with a threshold": Case(lambda: Asinh(threshold=7.0), hitmaps, (2e-6, 1e-6), smooth=False),
     "EnergyShares": Case(
         EnergyShares,
         showers,

@@ -51,6 +51,7 @@ def test_dropout_is_the_noise_in_training_and_in_generation() -> None:
 def test_a_residual_translator_begins_at_the_identity(norm: str) -> None:
     for network in (
         _unet(residual=True, norm=norm),
+        _unet(residual=True, norm=norm, fine=3),
         ResNetTranslator(1, 32, 32, filters=2, residual=True, norm=norm),  # type: ignore[arg-type]
     ):
         assert torch.equal(network(5 * IMAGES), 5 * IMAGES)
@@ -72,6 +73,18 @@ def test_noise_beside_the_image() -> None:
     with torch.no_grad():
         network.up[0][1].weight.normal_()  # type: ignore[index, operator]
     assert not torch.allclose(*network(empty), atol=1e-3)
+
+
+def test_further_convolutions_see_single_pixels() -> None:
+    """They do to each pixel the same, wherever it lies in a stride, where the stages before give nothing."""
+    fine = _unet(dropout=0.0, fine=3)
+    assert [layer.in_channels for layer in fine.fine if isinstance(layer, torch.nn.Conv2d)] == [3 + 1, 3]  # type: ignore[union-attr]
+    assert fine(IMAGES).abs().max() <= 1
+    with torch.no_grad():
+        fine.up[0][1].weight.zero_()  # type: ignore[index, operator]
+    moved = torch.roll(IMAGES, 1, dims=3)
+    inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(fine(moved)[inner], torch.roll(fine(IMAGES), 1, dims=3)[inner])
 
 
 @pytest.mark.parametrize(("layers", "field"), [(1, 16), (2, 34), (3, 70)])

@@ -13,8 +13,6 @@ from partigan.data.batch import Batch
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 
-ROUNDING = 1e-3  # relative, by which a value at a threshold may come out below it
-
 
 class Rescale(Transform):
     """One range of all values, such as that of pixels, to [-1, 1]; the inverse cuts what lies outside.
@@ -82,15 +80,13 @@ class Asinh(Transform):
     """Values of many orders of magnitude, such as charges: asinh(x / scale), linear below the scale, logarithmic above.
 
     0 stays 0: where images are sparse, it is what convolutions are padded with. The inverse makes no values below 0
-    where the training sample has none. Zero-suppressed images have no values between 0 and a threshold: with
-    ``threshold`` the inverse makes none; gradients pass as if it did.
+    where the training sample has none.
 
     Args:
         scale: physical value; None = the median size of the values of the training sample that are not 0.
-        threshold: least size of a value; what comes out smaller becomes 0.
 
     Raises:
-        PartiganError: a scale that is not above 0, or a threshold below 0.
+        PartiganError: a scale that is not above 0.
 
     Example:
         >>> images = Batch(torch.tensor([[[[0.0, 1.0], [100.0, 1000.0]]]]))
@@ -104,13 +100,11 @@ class Asinh(Transform):
 
     constants: ClassVar[tuple[str, ...]] = ("unit", "low")
 
-    def __init__(self, scale: float | None = None, threshold: float = 0.0) -> None:
+    def __init__(self, scale: float | None = None) -> None:
         super().__init__()
-        if (scale is not None and scale <= 0) or threshold < 0:
-            raise PartiganError(
-                f"Asinh has scale = {scale}, threshold = {threshold}; give a scale above 0, no threshold below 0"
-            )
-        self.scale, self.threshold = scale, threshold
+        if scale is not None and scale <= 0:
+            raise PartiganError(f"scale = {scale} of Asinh; give one above 0")
+        self.scale = scale
         self.unit, self.low = 1.0, 0.0
 
     def fit(self, sample: Batch) -> None:
@@ -132,9 +126,7 @@ class Asinh(Transform):
     def inverse(self, sample: Batch) -> Batch:
         """Physical values."""
         x = torch.sinh(sample.x) * self.unit
-        x = x.clamp_min(0) if self.low >= 0 else x
-        least = (1 - ROUNDING) * self.threshold
-        return replace(sample, x=x - (x * (x.abs() < least)).detach() if least else x)
+        return replace(sample, x=x.clamp_min(0) if self.low >= 0 else x)
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
