@@ -103,10 +103,11 @@ def given(name: str, folder: Path, tune: bool) -> tuple[Batch, Batch]:
 
 
 def distances(made: Batch, other: Batch) -> dict[str, float]:
-    """W1 of observables, and the AUC of boosted trees that see all of them."""
+    """W1 of observables, AUC of boosted trees that see them, and how often one and the same pixel is hit."""
     seen = [IMAGES.observables.compute(sample, {}) for sample in (other, made)]
     rows = [np.stack([columns[name] for name in OBSERVABLES], axis=1) for columns in seen]
     found = {f"w1.{name}": wasserstein_1d(*(columns[name] for columns in seen)) for name in OBSERVABLES}
+    found["same_place"] = (made.x > 0).float().mean(0).max().item()
     return found | {"auc": classify(*rows, rng=np.random.default_rng(0)).auc.value}
 
 
