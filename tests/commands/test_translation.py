@@ -140,7 +140,7 @@ def test_domains_that_cannot_be_translated_are_refused_in_one_line(files: dict[s
             "labels or conditions differ: data has none, other one label",
         ),
         "dark": (Batch(0 * x), "all values of other are 0; is that the right file"),
-        "empty": (Batch(x[:0]), "images is empty; there must be samples"),
+        "empty": (Batch(x[:0]), "which holds no samples"),
     }
     for name, (sample, message) in domains.items():
         write_samples(tmp_path / f"{name}.h5", "images", [sample], {"kind": "images"})
