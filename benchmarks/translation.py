@@ -76,6 +76,7 @@ TABLE = {
 }
 SOURCES, SHIFTED, REAL = "sources as they are", "sources, means shifted", "real ones"
 BY_HAND, MEDIAN = "threshold and cut", "median of the truth at the same charge"
+LARGE = 100  # numbers of the table that are shown as integers
 BINS = 300  # of the charge, for medians
 
 
@@ -184,8 +185,10 @@ def cell(rows: list[dict[str, Any]], name: str) -> str:
     values = [row[name] / TABLE[name][1] for row in rows if name in row]
     if not values:
         return ""
-    mean = f"{np.mean(values):.3g}"
-    return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.1g}"
+    several = len(values) > 1
+    mean, spread = np.mean(values), np.std(values, ddof=int(several))
+    shown = [f"{x:.0f}" if x >= LARGE else f"{x:.{digits}g}" for x, digits in ((mean, 3), (spread, 2))]
+    return " ± ".join(shown[: 1 + several])
 
 
 def table(rows: list[dict[str, Any]]) -> str:
