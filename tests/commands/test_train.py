@@ -38,7 +38,7 @@ from partigan.training.start import Start
 SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "MDMAGenerator": {"blocks": 1},
     "MDMACritic": {"blocks": 1},
-    "SelectingGenerator": {"candidates": 2, "generator.generator.blocks": 1},
+    "TurningGenerator": {"generator.generator.blocks": 1},
     "EPiCGenerator": {"layers": 1},
     "EPiCCritic": {"layers": 1},
     "MPGenerator": {"edge": [8, 8], "node": [8]},

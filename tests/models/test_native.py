@@ -17,8 +17,8 @@ from partigan import generate, load, train
 from partigan.commands import generate as command
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
+from partigan.data.transforms.gaps import JetGaps
 from partigan.data.transforms.quantiles import Quantiles
-from partigan.data.transforms.stretching import JetStretch
 from partigan.errors import PartiganError
 from partigan.models.native import NativeGenerator
 from partigan.models.native.compiling import compiler, kept
@@ -267,9 +267,9 @@ def test_physical_units_are_those_of_torch() -> None:
     jets, conditions = jet_batch(300, PARTICLES), numbers(300).float() + torch.rand(300, PARTICLES, generator=rng())
     rows = Batch(torch.randn(300, 2, generator=rng()).exp(), condition=conditions)
     torch.manual_seed(4)
-    clouds = TurningGenerator(MDMAGenerator(particles=PARTICLES, blocks=1)).deployed()
+    clouds = TurningGenerator(MDMAGenerator(features=7, particles=PARTICLES, blocks=1), vectors=2).deployed()
     table = TableGenerator(conditions=PARTICLES).deployed()
-    for transform, sample, plain in ((JetStretch(9), jets, clouds), (Quantiles(), rows, table)):
+    for transform, sample, plain in ((JetGaps(9), jets, clouds), (Quantiles(), rows, table)):
         transform.fit(sample)
         physical = PhysicalGenerator(plain, transform)
         native = NativeGenerator(physical, sample.condition, sample.mask)

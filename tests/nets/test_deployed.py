@@ -21,10 +21,11 @@ from partigan.nets.calofast import LayerGenerator
 from partigan.nets.calogan import CaloGANGenerator
 from partigan.nets.calorimeters import VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
+from partigan.nets.clouds.gaps import GapsGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.hits import HitGenerator
-from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
+from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.clouds.mpgan import MPGenerator, MPLFCGenerator
 from partigan.nets.clouds.rgan import RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
@@ -42,7 +43,6 @@ from partigan.nets.images.residual import ResidualGenerator, ResidualStack
 from partigan.nets.images.sagan import SAGANGenerator
 from partigan.nets.images.stylegan import StyleGANGenerator
 from partigan.nets.mixtures import MixtureGenerator
-from partigan.nets.selection import SelectedGenerator, SelectingGenerator
 from partigan.nets.tables import TableGenerator, TableTranslator
 from partigan.nets.testbeam import TestBeamGenerator
 from partigan.nets.traces import TraceDecoder, TraceEncoder, TraceTranslator
@@ -60,7 +60,6 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "rgan": RGANGenerator,
     "treegan": partial(TreeGANGenerator, latent=8, hidden=8),
     "turning": lambda: TurningGenerator(MDMAGenerator(blocks=1)),
-    "selecting": lambda: SelectingGenerator(TurningGenerator(MDMAGenerator(blocks=1)), MDMACritic(), 3, (1.0, 1.5)),
     "airshower": partial(ShowerGenerator, 2, 9, 9, latent=5, dense=6, filters=(6, 5, 4, 3)),
     "airshower, stations": lambda: StationGenerator(DCGANGenerator(2, 8, 8, filters=4)),
     "dcgan": partial(DCGANGenerator, **SMALL),
@@ -128,7 +127,7 @@ def test_every_generator_and_translator_is_here() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, Product) and not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
                 found.add(kind)
-    assert found - {ResidualStack, SelectedGenerator, TurnedGenerator} == {type(make()) for make in MAKERS.values()}
+    assert found - {GapsGenerator, ResidualStack, TurnedGenerator} == {type(make()) for make in MAKERS.values()}
 
 
 def test_noise_is_as_normal_as_the_network_says(name: str) -> None:

@@ -15,7 +15,6 @@ import yaml
 
 from helpers import CYCLEGAN, Distance, ToyCritic, ToyGenerator, child, equal_tensors, killed, toy_batch, weights
 from partigan import PartiganError, load, train
-from partigan.config import build, read, resolve
 from partigan.data.samples import read_samples
 from partigan.metrics.sliced import sliced_w1
 from partigan.simulate.toys import simulate_toy
@@ -96,14 +95,6 @@ def test_a_sum_of_losses_names_its_parts_and_notes() -> None:
     assert {*parts} == {"a.distance", "b.distance"}
     assert {*tick.notes} == {"a.seen", "b.seen"}
     assert both.needs() == ({"generator"}, {"data"})
-
-
-def test_the_judge_of_mdma_fast_is_an_ordinary_phase() -> None:
-    system = build(resolve(read("mdma-fast")))[0]
-    assert [*system.phases] == ["judge", "critic", "generator"]
-    assert system.phases["judge"].updates == ["generator/judge"]
-    judged = {id(parameter) for parameter in system.networks["generator"].judge.parameters()}  # type: ignore[union-attr]
-    assert {id(parameter) for parameter in system.parameters_of(system.phases["judge"])} == judged
 
 
 def test_a_toy_needs_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ class Product(nn.Module, ABC):
     def deployed(self) -> Product:
         """The inference form, a copy: evaluation mode, no gradients, norms folded into plain weights.
 
-        Some networks do more in this form, such as choosing among candidates; all others give the same samples.
+        Some networks do more in this form, such as drawing an orientation; all others give the same samples.
         """
 
     def reach(self, there: Ends, back: Ends) -> None:
@@ -252,10 +252,3 @@ class Critic(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Scores and features of samples in the normalised space of the transform."""
-
-    def keep_in_mind(self, real: CriticOutput) -> None:
-        """Take note of its output for training samples; called while it is trained as a judge."""
-
-    def log_odds(self, output: CriticOutput) -> Tensor:
-        """Log odds, ``(batch, k)``, by which a trained judge chooses among generated samples; the score."""
-        return output.score

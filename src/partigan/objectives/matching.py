@@ -143,15 +143,13 @@ def marginal_energy_distances(real: Tensor, fake: Tensor) -> Tensor:
     n, m = len(real), len(fake)
     if min(n, m) < 2:
         raise PartiganError("the energy distance needs at least two samples in a batch; raise --trainer.batch_size")
-    unit = real.std(0, keepdim=True).clamp_min(1e-6)
-    a, b = (values.T / unit.T for values in (real, fake))
-    of_real, of_fake, of_both = (_pair_sum(values) for values in (a, b, torch.cat((a, b), dim=1)))
-    across = (of_both - of_real - of_fake) / (n * m)
-    return 2 * (across - of_real / (n * (n - 1)) - of_fake / (m * (m - 1)))
-
-
-def _pair_sum(values: Tensor) -> Tensor:
-    """Sum of |x_i - x_j| over the pairs i < j of each row."""
-    size = values.shape[1]
-    place = torch.arange(1, size + 1, dtype=values.dtype, device=values.device)
-    return values.sort(dim=1).values @ (2 * place - size - 1)
+    unit = real.std(0).clamp_min(1e-6)
+    values, order = (torch.cat((real, fake)) / unit).T.sort(dim=1)
+    of_real = (order < n).to(values.dtype)
+    place = torch.arange(1, n + m + 1, dtype=values.dtype, device=values.device)
+    place_in_real = of_real.cumsum(1)
+    # in a sorted row, the sum of |x_i - x_j| over the pairs is that of x_k (2 k - size - 1)
+    real_pairs = (values * of_real * (2 * place_in_real - n - 1)).sum(1)
+    fake_pairs = (values * (1 - of_real) * (2 * (place - place_in_real) - m - 1)).sum(1)
+    across = (values @ (2 * place - n - m - 1) - real_pairs - fake_pairs) / (n * m)
+    return 2 * (across - real_pairs / (n * (n - 1)) - fake_pairs / (m * (m - 1)))

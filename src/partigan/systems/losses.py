@@ -1,4 +1,4 @@
-"""Losses of phases that are no player's: reading conditions, judging candidates, likelihoods of explicit models."""
+"""Losses of phases that are no player's: reading conditions, likelihoods of explicit models."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import CriticOutput
 from partigan.objectives.conditioning import reading_error
-from partigan.objectives.losses import Minimax, weighted_mean
+from partigan.objectives.losses import weighted_mean
 from partigan.systems.system import DATA, Loss, Networks, Samples, Tick
 
 
@@ -37,37 +36,6 @@ class ReadingLoss(Loss):
     def needs(self) -> tuple[set[str], set[str]]:
         """The constrainer and its sample."""
         return {self.network}, {self.sample}
-
-
-class JudgeLoss(Loss):
-    """The loss of a `SelectingGenerator`'s judge: the odds that a candidate is a training sample.
-
-    Args:
-        generator: name of the generator; the phase updates ``generator/judge``.
-        sample: name of the sample that candidates are compared with.
-
-    References:
-        S. Azadi et al., Discriminator Rejection Sampling, arXiv:1810.06758.
-    """
-
-    def __init__(self, generator: str = "generator", sample: str = DATA) -> None:
-        self.generator, self.sample = generator, sample
-
-    def parts(self, networks: Networks, samples: Samples, tick: Tick) -> dict[str, Tensor]:
-        """The logistic loss."""
-        generator, batch = networks[self.generator], samples[self.sample]
-        judge = generator.judge
-        with torch.no_grad():
-            noise = generator.candidate(len(batch), batch.mask, tick.rng).to(batch.x)
-            made = generator(noise, batch.condition, batch.mask)
-        real: CriticOutput = judge(batch.x, batch.condition, batch.mask)
-        fake: CriticOutput = judge(made, batch.condition, batch.mask)
-        judge.keep_in_mind(real)
-        return {"objective": Minimax().critic(real.score, fake.score, batch.weight)}
-
-    def needs(self) -> tuple[set[str], set[str]]:
-        """The generator and its sample."""
-        return {self.generator}, {self.sample}
 
 
 class LikelihoodLoss(Loss):

@@ -26,7 +26,7 @@ DATA = "data"  # the name of the sample where there is only one
 
 
 class Named(Mapping[str, Any]):
-    """Networks by name, and their parts by path: ``generator/judge`` is ``judge`` of the generator.
+    """Networks by name, and their parts by path: ``translator/back`` is ``back`` of the translator.
 
     Args:
         networks: whole networks by name.
@@ -124,7 +124,7 @@ class Phase:
     """One player's turn in a training step.
 
     Attributes:
-        updates: names of the networks whose parameters the phase updates, or of parts of them (``generator/judge``).
+        updates: names of the networks whose parameters the phase updates, or of parts of them (``translator/back``).
         loss: what it minimises.
         optimizer: makes the optimiser from those parameters.
         schedule: factor of the learning rate over the run; None = 1.

@@ -19,12 +19,12 @@ from partigan.data.transforms import Transform
 from partigan.data.transforms.calorimeter_hits import HitCloud
 from partigan.data.transforms.calorimeter_layers import LayerRatios
 from partigan.data.transforms.calorimeters import EnergyShares, VoxelEnergies
+from partigan.data.transforms.gaps import JetGaps, aligned
 from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
 from partigan.data.transforms.quantiles import Quantiles
 from partigan.data.transforms.relative import RelativeQuantiles
-from partigan.data.transforms.stretching import JetStretch, aligned
 from partigan.data.transforms.tables import Standardise
 from partigan.data.transforms.traces import LogTrace
 from partigan.errors import PartiganError
@@ -122,10 +122,9 @@ SPREAD = (
 )
 RISING = [0.0] * 7 + [(charge - 6) / 249 for charge in range(7, 256)]
 SCALE = (("maxima", [1.0, 0.0, 1.0], "is not above 0"),)
-STRETCH = (
-    ("seen", [[float(knot) for knot in range(9)], [*range(8), 6.5]], "has quantiles that fall"),
-    ("range", [0.0, -1.0, 1.0], "greatest distance that is not above 0"),
-    ("range", [1.0, 2.0, 1.0], "lowest log pt above the highest"),
+GAPS = (
+    ("seen", [[float(knot) for knot in range(9)]] * 3 + [[*range(8), 6.5]], "has quantiles that fall"),
+    ("farthest", -1.0, "is below 0"),
 )
 CASES = {
     "Standardise": Case(Standardise, table, (1e-5, 1e-6), impossible=SPREAD),
@@ -139,8 +138,7 @@ CASES = {
     "JetNetScale": Case(JetNetScale, jets, (1e-5, 1e-6), impossible=SCALE),
     "JetNetScale particles": Case(lambda: JetNetScale("particles", cut=1e-6), jets, (1e-5, 1e-6)),
     "JetNetScale feature": Case(lambda: JetNetScale("feature"), jets, (1e-5, 1e-6), impossible=SCALE),
-    "JetStretch": Case(lambda: JetStretch(9), jets, (2e-4, 2e-5), aligned, impossible=STRETCH),
-    "JetStretch as it was": Case(lambda: JetStretch(9, align=False), jets, (2e-4, 2e-5)),
+    "JetGaps": Case(lambda: JetGaps(9), jets, (2e-4, 2e-5), aligned, impossible=GAPS),
     "Quantiles": Case(
         Quantiles,
         conditioned,
@@ -306,7 +304,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     LogStandardise: {"std": [2.0] * 3},
     EPiCStandardise: {"std": [2.0] * 3},
     JetNetScale: {"maxima": [2.0] * 3},
-    JetStretch: {"range": [1.0, -1.0, 1.0]},
+    JetGaps: {"farthest": 9.0},
     Rescale: {"high": 99.0},
     Quantiles: {"values": [[0.0, 1.0]] * 3, "steps": [[1, 1, 1]] * 3},
     RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},

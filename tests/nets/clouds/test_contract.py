@@ -20,14 +20,12 @@ from partigan.nets.clouds.gapt import GAPTCritic, GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from partigan.nets.clouds.mpgan import MPCritic, MPGenerator, MPLFCGenerator
-from partigan.nets.clouds.observing import ObservableCritic
 from partigan.nets.clouds.particlenet import ParticleNet
 from partigan.nets.clouds.pointnet import PointNetMixCritic
 from partigan.nets.clouds.rgan import RGANCritic, RGANGenerator
 from partigan.nets.clouds.treegan import TreeGANGenerator
 from partigan.nets.clouds.turning import TurningGenerator
 from partigan.nets.contracts import Critic, Generator
-from partigan.nets.selection import SelectingGenerator
 
 
 @dataclass(frozen=True)
@@ -43,20 +41,21 @@ class Case:
     features: int = 3
 
 
-def _selecting() -> SelectingGenerator:
-    return SelectingGenerator(TurningGenerator(MDMAGenerator(heads=4)), ObservableCritic())
-
-
 CASES = {
     # the bias of the keys cancels in the softmax; the particles of the critic's last block are not looked at
     "mdma generator": Case(MDMAGenerator, 85_235, 87_000, True, True, ("key.bias",)),
     "mdma critic": Case(MDMACritic, 42_418, 43_000, True, True, ("key.bias", "blocks.1.update")),
-    # the judge only chooses
-    "selecting generator": Case(_selecting, 90_420, None, True, True, ("key.bias", "judge")),
-    "selecting generator, deployed": Case(
-        lambda: _selecting().deployed().requires_grad_(), 90_420, None, True, True, ("key.bias", "judge")
+    "turning generator": Case(
+        lambda: TurningGenerator(MDMAGenerator(heads=4)), 85_235, None, True, True, ("key.bias",)
     ),
-    "observable critic": Case(ObservableCritic, 5_185, None, True, True),
+    "turning generator, deployed": Case(
+        lambda: TurningGenerator(MDMAGenerator(heads=4)).deployed().requires_grad_(),
+        85_235,
+        None,
+        True,
+        True,
+        ("key.bias",),
+    ),
     "epic generator": Case(EPiCGenerator, 424_850, 424_850, True, True),
     "epic critic": Case(EPiCCritic, 313_170, 313_170, True, True),
     # published: the authors' weights have as many

@@ -113,7 +113,8 @@ class MeanFieldBlock(nn.Module):
             new = torch.addmm(residual.view(-1, latent), flat, weight)
         else:
             new = residual.view(-1, latent).addmm_(flat, weight)
-        return new.view(x.shape).add_(shift[:, None]), mean_field
+        new = new.view(x.shape)  # in place, a change of a view has a backward pass of three copies
+        return new + shift[:, None] if torch.is_grad_enabled() else new.add_(shift[:, None]), mean_field
 
 
 class _MeanFieldNetwork(nn.Module):

@@ -13,26 +13,29 @@ from partigan.observables.jets import rotated
 DECISIVE = 3  # normal numbers a particle that decide the jet's orientation
 
 
-def turned(x: Tensor, decisive: Tensor) -> Tensor:
+def turned(x: Tensor, decisive: Tensor, vectors: int = 1) -> Tensor:
     """Rotate and mirror jets about the origin of (eta, phi).
 
     Args:
-        x: particles, ``(batch, particles, features)``; their first two features are the angles.
+        x: particles, ``(batch, particles, features)``.
         decisive: ``(batch, 3)``; independent normal numbers of equal width make all orientations equally likely.
+        vectors: the first so many pairs of features are vectors in (eta, phi), such as the angles of particles.
     """
     eta, phi, side = decisive.unbind(1)
-    mirrored = x[..., :2] * torch.stack((torch.ones_like(side), side.sign()), dim=1)[:, None]
-    return torch.cat((rotated(mirrored, torch.atan2(phi, eta)), x[..., 2:]), dim=-1)
+    flip, angle = torch.stack((torch.ones_like(side), side.sign()), dim=1)[:, None], torch.atan2(phi, eta)
+    pairs = [rotated(pair * flip, angle) for pair in x[..., : 2 * vectors].split(2, dim=-1)]
+    return torch.cat((*pairs, x[..., 2 * vectors :]), dim=-1)
 
 
 class TurningGenerator(WrappedGenerator):
     """A plain generator of jets in a common orientation; deployed, it rotates and mirrors them at random.
 
-    It learns from jets in a common orientation, such as `partigan.data.transforms.stretching.JetStretch` gives. In the
+    It learns from jets in a common orientation, such as `partigan.data.transforms.gaps.JetGaps` gives. In the
     deployed form, `TurnedGenerator`, all orientations about the origin of (eta, phi) are equally likely.
 
     Args:
-        generator: makes jets from noise of each particle; the first two features are the angles.
+        generator: makes jets from noise of each particle.
+        vectors: the first so many pairs of features are vectors that turn; one: the angles.
 
     Example:
         >>> from partigan.nets.clouds.mdma import MDMAGenerator
@@ -41,9 +44,13 @@ class TurningGenerator(WrappedGenerator):
         torch.Size([2, 30, 3])
     """
 
+    def __init__(self, generator: Generator, vectors: int = 1) -> None:
+        super().__init__(generator)
+        self.vectors = vectors
+
     def deployed(self) -> TurnedGenerator:
         """The form that rotates and mirrors."""
-        return TurnedGenerator(self.generator.deployed()).eval()
+        return TurnedGenerator(self.generator.deployed(), self.vectors).eval()
 
 
 class TurnedGenerator(Generator):
@@ -51,6 +58,7 @@ class TurnedGenerator(Generator):
 
     Args:
         generator: makes jets in a common orientation, in its deployed form.
+        vectors: the first so many pairs of features turn.
 
     Shapes:
         noise ``(batch, particles, that of the generator + 3)``, jets ``(batch, particles, features)``.
@@ -59,8 +67,9 @@ class TurnedGenerator(Generator):
     equivariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: Generator, vectors: int = 1) -> None:
         super().__init__()
+        self.vectors = vectors
         self.generator, self.normal = generator, generator.normal  # orientations do not depend on the width
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
@@ -72,4 +81,4 @@ class TurnedGenerator(Generator):
         """Particles ``(batch, particles, features)``."""
         made = self.generator(noise[..., :-DECISIVE], condition, mask)
         decisive = noise[..., -DECISIVE:] if mask is None else noise[..., -DECISIVE:] * mask[..., None]
-        return turned(made, decisive.sum(1))
+        return turned(made, decisive.sum(1), self.vectors)
