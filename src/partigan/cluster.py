@@ -14,7 +14,7 @@ from typing import Any
 from partigan import __version__
 from partigan.errors import PartiganError
 from partigan.extras import require
-from partigan.interruption import Interruption
+from partigan.interruption import FINISHING, Interruption
 from partigan.progress import tell
 from partigan.threads import cores
 
@@ -124,7 +124,7 @@ def gathered(make: Callable[..., int], arguments: list[tuple[Any, ...]], seen: P
             made.add(future)
 
     try:
-        with Interruption("finishing the chunks that are being made; once more ends at once") as interruption:
+        with Interruption(FINISHING) as interruption:
             submit(_ahead(client))
             for future in made:
                 futures.discard(future)

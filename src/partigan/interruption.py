@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 
+FINISHING = "finishing the chunks that are being made; once more ends at once"
+
 
 class Interruption:
     """Ctrl-C and SIGTERM are noted, so that a job can end between two pieces of its work; a second one ends it at once.

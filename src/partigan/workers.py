@@ -17,10 +17,8 @@ from typing import Any
 
 from partigan.cluster import cluster_in_use, gathered
 from partigan.errors import PartiganError, check_number
-from partigan.interruption import Interruption
+from partigan.interruption import FINISHING, Interruption
 from partigan.reading import free_memory, resident_memory
-
-FINISHING = "finishing the chunks that are being made; once more ends at once"
 
 
 def check_workers(workers: int) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from helpers import JetFile, jet_batch
+from helpers import FourNumbers, JetFile, jet_batch
 from partigan import generate, load, train
 from partigan.commands import generate as command
 from partigan.data.batch import Batch
@@ -52,13 +51,8 @@ OTHERS: dict[str, tuple[Callable[[], Generator], int]] = {
 }
 
 
-class Everything(Generator):
+class Everything(FourNumbers):
     """All operations that have a form in C, each a column of the sample."""
-
-    masked: ClassVar[bool] = True
-
-    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        return 3 * torch.randn(size, 5 if mask is None else mask.shape[1], 4, generator=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         assert mask is not None

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from helpers import FourNumbers
 from partigan.data.calorimeter import geometry
 from partigan.errors import PartiganError
 from partigan.models.onnx.exporting import check, session, written
@@ -21,13 +20,8 @@ from partigan.nets.contracts import Generator
 KNOTS = torch.tensor([0.0, 1.0, 1.0, 2.0])
 
 
-class Everything(Generator):
+class Everything(FourNumbers):
     """Operations that presets do not use, or only where their errors would not be seen."""
-
-    masked: ClassVar[bool] = True
-
-    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        return 3 * torch.randn(size, 5 if mask is None else mask.shape[1], 4, generator=rng)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         assert mask is not None

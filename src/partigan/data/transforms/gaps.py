@@ -117,7 +117,7 @@ class JetGaps(Transform):
 
     def inverse(self, sample: Batch) -> Batch:
         """Physical features, zero where padded."""
-        angle, z, axis, total = self._jet(sample)
+        angle, z, _, (axis, total) = self._jet(sample)
         angle = angle + axis[:, None]
         distance = _distance(angle)
         angle = angle * (distance.minimum(self.farthest) / distance)[..., None]
@@ -129,9 +129,9 @@ class JetGaps(Transform):
         Args:
             sample: what a generator makes, ``(batch, particles, 7)``.
         """
-        angle, _, _, _ = self._jet(sample)
-        shared = _mean(sample, _shared(sample.x))[:, None].expand(-1, angle.shape[1], -1)
-        x = torch.cat((angle / ANGLE, shared[..., :2], sample.x[..., 4:5], shared[..., 2:]), dim=-1)
+        angle, _, shared, _ = self._jet(sample)
+        of_all = shared[:, None].expand(-1, angle.shape[1], -1)
+        x = torch.cat((angle / ANGLE, of_all[..., :2], sample.x[..., 4:5], of_all[..., 2:]), dim=-1)
         return zero_padded(sample, x)
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
@@ -142,14 +142,14 @@ class JetGaps(Transform):
         if values["farthest"] < 0:
             yield "farthest", "is below 0"
 
-    def _jet(self, sample: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Angles about the axis, those of the jet's width; shares of pt; axis and pt sum of the jets."""
+    def _jet(self, sample: Batch) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+        """Angles about the axis, of the jet's width; shares of pt; shared channels; axis and pt sum."""
         mask, x = _mask(sample), sample.x
         gap = between(x[..., 4].reshape(-1, 1), self.levels[:1], self.seen[:1]).view(mask.shape)
         lowest = x[..., 4].masked_fill(~mask, torch.inf).amin(1, keepdim=True)
         gap = torch.where(x[..., 4] > lowest, gap, 0.0).masked_fill(~mask, -torch.inf)
         z = torch.where(mask.any(1, keepdim=True), gap, 0.0).softmax(1)
-        shared = _mean(sample, _shared(x))
+        shared = _mean(sample, torch.cat((x[..., 2:4], x[..., 5:]), dim=-1))
         far = _distance(shared[:, :2])[:, None]
         of_jet = between(torch.cat((far, shared[:, 2:]), dim=1), self.levels[1:], self.seen[1:])
         distance, total, width = of_jet.split(1, dim=1)
@@ -157,7 +157,7 @@ class JetGaps(Transform):
         angle = angle - (z[..., None] * angle).sum(1, keepdim=True)
         present = ((z * angle.square().sum(-1)).sum(1, keepdim=True) + TINY**2).sqrt()
         angle = angle * (width.exp() / present).clamp_max(LARGEST)[..., None]
-        return angle, z, shared[:, :2] / far * distance, total.exp()
+        return angle, z, shared, (shared[:, :2] / far * distance, total.exp())
 
 
 def aligned(sample: Batch) -> Batch:
@@ -197,11 +197,6 @@ def _parts(sample: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     distance = _distance(axis)[:, None]
     of_jet = torch.cat((distance, total.log(), width.log()), dim=1)
     return angle, gap.masked_fill(~mask, torch.inf), of_jet, axis / distance
-
-
-def _shared(x: Tensor) -> Tensor:
-    """The channels that all particles of a jet share: axis, pt sum and width."""
-    return torch.cat((x[..., 2:4], x[..., 5:]), dim=-1)
 
 
 def _softest(normal: Tensor, share: Tensor) -> Tensor:
