@@ -23,11 +23,11 @@ from typing import Any
 import torch
 
 from partigan import config, generate, train
+from partigan.compiling import compiler
 from partigan.data.jets import write_jets
 from partigan.files import write_json
 from partigan.models.model import GROUP_VALUES
 from partigan.models.native import NativeGenerator
-from partigan.models.native.compiling import compiler
 from partigan.models.onnx.exporting import session, written
 from toy_jets import toy_jets
 

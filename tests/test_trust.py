@@ -206,7 +206,7 @@ def test_nothing_that_can_be_reached_is_a_class_but_those_with_a_role() -> None:
         ("partigan.nets.contracts.Generator", False),  # abstract
         ("partigan.nets.images.residual.ResidualStack", False),  # takes functions
         ("partigan.nets.clouds.mdma.Generator", False),  # defined elsewhere
-        ("partigan.nets.clouds.mdma.MeanFieldBlock", False),  # no role
+        ("partigan.nets.clouds.mean_field.MeanFieldBlock", False),  # no role
         ("partigan.systems.system.Phase", False),
         ("partigan.training.session.Session", False),
         ("partigan.trust.class_named", False),

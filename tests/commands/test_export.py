@@ -15,8 +15,8 @@ import pytest
 from helpers import JetFile
 from partigan import export, load, profile, train
 from partigan.cli import main
+from partigan.compiling import FLAGS, compiler
 from partigan.errors import PartiganError
-from partigan.models.native.compiling import FLAGS, compiler
 from partigan.models.onnx.exporting import session
 
 PHILOX = (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)  # the authors' known answer for counter and key 0

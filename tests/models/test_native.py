@@ -14,13 +14,13 @@ from torch.nn import functional
 from helpers import FourNumbers, JetFile, jet_batch
 from partigan import generate, load, train
 from partigan.commands import generate as command
+from partigan.compiling import compiler, kept
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
 from partigan.data.transforms.gaps import JetGaps
 from partigan.data.transforms.quantiles import Quantiles
 from partigan.errors import PartiganError
 from partigan.models.native import NativeGenerator
-from partigan.models.native.compiling import compiler, kept
 from partigan.models.native.network import source
 from partigan.models.native.physical import PhysicalGenerator
 from partigan.models.native.sizes import Size

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from partigan import __version__
+from partigan.compiling import compiler
 from partigan.data.sources import source
 from partigan.errors import PartiganError, check_number
 from partigan.files import sha256
 from partigan.jobs import earlier
 from partigan.models.model import Model, load
-from partigan.models.native.compiling import compiler
 from partigan.progress import tell
 from partigan.randomness import check_seed
 from partigan.run import SPECIES, TRAINED_SPECIES, Run, known_run, located

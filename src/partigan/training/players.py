@@ -96,13 +96,7 @@ class Players:
             self.fabric.backward(torch.stack(list(losses.values())).sum())
         if self.fabric.world_size > 1:
             average_gradients(self.fabric, parameters)
-        norm = self.fabric.clip_gradients(
-            self.networks[phase.updates[0].partition("/")[0]],
-            optimizer,
-            max_norm=self.clip or math.inf,
-            error_if_nonfinite=False,
-        )
-        assert norm is not None
+        norm = self._clipped(phase, optimizer, parameters)
         if not torch.isfinite(norm) and not self.scaled:
             with _frozen(self.fixed[name]):
                 again = self._losses(phase, batches, Tick(step, self._rng(turn), done, self.feed.physical))
@@ -113,6 +107,16 @@ class Players:
         phase.loss.after_step(self.networks)
         notes = {"gradient/norm": norm, **tick.notes}
         return {f"{name}/{part}": value.detach() for part, value in (losses | notes).items()}
+
+    def _clipped(self, phase: Phase, optimizer: Any, parameters: list[nn.Parameter]) -> Tensor:
+        """The norm of a phase's gradient, which is clipped where that is asked for."""
+        if self.clip is None and not self.scaled:  # a factor of 1 for each parameter takes as long as the norm
+            return nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        network = self.networks[phase.updates[0].partition("/")[0]]
+        most = math.inf if self.clip is None else self.clip
+        norm = self.fabric.clip_gradients(network, optimizer, max_norm=most, error_if_nonfinite=False)
+        assert norm is not None
+        return norm
 
     def singular_values(self) -> dict[str, float]:
         """First singular value of every weight matrix of every network."""

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from partigan.compiling import lanes
 from partigan.errors import PartiganError
 from partigan.models.native.functions import FUNCTIONS, PLAIN, REDUCED
 from partigan.models.native.recording import Fixed, Lane, Program, Step, View
@@ -65,7 +66,7 @@ class _File:
         """The whole file."""
         noise, condition, mask = self.program.inputs
         inputs = (("noise", noise), ("condition", condition), ("mask", mask))
-        parts = [resources.files("partigan.models.native").joinpath("files/lanes.h").read_text(encoding="utf-8")]
+        parts = [lanes()]
         parts += ["", *self.functions.values()]
         body = "\n".join(f"    {call}" for call in self.calls)
         parts.append(

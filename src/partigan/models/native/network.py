@@ -9,8 +9,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from partigan.compiling import library
 from partigan.errors import PartiganError
-from partigan.models.native.compiling import library
 from partigan.models.native.emitting import Source, emit
 from partigan.models.native.recording import record
 from partigan.nets.contracts import Generator

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from partigan.errors import PartiganError
@@ -27,6 +28,11 @@ def kept() -> Path:
     """The folder where libraries are kept, that of the user alone."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "partigan" / "native"
+
+
+def lanes() -> str:
+    """Arithmetic of vectors in C, which all code begins with."""
+    return resources.files("partigan").joinpath("lanes.h").read_text(encoding="utf-8")
 
 
 def library(code: str) -> ctypes.CDLL:
