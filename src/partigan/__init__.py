@@ -2,7 +2,7 @@
 
 The same functions as on the command line: `simulate_jets`, `simulate_pxd`, `simulate_traces`,
 `simulate_airshower`, `simulate_calorimeter`, `simulate_cherenkov`, `train`, `fit_classifier`, `load`, `generate`,
-`refine`, `evaluate`, `compare`, `export`, `profile`.
+`refine`, `evaluate`, `compare`, `export`, `profile`. And `PXDBackground`: events of background one by one.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from partigan.commands.refine import refine as refine
     from partigan.commands.train import train as train
     from partigan.errors import PartiganError as PartiganError
+    from partigan.models.background import PXDBackground as PXDBackground
     from partigan.models.model import load as load
     from partigan.simulate.airshower import simulate_airshower as simulate_airshower
     from partigan.simulate.calorimeter import simulate_calorimeter as simulate_calorimeter
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "PXDBackground": "partigan.models.background",
     "PartiganError": "partigan.errors",
     "compare": "partigan.commands.compare",
     "evaluate": "partigan.commands.evaluate",
@@ -49,6 +51,7 @@ _HOME = {
     "train": "partigan.commands.train",
 }
 __all__ = [
+    "PXDBackground",
     "PartiganError",
     "compare",
     "evaluate",

@@ -65,6 +65,23 @@ def test_overlaid_charges_count_as_the_largest(tmp_path: Path, capsys: pytest.Ca
     assert "ends: 2\n" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["a.h5", "a.root"])
+def test_digits_keep_what_overlay_added(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    both = toy_hits(seed=1).overlaid(toy_hits(seed=2)).overlaid(toy_hits(seed=1))
+    assert both.charge.max() > 255
+    write_hitmaps(tmp_path / name, [both], {})
+    assert_same_hits(read_hitmaps(tmp_path / name, digits=True), both)
+    assert capsys.readouterr().err == ""
+    if name == "a.root":
+        digits = uproot.open(tmp_path / name)["tree"].arrays(library="np")
+        for branch, column in (("sensorID", both.vxd_id), ("uCellID", both.u), ("charge", both.charge)):
+            found = digits[f"PXDDigits.m_{branch}"]
+            assert {part.dtype.name for part in found} == {"uint16"}
+            np.testing.assert_array_equal(np.concatenate(found), column)
+    with pytest.raises(PartiganError, match=r"cannot write .*: File exists"):
+        write_hitmaps(tmp_path / name / name, [both], {})
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

@@ -1,9 +1,10 @@
 """Files of hitmaps: sparse HDF5, basf2's ROOT files, and folders of PNG images.
 
 Own files are HDF5, sparse: ``counts`` (events, 40) hits of each sensor, and for all hits, event after event and sensor
-after sensor, ``u`` (column, 0 to 249), ``v`` (row, 0 to 767) and ``charge`` (1 to 255 ADU). The attribute ``sensors``
-holds the order of the sensors. The other formats are basf2's ROOT files and folders of 8-bit PNG images, named
-``layer.ladder.sensor/event.png`` with u along the height of 250 and v along the width of 768 pixels.
+after sensor, ``u`` (column, 0 to 249), ``v`` (row, 0 to 767) and ``charge`` (1 to 255 ADU; more where digits were
+overlaid). The attribute ``sensors`` holds the order of the sensors. The other formats are basf2's ROOT files and
+folders of 8-bit PNG images, named ``layer.ladder.sensor/event.png`` with u along the height of 250 and v along the
+width of 768 pixels, where the ADC ends at 255.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from partigan.data import hdf5
 from partigan.data.hdf5 import holds, number_of, open_hdf5, write_chunks
-from partigan.data.hitmaps import MAXIMUM, Hitmaps, Ints, outside
+from partigan.data.hitmaps import LARGEST, MAXIMUM, Hitmaps, Ints, charge_type, outside
 from partigan.data.parts import is_parts
 from partigan.data.pictures import png_pixels
 from partigan.data.pxd import COLUMNS, NAMES, PIXELS, ROWS, SENSORS, sensor_indices
@@ -46,13 +47,14 @@ _SAID = "partigan"  # name of the provenance in ROOT files, a string of JSON
 _ENTRIES = 200  # of a ROOT file in memory at a time
 
 
-def read_hitmaps(path: str | Path, split: Rows = "all") -> Hitmaps:
+def read_hitmaps(path: str | Path, split: Rows = "all", digits: bool = False) -> Hitmaps:
     """Read hitmaps from an HDF5 file, a ROOT file (``.root``) or a folder of PNG images, and check every hit.
 
     Args:
         path: the file or folder.
         split: ``train``, ``valid``, ``test``, ``all``, or rows, by events. The attributes ``split_train`` ... of an
             HDF5 file are obeyed; everything else is cut 70/15/15 in its order.
+        digits: keep charges above 255 ADU, which overlay makes; False = they count as 255, where the ADC ends.
 
     Raises:
         PartiganError: the file is missing, truncated or of another layout, or holds a hit that no sensor can have; the
@@ -62,9 +64,9 @@ def read_hitmaps(path: str | Path, split: Rows = "all") -> Hitmaps:
     if _of_images(path):
         found = _read_images(path)
     elif path.suffix == ".root":
-        found = Hitmaps.joined(read_root(path))
+        found = Hitmaps.joined(read_root(path, digits))
     else:
-        return _read_hdf5(path, split)
+        return _read_hdf5(path, split, LARGEST if digits else MAXIMUM)
     if len(found) == 0:
         raise PartiganError(f"{path} holds no events; simulate or fetch some")
     first, last = stored_rows({}, len(found), split, path, "events")
@@ -82,7 +84,7 @@ def hitmaps_in_blocks(path: Path, events: int) -> Iterator[Hitmaps]:
         yield read_hitmaps(path, (first, first + events))
 
 
-def _read_hdf5(path: Path, split: Rows) -> Hitmaps:
+def _read_hdf5(path: Path, split: Rows, largest: int) -> Hitmaps:
     with open_hdf5(path, _LAYOUT) as file:
         counted, *columns = (file.dataset(name) for name in ("counts", "u", "v", "charge"))
         named = tuple(strings(file.attributes.get("sensors", NAMES)))
@@ -109,12 +111,16 @@ def _read_hdf5(path: Path, split: Rows) -> Hitmaps:
                 )
         u, v, charge = (column.rows(ends[first], ends[last]) for column in columns)
     rows = np.repeat(np.arange(last - first), counts[first:last].sum(1))
-    charge, above = _saturated(charge)
-    _say_saturated(path, above)
-    for name, values, limit in (("u", u, COLUMNS), ("v", v, ROWS), ("charge", charge, MAXIMUM + 1)):
+    if largest == MAXIMUM:
+        charge, above = _saturated(charge)
+        _say_saturated(path, above)
+    for name, values, limit in (("u", u, COLUMNS), ("v", v, ROWS), ("charge", charge, largest + 1)):
         _refuse(values, limit, rows, first, path, name)
     found = Hitmaps(
-        counts[first:last].astype(np.int32), u.astype(np.uint8), v.astype(np.uint16), charge.astype(np.uint8)
+        counts[first:last].astype(np.int32),
+        u.astype(np.uint8),
+        v.astype(np.uint16),
+        charge.astype(charge_type(largest)),
     )
     address = (found.map * COLUMNS + found.u) * ROWS + found.v
     if (charge == 0).any() or (np.diff(address) <= 0).any():
@@ -196,10 +202,14 @@ def hitmap_attributes(path: str | Path) -> dict[str, Any]:
         return {name: value for name, value in file.attributes.items() if name != "sensors"}
 
 
-def read_root(path: str | Path) -> Iterator[Hitmaps]:
+def read_root(path: str | Path, digits: bool = False) -> Iterator[Hitmaps]:
     """Hitmaps of a ROOT file of basf2 (tree ``tree``, ``PXDDigits``), some entries at a time.
 
     Frame bits of the sensors' ids are ignored: frames of an entry are overlaid. Charges may be floats or integers.
+
+    Args:
+        path: the file.
+        digits: see `read_hitmaps`.
 
     Raises:
         PartiganError: the file is missing, truncated or without these branches, or holds a hit that no sensor can have.
@@ -209,10 +219,12 @@ def read_root(path: str | Path) -> Iterator[Hitmaps]:
     for first, numbers, columns in _digits(path):
         if any((number != numbers[0]).any() for number in numbers):
             raise PartiganError(f"{path}: entries from {first}: branches of different lengths")
-        columns[-1], more = _saturated(columns[-1])
-        above += more
+        if not digits:
+            columns[-1], more = _saturated(columns[-1])
+            above += more
         events = len(numbers[0])
-        yield _of_digits(path, first, np.repeat(np.arange(events), numbers[0]), events, columns)
+        event = np.repeat(np.arange(events), numbers[0])
+        yield _of_digits(path, first, event, events, columns, LARGEST if digits else MAXIMUM)
     _say_saturated(path, above)
 
 
@@ -241,8 +253,10 @@ def _digits(path: Path) -> Iterator[tuple[int, list[Ints], list[NDArray[Any]]]]:
             yield first, numbers, [ak.flatten(part).to_numpy() for part in parts]
 
 
-def _of_digits(path: Path, first: int, event: Ints, events: int, columns: Sequence[NDArray[Any]]) -> Hitmaps:
-    for name, column, limit in zip(BRANCHES, columns, (2**16, COLUMNS, ROWS, MAXIMUM + 1), strict=True):
+def _of_digits(
+    path: Path, first: int, event: Ints, events: int, columns: Sequence[NDArray[Any]], largest: int
+) -> Hitmaps:
+    for name, column, limit in zip(BRANCHES, columns, (2**16, COLUMNS, ROWS, largest + 1), strict=True):
         if column.dtype.kind not in "iuf":
             raise PartiganError(f"{path}: {BRANCHES[name]} is {column.dtype}, not numbers")
         _refuse(column, limit, event, first, path, BRANCHES[name])
@@ -253,7 +267,7 @@ def _of_digits(path: Path, first: int, event: Ints, events: int, columns: Sequen
         raise PartiganError(
             f"{path}: entry {first + event[bad]}: {BRANCHES['sensorID']} = {ids[bad]} is no sensor of the PXD"
         )
-    return Hitmaps.of(events, event, sensor, u, v, charge)
+    return Hitmaps.of(events, event, sensor, u, v, charge, largest)
 
 
 def _write_root(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[str, Any]) -> None:
@@ -268,10 +282,9 @@ def _write_root(path: str | Path, chunks: Iterable[Hitmaps], attributes: dict[st
     import awkward as ak
     import uproot
 
-    ids = np.array([sensor.vxd_id for sensor in SENSORS], np.uint16)
     with atomic(path) as temporary, uproot.recreate(temporary) as file:
         for chunk in chunks:
-            columns: list[NDArray[Any]] = [ids[chunk.map % len(SENSORS)], chunk.u, chunk.v, chunk.charge]
+            columns: list[NDArray[Any]] = [chunk.vxd_id, chunk.u, chunk.v, chunk.charge]
             digits = ak.zip(
                 {
                     branch.partition(".")[2]: ak.unflatten(column.astype(np.uint16), chunk.counts.sum(1))

@@ -131,7 +131,8 @@ SENSORS: tuple[Sensor, ...] = tuple(
 NAMES = tuple(sensor.name for sensor in SENSORS)
 LAYER_OF = np.array([sensor.layer for sensor in SENSORS])
 
-_IDS = np.array([sensor.vxd_id for sensor in SENSORS])  # rises with the index
+VXD_IDS = np.array([sensor.vxd_id for sensor in SENSORS], np.uint16)
+"""basf2's numbers of the sensors; they rise with the index."""
 
 
 def sensor_index(name: str) -> int:
@@ -150,5 +151,5 @@ def sensor_index(name: str) -> int:
 def sensor_indices(vxd_ids: ArrayLike) -> NDArray[np.int64]:
     """Indices of sensors by their VxdIDs, whose frame bits are ignored; -1 where there is no such sensor."""
     ids = np.asarray(vxd_ids, np.int64) >> _FRAME_BITS << _FRAME_BITS
-    index = np.searchsorted(_IDS, ids).clip(max=len(_IDS) - 1)
-    return np.where(_IDS[index] == ids, index, -1)
+    index = np.searchsorted(VXD_IDS, ids).clip(max=len(VXD_IDS) - 1)
+    return np.where(VXD_IDS[index] == ids, index, -1)
