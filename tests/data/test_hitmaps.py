@@ -48,7 +48,7 @@ def test_overlay_adds_charges_of_a_channel_and_appends_others() -> None:
         (0, -1, "digit 1 has VxdID -1, which is no sensor"),
         (1, 250, "hit 1 has u = 250, not a whole number from 0 to 249"),
         (2, 768, "hit 1 has v = 768, not a whole number from 0 to 767"),
-        (3, 65536, r"hit 1 has charge = 65536\.0, not a whole number from 0 to 65535"),
+        (3, 65536, "hit 1 has charge = 65536, not a whole number from 0 to 65535"),
     ],
 )
 def test_digits_that_cannot_be_are_refused(column: int, value: int, message: str) -> None:

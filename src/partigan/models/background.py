@@ -94,7 +94,7 @@ class PXDBackground:
         images = np.empty((len(numbers), len(chosen), COLUMNS, ROWS), np.uint8)
         for image, number in zip(images, numbers, strict=True):
             image[:] = self._event(number)[chosen]
-        return images if _several(events) else images[0]
+        return images if np.ndim(events) else images[0]
 
     def hitmaps(self, events: Events) -> Hitmaps:
         """The same events as sparse hitmaps, which `write_hitmaps` writes and signal is overlaid with.
@@ -142,13 +142,9 @@ class PXDBackground:
         return images
 
 
-def _several(events: Events) -> bool:
-    return np.ndim(events) > 0
-
-
-def _numbers(events: Events) -> list[int]:
+def _numbers(events: Any) -> list[int]:
     """Numbers of events, checked."""
-    numbers: list[Any] = [*events] if isinstance(events, Sequence) or _several(events) else [events]
+    numbers = [*events] if np.ndim(events) else [events]
     check_number("events", len(numbers), "event")
     for number in numbers:
         try:
