@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import socket
 from pathlib import Path
 
 import pytest
 
 from partigan.errors import PartiganError, printable
-from partigan.reading import assure_memory, free_memory, readable, size_of
+from partigan.reading import assure_memory, free_memory, readable, release_memory, resident_memory, size_of
 
 
 def test_only_a_regular_file_is_opened(tmp_path: Path) -> None:
@@ -65,3 +66,13 @@ def test_bounds_are_known_before_anything_is_taken() -> None:
 def test_messages_are_one_line_that_a_terminal_only_shows() -> None:
     assert str(PartiganError("a\nb\x1b[31m\u202e\udc80 é [/b] $x$")) == r"a\nb\x1b[31m\u202e\udc80 é [/b] $x$"
     assert printable("é [/b] ± ✓") == "é [/b] ± ✓"
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs malloc_trim")
+def test_holes_are_given_back() -> None:
+    arrays: list[bytearray | None] = [bytearray(100_000) for _ in range(1000)]
+    for number in range(0, 1000, 50):
+        arrays[number + 1 : number + 50] = [None] * 49
+    before = resident_memory()
+    release_memory()
+    assert before - resident_memory() > 5e7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import resource
@@ -103,6 +104,15 @@ def free_memory() -> int:
 def resident_memory() -> int:
     """Bytes of memory that this process has; 0 where that is not known."""
     return _pages(1)
+
+
+def release_memory() -> None:
+    """Give memory that is free inside this process back to the system, where the C library can (that of Linux).
+
+    Arrays of many sizes, made and forgotten in turns, leave holes that only grow in number.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _pages(column: int) -> int:

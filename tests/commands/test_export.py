@@ -15,6 +15,7 @@ import pytest
 from helpers import JetFile
 from partigan import export, load, profile, train
 from partigan.cli import main
+from partigan.commands.profile import SIMULATORS
 from partigan.compiling import FLAGS, compiler
 from partigan.errors import PartiganError
 from partigan.models.onnx.exporting import session
@@ -90,6 +91,25 @@ def test_a_profile(
     assert "inference form" in capsys.readouterr().out
     with pytest.raises(PartiganError, match=r"speed\.json exists"):
         profile(run, out)
+
+
+def test_a_profile_with_the_simulator(
+    jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = trained(jet_file(), tmp_path / "run", "rgan")
+    monkeypatch.setattr("partigan.threads.TRIAL", 0.01)
+    monkeypatch.setitem(SIMULATORS, "jets", ("Pythia", lambda state: state["jet_pt"] / 1e3))
+    found = profile(run, threads=1)
+    seconds = load(run).conditions["jet_pt"] / 1e3
+    assert found["simulator_ms"] == pytest.approx(1e3 * seconds)
+    assert found["torch"]["speed_up"] == pytest.approx(seconds * found["torch"]["samples_per_second"])
+    assert "Pythia: " in capsys.readouterr().out
+
+    def missing(state: dict[str, object]) -> float:
+        raise PartiganError("pythia8mc not installed")
+
+    monkeypatch.setitem(SIMULATORS, "jets", ("Pythia", missing))
+    assert "simulator_ms" not in profile(run, threads=1)
 
 
 def built(flags: list[str], source: Path, out: Path, *libraries: str) -> None:

@@ -14,7 +14,15 @@ from helpers import SHARED
 from partigan.data.jets import read_jets
 from partigan.errors import PartiganError
 from partigan.simulate import jets as module
-from partigan.simulate.jets import DETECTORS, PROCESSES, Detector, cluster, merge_neutrals, simulate_jets
+from partigan.simulate.jets import (
+    DETECTORS,
+    PROCESSES,
+    Detector,
+    cluster,
+    merge_neutrals,
+    seconds_of_a_jet,
+    simulate_jets,
+)
 
 REFERENCE = SHARED / "reference/jetnet_multiplicity.npz"
 
@@ -162,3 +170,9 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_detectors_are_what_the_documentation_says() -> None:
     assert DETECTORS["particle"] == Detector(decay_pi0=True, cell=None, charged_pt=0, neutral_pt=0)
     assert DETECTORS["simplified"] == Detector(decay_pi0=True, cell=0.03, charged_pt=0.5, neutral_pt=0.5)
+
+
+def test_the_time_of_a_jet() -> None:
+    assert 0 < seconds_of_a_jet(1000, 30) < 10
+    with pytest.raises(PartiganError, match=r"pt = 1\.0 GeV; it is between"):
+        seconds_of_a_jet(1.0, 30)

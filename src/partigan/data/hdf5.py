@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from partigan.data.parts import is_parts, open_parts
 from partigan.data.stored import Opened, is_file, open_file
 from partigan.files import assure_room, atomic
+from partigan.reading import release_memory
 
 SUFFIXES = {".h5": "HDF5", ".hdf5": "HDF5"}
 """Of files that are written, with what is in them."""
 
+RELEASE = 2**25  # bytes after which memory is given back
 ROOM = 2**21  # bytes that HDF5 may need beside a chunk, for its index and the last partial block
 
 
@@ -69,7 +71,7 @@ def write_chunks(
     rows: int = 1000,
     **storage: Any,
 ) -> None:
-    """Write datasets chunk by chunk and atomically, with checksums of all that is in the file.
+    """Write datasets chunk by chunk and atomically, with checksums of all that is in the file, in constant memory.
 
     Args:
         path: the file to make.
@@ -84,9 +86,14 @@ def write_chunks(
     """
     with atomic(path) as temporary, _created(temporary) as file:
         file.attrs.update(attributes)
+        since = 0
         for chunk in chunks:
             file.flush()
-            assure_room(temporary, sum(part.nbytes for part in chunk.values()) + ROOM)
+            size = sum(part.nbytes for part in chunk.values())
+            assure_room(temporary, size + ROOM)
+            if (since := since + size) > RELEASE:
+                release_memory()
+                since = 0
             for name, part in chunk.items():
                 if name not in file:
                     file.create_dataset(

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -231,6 +232,27 @@ def make_chunk(path: Path, jets: int, seed: tuple[int, int], recipe: Recipe) -> 
     clouds, features = (np.concatenate(column)[:jets] for column in zip(*found, strict=True))
     write_jets(path, [(clouds, features)], {})
     return jets
+
+
+def seconds_of_a_jet(pt: float, particles: int) -> float:
+    """Seconds that Pythia and FastJet take for a gluon jet in the simplified detector, without their start.
+
+    Args:
+        pt: of the hard partons in GeV.
+        particles: largest number of particles of a jet.
+
+    Raises:
+        PartiganError: the extra is missing, or the pt is out of range.
+    """
+    _check("g", 1, 30, 1, "simplified", pt, 0.01)
+    require("simulate", "pythia8mc", "fastjet", "awkward")
+    response = DETECTORS["simplified"]
+    with silent():
+        pythia = start_pythia(pythia_settings("g", response, pt, 0.01), 1)
+        for events in (10, 60):  # the first to warm up
+            began = time.perf_counter()
+            made = len(cluster(seen(pythia.nextBatch(events), pythia, response), pt, particles)[0])
+    return (time.perf_counter() - began) / made
 
 
 def start_pythia(settings: Sequence[str], seed: int) -> Any:
