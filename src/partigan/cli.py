@@ -315,7 +315,10 @@ _COMMANDS: _Commands = {
     ),
     "import-table": ("a table of columns of CSV, Parquet or ROOT files", _plain("commands.tables", "import_table")),
     "export-table": ("a table as CSV, Parquet or ROOT", _plain("commands.tables", "export_table", table="HDF5 file")),
-    "export": ("a trained generator as C or ONNX", _plain("commands.export", "export", run="run directory")),
+    "export": (
+        "a trained generator as C, ONNX, or for basf2",
+        _plain("commands.export", "export", run="run directory"),
+    ),
     "profile": ("measure how fast a run generates here", _plain("commands.profile", "profile", run="run directory")),
     "demo": ("small jobs", {"toys": ("every objective on a toy, in one figure", _plain("commands.demo", "demo_toys"))}),
     "smooth-weights": ("weights with less noise", _plain("commands.weights", "smooth_weights", table="HDF5 file")),

@@ -234,6 +234,16 @@ def build(config: Mapping[str, Any], trust: bool = False) -> tuple[System, Trans
     return built.system, built.transform, built.trainer
 
 
+def typed(config: Mapping[str, Any], trust: bool = False) -> dict[str, Any]:
+    """The sections of a resolved configuration with arguments of their types, such as tuples where a file has lists.
+
+    Raises:
+        PartiganError: as for `build`.
+    """
+    found: dict[str, Any] = _values(_parsed(dict(config), trust)[1], lists=False)
+    return found
+
+
 def _parsed(content: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Namespace]:
     """The sections with classes, checked and typed.
 
@@ -280,13 +290,15 @@ def _parse(sections: Mapping[str, Any], trust: bool) -> tuple[ArgumentParser, Na
     return parser, parsed
 
 
-def _values(parsed: Any) -> Any:
-    """Namespaces as dictionaries, all the way down."""
+def _values(parsed: Any, lists: bool = True) -> Any:
+    """Namespaces as dictionaries, all the way down; tuples as lists, or as they are."""
     if isinstance(parsed, Namespace):
-        return {key: _values(value) for key, value in vars(parsed).items()}
+        return {key: _values(value, lists) for key, value in vars(parsed).items()}
     if isinstance(parsed, dict):
-        return {key: _values(value) for key, value in parsed.items()}
-    return [_values(value) for value in parsed] if isinstance(parsed, (list, tuple)) else parsed
+        return {key: _values(value, lists) for key, value in parsed.items()}
+    if isinstance(parsed, tuple) and not lists:
+        return tuple(_values(value, lists) for value in parsed)
+    return [_values(value, lists) for value in parsed] if isinstance(parsed, (list, tuple)) else parsed
 
 
 def _readable(error: Exception, trust: bool) -> PartiganError:

@@ -1,4 +1,4 @@
-"""``partigan export``: a trained run as files for programs that have neither Python nor torch."""
+"""``partigan export``: a trained run as files for other programs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from partigan.errors import PartiganError
 from partigan.extras import require
 from partigan.files import refuse_existing, sha256, write_json
 from partigan.folders import atomic_folder
+from partigan.models.basf2.exporting import basf2_files
 from partigan.models.model import Model, load
 from partigan.models.native.physical import c_files
 from partigan.outputs import writing
@@ -31,13 +32,18 @@ def _par04(model: Model) -> Mapping[str, str | bytes]:
     return par04_files(model)
 
 
-_FILES: dict[str, Callable[[Model], Mapping[str, str | bytes]]] = {"c": c_files, "onnx": _onnx, "par04": _par04}
+_FILES: dict[str, Callable[[Model], Mapping[str, str | bytes]]] = {
+    "c": c_files,
+    "onnx": _onnx,
+    "par04": _par04,
+    "basf2": basf2_files,
+}
 
 
 def export(
     run: str | Path,
     out: Path,
-    format: Literal["c", "onnx", "par04"] = "c",
+    format: Literal["c", "onnx", "par04", "basf2"] = "c",
     overwrite: bool = False,
     trust: bool = False,
     verify: bool = True,
@@ -47,12 +53,15 @@ def export(
     As C: ``generator.c`` and ``generator.h`` make noise, and samples in physical units, with no library but libm;
     ``example.c`` makes those of ``test_vector.h`` and compares them with torch's; ``CMakeLists.txt`` builds both.
     As ONNX: ``generator.onnx`` takes noise, conditions and masks, and gives samples in physical units;
-    ``example.cpp`` does so with ONNX Runtime. ``about.json`` says where the run comes from and what its conditions are.
+    ``example.cpp`` does so with ONNX Runtime. For basf2: ``generator.py`` with the class ``Model`` and the function
+    ``generate``, which needs torch and numpy alone, and ``generator.pt``, its state.
+    ``about.json`` says where the run comes from and what its conditions are.
 
     Args:
         run: run directory, or the name of a run that comes with partigan.
         out: folder to make.
-        format: c, onnx, or par04: ONNX as Geant4's example Par04 takes it, for calorimeter showers.
+        format: c, onnx, par04: ONNX as Geant4's example Par04 takes it, for calorimeter showers; or basf2: for its
+            generator of PXD background.
         overwrite: replace an existing folder.
         trust: follow class paths outside partigan.
         verify: refuse a run whose files were changed since it was made.
@@ -69,7 +78,7 @@ def export(
     try:
         files = _FILES[format](model)
     except PartiganError as error:
-        name = {"c": "C", "onnx": "ONNX", "par04": "ONNX for Par04"}[format]
+        name = {"c": "C", "onnx": "ONNX", "par04": "ONNX for Par04", "basf2": "a model for basf2"}[format]
         said = f"{run} cannot be exported as {name}: {error}".replace("; take --engine torch", "")
         raise PartiganError(said) from error
     about = {

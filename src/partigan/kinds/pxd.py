@@ -353,3 +353,8 @@ PXD_PARTS = Kind(
     HitmapObservables(),
     HitmapEvaluation(classifiers.sensors(8, 20), validated=120),
 )
+
+
+def makes_events(kind: Kind) -> bool:
+    """Whether generators of a kind make whole events of hitmaps, sensor after sensor."""
+    return isinstance(kind.conditions, MapConditions) and kind.conditions.whole == len(SENSORS)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS, VXD_IDS, sensor_indices
 from partigan.errors import PartiganError, check_number
-from partigan.kinds.pxd import MapConditions
+from partigan.kinds.pxd import makes_events
 from partigan.models.model import load
 from partigan.randomness import check_seed
 from partigan.reading import assure_memory
@@ -70,8 +70,7 @@ class PXDBackground:
     def __init__(self, run: str | Path = "pxd-fast", seed: int = 1, trust: bool = False, verify: bool = True) -> None:
         check_seed(seed)
         self._model, self.seed = load(run, trust, verify), seed
-        conditions = self._model.kind.conditions
-        if not isinstance(conditions, MapConditions) or conditions.whole != len(SENSORS):
+        if not makes_events(self._model.kind):
             raise PartiganError(
                 f"{run} is a run of the kind {self._model.kind.name}, not of whole hitmaps of the PXD; give one of "
                 "pxd-fast, pe-gan or another preset for whole maps"

@@ -1,0 +1,1 @@
+"""Generators of PXD background as basf2 takes them."""
