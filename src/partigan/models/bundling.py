@@ -249,7 +249,7 @@ class _Uses(ast.NodeVisitor):
         values = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
         self._inside(False, bound, [first.target, *first.ifs, *others, *values])
 
-    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp  # type: ignore[assignment]  # noqa: N815
+    visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp  # noqa: N815
 
     def _function(self, node: ast.FunctionDef | ast.Lambda, before: Sequence[ast.AST], body: Sequence[ast.AST]) -> None:
         for each in before:
