@@ -15,6 +15,7 @@ from partigan.data.transforms.transform import Transform, varying_rows, wrong_sh
 from partigan.errors import PartiganError
 from partigan.observables.jets import rotated
 
+SHARED = (False, False, True, True, False, True, True)  # channels that are the same for all particles of a jet
 REACH = 4.0  # quantiles are tabled at evenly spaced normal levels from -4 to 4
 TINY = 1e-9  # least pt sum, for jets without particles
 NARROW = 1e-6  # least width of a jet, for jets of one particle
