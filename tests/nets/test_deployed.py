@@ -127,7 +127,9 @@ def test_every_generator_and_translator_is_here() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, Product) and not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
                 found.add(kind)
-    assert found - {ChangedNoise, GapsGenerator, ResidualStack, TurnedGenerator} == {type(make()) for make in MAKERS.values()}
+    assert found - {ChangedNoise, GapsGenerator, ResidualStack, TurnedGenerator} == {
+        type(make()) for make in MAKERS.values()
+    }
 
 
 def test_noise_is_as_normal_as_the_network_says(name: str) -> None:

@@ -61,6 +61,27 @@ def test_it_vanishes_on_average_for_equal_distributions_and_sees_a_wrong_mass_or
         assert value(real, wrong, MarginalMatching(particles=0.0)) < value(real, wrong)
 
 
+def test_directions_see_that_the_mass_follows_the_multiplicity() -> None:
+    """Jets that are widened at random, and jets of which those with many particles are widened: nearly the same marginals."""
+    real, other, third = jets(3000, 1), jets(3000, 2), jets(3000, 3)
+    width = torch.rand(3000, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5
+
+    def widened(sample: Batch, by: Tensor) -> Batch:
+        factor = torch.stack((by, by, torch.ones_like(by)), dim=1)[:, None]
+        return replace(sample, x=sample.x * factor)
+
+    assert third.mask is not None
+    order = third.mask.sum(1).argsort()
+    following = width.clone()
+    following[order] = width.sort().values
+    blind, seeing = MarginalMatching(0.0, directions=0), MarginalMatching(0.0, directions=64)
+    given = widened(real, width)
+    null = [float(value(given, widened(other, width.flip(0)), term)) for term in (blind, seeing)]
+    planted = [float(value(given, widened(third, following), term)) for term in (blind, seeing)]
+    assert max(map(abs, null)) < 0.01
+    assert planted[1] - planted[0] > 0.05
+
+
 def test_matching_knows_the_samples_behind_the_critics_view() -> None:
     """The critic sees physical features; the term gets the normalised samples and takes them back itself."""
     physical = jets(40, 3)

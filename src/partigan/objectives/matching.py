@@ -51,14 +51,16 @@ class FeatureMatching(Term):
 class MarginalMatching(Term):
     """One-dimensional distributions of generated jets are to be those of the real ones of the batch.
 
-    The energy distance, by sorting and without bias for batches of any size, of the jets' relative mass, pt sum, axis
-    and three angularities, and of their particles' eta_rel, phi_rel and log pt_rel, each over its standard deviation in
-    the batch. With z_i the share of pt and theta_i the angle to the axis, the angularities are the width
-    sum z_i theta_i, the fourth moment (sum z_i theta_i^4)^(1/4) and ptD = sqrt(sum z_i^2). It sees nothing of the
-    correlations, which are left to the critic.
+    The energy distance, by sorting and without bias for batches of any size, of the jets' relative mass, pt sum, axis,
+    three angularities and minor width, and of their particles' eta_rel, phi_rel and log pt_rel, each over its standard
+    deviation in the batch. With z_i the share of pt and theta_i the angle to the axis, the angularities are the width
+    sum z_i theta_i, the fourth moment (sum z_i theta_i^4)^(1/4) and ptD = sqrt(sum z_i^2); the minor width is the root
+    of the smaller eigenvalue of sum z_i theta_i theta_i^T. Of correlations between them, and with the multiplicity, it
+    sees what random directions show; all others are left to the critic.
 
     Args:
         particles: factor of the particles' distances relative to the jets'.
+        directions: random directions in the space of the jets' observables and multiplicity.
 
     References:
         A. J. Larkoski, J. Thaler, W. J. Waalewijn, arXiv:1408.3122 (generalised angularities); G. J. Székely,
@@ -67,14 +69,17 @@ class MarginalMatching(Term):
 
     weighs: ClassVar[bool] = False
 
-    def __init__(self, particles: float = 1.0) -> None:
-        self.particles = particles
+    def __init__(self, particles: float = 1.0, directions: int = 16) -> None:
+        self.particles, self.directions = particles, directions
 
     def generator(self, turn: Turn) -> Tensor:
-        """Sum of the distances."""
+        """Sum of the distances; those along directions count together as much as the observables."""
         real, fake = turn.in_physical_units(*turn.compared)
         jets, particles = ([of_all(look(each)) for each in (real, fake)] for look in (_of_jets, _of_particles))
-        return marginal_energy_distances(*jets).sum() + self.particles * marginal_energy_distances(*particles).sum()
+        distances = marginal_energy_distances(*_with_directions(*jets, self.directions, turn))
+        single = jets[0].shape[1]
+        of_jets = distances[:single].sum() + distances[single:].sum() * (single / max(self.directions, 1))
+        return of_jets + self.particles * marginal_energy_distances(*particles).sum()
 
 
 class SlicedMatching(Term):
@@ -101,11 +106,7 @@ class SlicedMatching(Term):
     def generator(self, turn: Turn) -> Tensor:
         """Mean of the distances."""
         real, fake = (of_all(self.output(turn, "features", side)) for side in ("real", "fake"))
-        drawn = torch.randn(real.shape[1], self.directions, generator=turn.rng, device=turn.rng.device)
-        along = of_first(drawn.to(real))
-        unit = real.std(0).clamp_min(1e-3)
-        both = [torch.cat((x / unit, x / unit @ (along / along.norm(dim=0))), dim=1) for x in (real, fake)]
-        return marginal_energy_distances(both[0], both[1]).mean()
+        return marginal_energy_distances(*_with_directions(real, fake, self.directions, turn)).mean()
 
 
 def _mean(x: Tensor, weight: Tensor | None) -> Tensor:
@@ -114,11 +115,31 @@ def _mean(x: Tensor, weight: Tensor | None) -> Tensor:
     return x.mean(0) if weight is None else (x * weight[:, None]).mean(0)
 
 
+def _with_directions(real: Tensor, fake: Tensor, directions: int, turn: Turn) -> tuple[Tensor, Tensor]:
+    """Columns in units of their standard deviation, and what they give along random directions."""
+    drawn = torch.randn(real.shape[1], directions, generator=turn.rng, device=turn.rng.device)
+    along = of_first(drawn.to(real))
+    mean, unit = real.mean(0), real.std(0).clamp_min(1e-3)
+    columns = [(x - mean) / unit for x in (real, fake)]
+    one, other = (torch.cat((x, x @ (along / along.norm(dim=0))), dim=1) for x in columns)
+    return one, other
+
+
 def _of_jets(sample: Batch) -> Tensor:
-    """Relative mass, pt sum, axis (eta, phi), width, fourth moment and ptD in physical units, ``(batch, 7)``."""
+    """Relative mass, pt sum, axis (eta, phi), width, fourth moment, ptD, minor width, multiplicity: ``(batch, 9)``.
+
+    In physical units.
+    """
     found = moments(sample.x, sample.mask)
+    share = sample.x[..., 2:] / found[:, None, :1]
+    eta, phi = (sample.x[..., :2] - found[:, None, 1:3]).split(1, dim=-1)
+    a, b, c = ((share * product).sum(1) for product in (eta * eta, phi * phi, eta * phi))
+    minor = (0.5 * (a + b - ((a - b).square() + 4 * c * c + 1e-12).sqrt())).clamp_min(1e-12).sqrt()
+    number = torch.full_like(minor, sample.x.shape[1])
+    if sample.mask is not None:
+        number = sample.mask.sum(1, keepdim=True).to(minor)
     of_jet = (mass(sample.x, sample.mask)[:, None], found[:, :4], found[:, 5:6] ** 0.25, found[:, 6:].sqrt())
-    return torch.cat(of_jet, dim=1)
+    return torch.cat((*of_jet, minor, number), dim=1)
 
 
 def _of_particles(sample: Batch) -> Tensor:
