@@ -62,7 +62,7 @@ def test_it_vanishes_on_average_for_equal_distributions_and_sees_a_wrong_mass_or
 
 
 def test_directions_see_that_the_mass_follows_the_multiplicity() -> None:
-    """Jets that are widened at random, and jets of which those with many particles are widened: nearly the same marginals."""
+    """Jets that are widened at random, and jets of which those with many particles are: nearly the same marginals."""
     real, other, third = jets(3000, 1), jets(3000, 2), jets(3000, 3)
     width = torch.rand(3000, generator=torch.Generator().manual_seed(1), dtype=torch.float64) + 0.5
 
