@@ -274,7 +274,8 @@ static void fold(const Parameters *p, Weights *to) {
 
 /* Slopes in the parameters, from those in the folded maps; those of the parameters start from 0. */
 static void unfold(const Parameters *p, const Parameters *g, const Weights *folded, const Weights *slopes) {
-    const float (*lift)[M] = (void *)slopes->lift, (*query)[M] = (void *)slopes->query, (*key)[D] = (void *)slopes->key;
+    const float (*lift)[M] = (void *)slopes->lift, (*query)[M] = (void *)slopes->query;
+    const float (*key)[D] = (void *)slopes->key;
     const float (*value)[D] = (void *)slopes->value, (*lower)[D] = (void *)slopes->lower;
     const float (*shift)[D] = (void *)slopes->shift, (*update)[D] = (void *)slopes->update;
     const float (*merged)[D] = (void *)folded->lower, *lift_bias = (void *)slopes->lift_bias;
@@ -300,7 +301,8 @@ static void unfold(const Parameters *p, const Parameters *g, const Weights *fold
         value_bias[n] = inner(ROW(p->value, n, M), p->lift_bias, 1, M) + p->value_bias[n];
         g->value_bias[n] = of_value_bias[n];
         for (int j = 0; j < M; j++) {
-            const float *lifts = ROW(p->lift, j, D), to_key = ROW(p->key, n, M)[j], to_value = ROW(p->value, n, M)[j];
+            const float *lifts = ROW(p->lift, j, D);
+            const float to_key = ROW(p->key, n, M)[j], to_value = ROW(p->value, n, M)[j];
             ROW(g->key, n, M)[j] = inner(key[n], lifts, 1, D);
             ROW(g->value, n, M)[j] = inner(value[n], lifts, 1, D) + of_value_bias[n] * p->lift_bias[j];
             SCALED(ROW(g->lift, j, D), to_key, key[n], D);
@@ -357,7 +359,8 @@ void backwards(long jets, int particles, int blocks, const Parameters *parameter
     const long size = kept_numbers(particles);
     for (int b = blocks - 1; b >= 0; b--) {
         vf turned_update[D][L];
-        for (int k = 0; k < D; k++) for (int l = 0; l < D; l++) ((float *)turned_update[l])[k] = AT(weights[b].update[k], l);
+        for (int k = 0; k < D; k++)
+            for (int l = 0; l < D; l++) ((float *)turned_update[l])[k] = AT(weights[b].update[k], l);
         memset(slopes, 0, sizeof *slopes);
         for (long j = 0; j < jets; j++) {
             const Kept of = kept_at(kept + (b * jets + j) * size, particles);
