@@ -76,7 +76,7 @@ class MarginalMatching(Term):
         """Sum of the distances; those along directions count together as much as the observables."""
         real, fake = turn.in_physical_units(*turn.compared)
         jets, particles = ([of_all(look(each)) for each in (real, fake)] for look in (_of_jets, _of_particles))
-        distances = marginal_energy_distances(*_with_directions(*jets, self.directions, turn))
+        distances = marginal_energy_distances(*_with_directions(jets[0], jets[1], self.directions, turn))
         single = jets[0].shape[1]
         of_jets = distances[:single].sum() + distances[single:].sum() * (single / max(self.directions, 1))
         return of_jets + self.particles * marginal_energy_distances(*particles).sum()
