@@ -49,6 +49,7 @@ class PXDBackground:
     Args:
         run: a run directory whose generator makes whole maps, or the name of a run that comes with partigan.
         seed: of the stream.
+        precision: see `Model.with_precision`; None = float32.
         trust: follow class paths outside partigan.
         verify: refuse files that were changed since the run was made.
 
@@ -67,7 +68,14 @@ class PXDBackground:
         (8480, 'uint8')
     """
 
-    def __init__(self, run: str | Path = "pxd-fast", seed: int = 1, trust: bool = False, verify: bool = True) -> None:
+    def __init__(
+        self,
+        run: str | Path = "pxd-fast",
+        seed: int = 1,
+        precision: str | None = None,
+        trust: bool = False,
+        verify: bool = True,
+    ) -> None:
         check_seed(seed)
         self._model, self.seed = load(run, trust, verify), seed
         if not makes_events(self._model.kind):
@@ -76,6 +84,8 @@ class PXDBackground:
                 "pxd-fast, pe-gan or another preset for whole maps"
             )
         self._model.generator  # noqa: B018  # refuses networks that do not generate
+        if precision is not None:
+            self._model = self._model.with_precision(precision)
 
     def maps(self, events: Events, sensors: Sequence[int] | None = None) -> NDArray[np.uint8]:
         """Images in ADU, ``(40, 250, 768)`` for one event, ``(events, 40, 250, 768)`` for several.

@@ -93,9 +93,12 @@ class Generator(Product):
         truncation: lower it at generation for more typical and less varied samples; None where the network has no
             truncation.
         normal: mean and standard deviation of its noise, independent normal numbers; None = it draws others.
+        precision: of the numbers that its deployed form computes with, float32 or bfloat16; None where there is no
+            choice.
     """
 
     truncation: float | None = None
+    precision: str | None = None
     normal: tuple[float, float] | None = (0.0, 1.0)
 
     @abstractmethod
@@ -109,6 +112,10 @@ class Generator(Product):
     def deployed(self) -> Generator:
         """The inference form, see `Product.deployed`."""
         return frozen(self)
+
+    def plain(self) -> Generator:
+        """The inference form as batches of plain operations, which programs in other languages follow."""
+        return self.deployed()
 
 
 class WrappedGenerator(Generator):

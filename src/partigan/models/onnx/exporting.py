@@ -52,9 +52,7 @@ def onnx_files(model: Model) -> dict[str, str | bytes]:
 
 def physical_of(model: Model) -> PhysicalGenerator:
     """A model's generator in physical units."""
-    plain = model.deployed()
-    assert isinstance(plain, Generator)
-    return PhysicalGenerator(plain, model.transform).eval()
+    return PhysicalGenerator(model.generator.plain(), model.transform).eval()
 
 
 def files_of(

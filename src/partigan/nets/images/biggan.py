@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from partigan.nets.images.fused import FusedDeepUpBlock
 from partigan.nets.images.heads import Conditioning
 from partigan.nets.images.layers import Condition, ConditionalBatchNorm, Make, enlarged, maker, reduced
 from partigan.nets.images.residual import DownBlock, Extras, ResidualCriticStack, ResidualStack, UpBlock
@@ -202,6 +203,10 @@ class DeepUpBlock(nn.Module):
             change = norm(change, vector).relu()
             change = conv(enlarged(change, self.factor) if number == 1 else change)
         return enlarged(x[:, : self.outputs], self.factor) + change
+
+    def fused(self) -> FusedDeepUpBlock:
+        """The form for one large image."""
+        return FusedDeepUpBlock(self)
 
 
 class DeepDownBlock(nn.Module):

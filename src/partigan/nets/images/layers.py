@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Generator
+from partigan.nets.images.fused import BlockedAttention
 from partigan.nets.images.sizes import Factor
 from partigan.nets.layers import one_hot
 
@@ -188,13 +189,24 @@ class ConditionalBatchNorm(nn.Module):
         if self.norm.affine:
             x = self.norm(x)
             return x
-        gain, bias = 1 + self.gain(vector)[..., None, None], self.bias(vector)[..., None, None]
-        mean, variance = self.norm.running_mean, self.norm.running_var
-        if self.training or mean is None or variance is None:
+        if self.training or self.norm.running_mean is None:
+            gain, bias = 1 + self.gain(vector)[..., None, None], self.bias(vector)[..., None, None]
             modulated: Tensor = self.norm(x) * gain + bias
             return modulated
-        gain = gain * (variance + self.norm.eps).rsqrt()[:, None, None]
-        return torch.addcmul(bias - mean[:, None, None] * gain, x, gain)
+        gain, bias = (part[..., None, None] for part in self.affine(vector))
+        return torch.addcmul(bias, x, gain)
+
+    def affine(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """What it is in evaluation mode: the gain and the bias of each map, ``(batch, features)``."""
+        norm = self.norm
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = (norm.running_var + norm.eps).rsqrt()
+        if norm.affine:
+            gain, bias = (part.expand(len(vector), -1) for part in (norm.weight * scale, norm.bias))
+        else:
+            gain, bias = (1 + self.gain(vector)) * scale, self.bias(vector)
+        return gain, bias - norm.running_mean * gain
 
 
 class SelfAttention(nn.Module):
@@ -226,6 +238,10 @@ class SelfAttention(nn.Module):
         weights = (query.transpose(1, 2) @ key).softmax(2)  # (batch, pixels, pooled pixels)
         attended: Tensor = self.out((value @ weights.transpose(1, 2)).view(len(x), -1, *x.shape[2:]))
         return x + self.gain * attended
+
+    def fused(self) -> BlockedAttention:
+        """The form for one large image."""
+        return BlockedAttention(self)
 
 
 class PixelNorm(nn.Module):

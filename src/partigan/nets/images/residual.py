@@ -9,14 +9,17 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 
 from partigan.errors import PartiganError
-from partigan.nets.contracts import Critic, CriticOutput
+from partigan.nets.contracts import Critic, CriticOutput, frozen
+from partigan.nets.images.fused import FusedStack, FusedUpBlock
 from partigan.nets.images.heads import Conditioning, Head
 from partigan.nets.images.layers import (
     Condition,
@@ -34,6 +37,7 @@ from partigan.nets.images.layers import (
 from partigan.nets.images.quantisation import FeatureQuantisation
 from partigan.nets.images.sizes import Factor, Sizes
 
+LARGE = 2**14  # pixels of images whose blocks are fused: smaller ones are faster in batches
 UpStage = Callable[[int, int, Factor], Sequence[nn.Module]]
 DownStage = Callable[[int, int, Factor, bool], Sequence[nn.Module]]
 
@@ -78,6 +82,10 @@ class UpBlock(nn.Module):
         change: Tensor = self.conv1(enlarged(self.norm1(x, vector).relu(), self.factor))
         change = self.conv2(self.norm2(change, vector).relu())
         return enlarged(self.skip(x), self.factor) + change
+
+    def fused(self) -> FusedUpBlock:
+        """The form for one large image."""
+        return FusedUpBlock(self)
 
 
 class DownBlock(nn.Module):
@@ -138,6 +146,8 @@ class ResidualStack(ImageGenerator):
         PartiganError: there are fewer stages than ``attention`` asks for.
     """
 
+    precision = "float32"
+
     def __init__(
         self,
         sizes: Sizes,
@@ -151,7 +161,8 @@ class ResidualStack(ImageGenerator):
         stage: UpStage,
     ) -> None:
         super().__init__(latent, condition)
-        self.base = sizes.base
+        self.sizes, self.base = sizes, sizes.base
+        self.fused: FusedStack | None = None
         self.start = make(nn.Linear(start, widths[0] * self.base[0] * self.base[1]))
         stages = [
             list(stage(inputs, outputs, factor))
@@ -171,11 +182,26 @@ class ResidualStack(ImageGenerator):
         """Images ``(batch, channels, height, width)`` in (-1, 1)."""
         row, vectors = self.prepare(noise, condition)
         x = self.start(row).view(len(noise), -1, *self.base)
+        if self.fused is not None:
+            made: Tensor = self.fused(x, vectors)
+            return made
         for blocks, vector in zip(self.stages, vectors, strict=True):
             for block in blocks:  # type: ignore[attr-defined]
                 x = block(x, vector)
         images: Tensor = self.out(self.norm(x).relu()).tanh()
         return images
+
+    def plain(self) -> ResidualStack:
+        """The inference form in the operations of training."""
+        return frozen(self)
+
+    def deployed(self) -> ResidualStack:
+        """The inference form; of images of at least `LARGE` pixels, or in bfloat16, with fused blocks."""
+        twin = frozen(self)
+        if math.prod(self.sizes.image) >= LARGE or self.precision != "float32":
+            kind = None if self.precision == "float32" else torch.bfloat16
+            twin.fused = FusedStack(twin.stages, twin.sizes, twin.norm, twin.out, kind)
+        return twin
 
 
 class ResidualCriticStack(Critic):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -60,6 +61,12 @@ class Sizes:
 
     base: tuple[int, int]
     factors: tuple[Factor, ...]
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width of the image."""
+        down, across = zip(self.base, *self.factors, strict=True)
+        return math.prod(down), math.prod(across)
 
     @classmethod
     def of(cls, height: int, width: int, factors: Sequence[Factor] | None = None) -> Sizes:
