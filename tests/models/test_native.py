@@ -28,7 +28,9 @@ from partigan.nets.calorimeters import VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
+from partigan.nets.clouds.hits import HitGenerator
 from partigan.nets.clouds.mdma import MDMAGenerator
+from partigan.nets.clouds.mpgan import MPGenerator
 from partigan.nets.clouds.rgan import RGANGenerator
 from partigan.nets.clouds.turning import TurningGenerator
 from partigan.nets.contracts import Generator
@@ -42,12 +44,14 @@ CLOUDS: dict[str, Callable[[], Generator]] = {
     "mdma, turning": lambda: TurningGenerator(MDMAGenerator(particles=PARTICLES, blocks=1)),
     "epic": partial(EPiCGenerator, particles=PARTICLES, layers=1, hidden=20),
     "gapt": partial(GAPTGenerator, particles=PARTICLES, blocks=1),
+    "mpgan": partial(MPGenerator, particles=PARTICLES, edge=(8, 6), node=(8,)),
 }
 OTHERS: dict[str, tuple[Callable[[], Generator], int]] = {
     "rgan": (partial(RGANGenerator, particles=PARTICLES), 0),
     "table": (partial(TableGenerator, batch_norm=True, conditions=2), 2),
     "classes": (partial(TableGenerator, classes=3), 0),
     "voxels": (partial(VoxelGenerator, factor=1), 1),
+    "hits": (partial(HitGenerator, latent=8, hidden=8, heads=2, blocks=1), 1),
 }
 
 
@@ -176,12 +180,15 @@ class Deciding(Everything):
         (GraphCNNGenerator, "no form in C"),
         (partial(DCGANGenerator, height=8, width=8, filters=4), "no form in C"),
         (Deciding, "decides by the values"),
+        (partial(MPGenerator, particles=80), "needs .* MB for a sample"),
     ],
 )
 def test_what_has_no_native_form_says_why(make: Callable[[], Generator], reason: str) -> None:
     plain = make().deployed()
     with pytest.raises(PartiganError, match=f"{type(plain).__name__} has no native form, since it .*{reason}"):
-        NativeGenerator(plain, None, torch.ones(2, 5, dtype=torch.bool) if plain.masked else None)
+        NativeGenerator(
+            plain, None, torch.ones(2, getattr(plain, "particles", 5), dtype=torch.bool) if plain.masked else None
+        )
 
 
 @needs_compiler

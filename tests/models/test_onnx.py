@@ -14,7 +14,7 @@ from partigan.models.onnx.exporting import check, session, written
 from partigan.models.onnx.par04 import Par04Generator
 from partigan.models.onnx.tracing import Amount
 from partigan.nets.clouds.mdma import MDMAGenerator
-from partigan.nets.clouds.mpgan import MPLFCGenerator
+from partigan.nets.clouds.mpgan import MPGenerator, MPLFCGenerator
 from partigan.nets.contracts import Generator
 
 KNOTS = torch.tensor([0.0, 1.0, 1.0, 2.0])
@@ -44,6 +44,7 @@ class Everything(FourNumbers):
             x.sort(dim=1, descending=True, stable=True).values + x.argsort(1) + x.cumsum(1),
             x.flip(1) + x.argmax(1, keepdim=True) + x.amax(1, keepdim=True) + torch.arange(x.shape[1]),
             torch.zeros_like(x).scatter(1, x.argmax(1, keepdim=True), 2.0),
+            y.clone().scatter_add(1, torch.zeros_like(x, dtype=torch.int64), x),
         ]
         made = torch.stack([column.float() for column in columns], dim=-1)
         made[:, 1:, 0] = 5  # in place, in a part
@@ -61,6 +62,13 @@ def masks(*sizes: int) -> Tensor:
 
 def of(generator: Generator, mask: Tensor) -> bytes:
     return written(generator, None, mask).SerializeToString()
+
+
+def test_pairs_of_more_particles_than_a_piece_holds() -> None:
+    plain, mask = MPGenerator(particles=70, latent=2, hidden=2, edge=(3, 2), node=(2,)).deployed(), masks(70, 65)
+    noise = plain.noise(2, mask, torch.Generator().manual_seed(1))
+    found = session(of(plain, mask)).run(None, {"noise": noise.numpy(), "mask": mask.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(found), plain(noise, None, mask), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["everything", "mdma", "mpgan-lfc"])

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import ClassVar, NamedTuple, TypeVar
 
 import torch
@@ -37,6 +40,24 @@ def frozen(network: Network) -> Network:
                 for name in list(module.parametrizations):  # type: ignore[arg-type]
                     remove_parametrizations(module, name, leave_parametrized=True)
     return twin.requires_grad_(False)
+
+
+_RECORDED: ContextVar[bool] = ContextVar("recorded", default=False)
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """While what networks do is noted, as C or ONNX: it has to be the same for all samples, whatever their values."""
+    token = _RECORDED.set(True)
+    try:
+        yield
+    finally:
+        _RECORDED.reset(token)
+
+
+def is_recorded() -> bool:
+    """Whether what a network does is noted: then it neither trims nor takes samples in pieces."""
+    return _RECORDED.get()
 
 
 def introduce(network: nn.Module, transform: Transform) -> None:

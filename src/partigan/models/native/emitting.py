@@ -20,6 +20,7 @@ from partigan.models.native.views import END, arena, broadcast, collapsed, dense
 
 GROUPS = 3  # groups of samples that are made together
 NEAR = 8192  # vectors that the nearest caches hold
+LARGEST = 2**20  # vectors beyond which memory is slower than the arithmetic
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,11 @@ def emit(program: Program) -> Source:
         program: what the network does to a sample.
 
     Raises:
-        PartiganError: a step that has no form in C.
+        PartiganError: a step that has no form in C, or a sample that is too large.
     """
     file = _File(program)
+    if file.places[END] > LARGEST:
+        raise PartiganError(f"needs {file.places[END] / 2**18:.3g} MB for a sample, beyond what caches hold")
     for step in program.steps:
         file.step(step)
     return Source(file.text(), torch.cat([torch.zeros(0), *(values.flatten() for values in file.constants)]))

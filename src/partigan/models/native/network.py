@@ -41,7 +41,8 @@ def source(generator: Generator, condition: Tensor | None, mask: Tensor | None) 
             return emit(record(generator, [(generator.noise(1, None, rng), one, None)], ()))
         numbers = recorded_particles(mask.shape[1])
         masks = [torch.arange(number)[None] < max(number - 1, 1) for number in numbers]
-        return emit(record(generator, [(generator.noise(1, each, rng), one, each) for each in masks], numbers))
+        noise = [generator.noise(1, each, rng).clone(memory_format=torch.contiguous_format) for each in masks]
+        return emit(record(generator, [(made, one, real) for made, real in zip(noise, masks, strict=True)], numbers))
     except PartiganError as error:
         raise PartiganError(f"{name} has no native form, since it {error}; take --engine torch") from error
 

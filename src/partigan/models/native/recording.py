@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_iter, tree_map
 
 from partigan.errors import PartiganError
 from partigan.models.native.sizes import Size
+from partigan.nets.contracts import recorded
 
 ALIKE = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
 
@@ -156,11 +157,11 @@ class _Recorder(Recorder):
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Attention in its parts."""
+    """Attention in its parts, and the same for all samples."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        with sdpa_kernel(SDPBackend.MATH), torch.no_grad(), recorded():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)

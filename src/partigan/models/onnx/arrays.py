@@ -154,7 +154,7 @@ def looked_up(graph: Graph, step: Operation) -> str:
 
 
 def scattered(graph: Graph, step: Operation) -> str:
-    """Elements whose numbers are given along a dimension have other values."""
+    """Elements whose numbers are given along a dimension have other values, or more added to them."""
     made, given = step.made[0], step.given
     index = given["index"]
     new = given["src"] if "src" in given else given["value"]
@@ -163,7 +163,10 @@ def scattered(graph: Graph, step: Operation) -> str:
     if made.kind == torch.bool:
         base, updates = (graph.cast(each, torch.int32) for each in (_x(graph, step), updates))
         return graph.cast(graph.add("ScatterElements", base, graph.of(index), updates, axis=given["dim"]), torch.bool)
-    return graph.add("ScatterElements", _x(graph, step), graph.of(index), updates, axis=given["dim"])
+    reduction = "add" if step.name == "scatter_add" else "none"
+    return graph.add(
+        "ScatterElements", _x(graph, step), graph.of(index), updates, axis=given["dim"], reduction=reduction
+    )
 
 
 def indexed(graph: Graph, step: Operation) -> str:
@@ -369,7 +372,7 @@ WRITERS: dict[str, Writer] = {
     "diagonal_scatter": diagonal,
     "gather": gathered,
     "embedding": looked_up,
-    "scatter": scattered,
+    **dict.fromkeys(("scatter", "scatter_add"), scattered),
     "index_copy": put,
     "index": indexed,
     **dict.fromkeys(("topk", "sort"), ranked),

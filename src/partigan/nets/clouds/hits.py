@@ -17,7 +17,7 @@ from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 from partigan.nets.calorimeters import known_geometry, placed_energy
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, CriticOutput, Generator, is_recorded
 
 
 class _Energies(nn.Module):
@@ -85,13 +85,13 @@ class HitGenerator(Generator):
         """Clouds ``(batch, points, 5)``, zero beyond the last hit."""
         assert condition is not None
         number, points = self.known.tables.number(noise[:, 0], condition[:, 0]), self.known.tables.points
-        most = max(int(number.max()), 1)
+        most = points if is_recorded() else max(int(number.max()), 1)
         real = torch.arange(most, device=noise.device) < number[:, None].clamp_min(1)
         start = noise[:, 1 : 1 + FEATURES * most].unflatten(1, (most, FEATURES))
         made = self.cloud(self.known.beside(start, condition), mask=real)[..., :FEATURES]
         there = (torch.arange(most, device=noise.device) < number[:, None])[..., None].to(made)
         cloud = torch.cat((made, torch.ones_like(there)), dim=2) * there
-        return nn.functional.pad(cloud, (0, 0, 0, points - most))
+        return cloud if most == points else nn.functional.pad(cloud, (0, 0, 0, points - most))
 
 
 class HitCritic(Critic):

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from partigan.nets.contracts import Critic, CriticOutput, Generator
+from partigan.nets.contracts import Critic, CriticOutput, Generator, is_recorded
 from partigan.nets.layers import SLOPE, SMALL_NOISE, binarised, dense, dropped, small_noise
 
 Masking = Literal["given", "learned", "separate", "feature"]
@@ -85,6 +85,8 @@ class MessagePassing(nn.Module):
         pair, n = self.pair.weight, h.shape[1]
         received = functional.linear(h, pair[:, : self.inputs], self.pair.bias)
         sent = functional.linear(h, pair[:, self.inputs : 2 * self.inputs])
+        if is_recorded():
+            return self._sums(received, sent, weight, *((h, h) if self.distance else ()))
         jets, step = max(1, CHUNK // (n * n)), n if n * n <= CHUNK else max(1, CHUNK // n)  # receivers at a time
         weights: Sequence[Tensor | None] = [None] * -(-len(h) // jets) if weight is None else weight.split(jets)
         # split, not sliced: the gradient of every slice would be as large as the whole
