@@ -13,7 +13,7 @@ subtracts a pedestal after the ADC has clipped, and cuts at a threshold.
 
 ``benchmarks/pxd_calibration.py`` matches two things to the published Geant4 sample: the mean number of clusters on each
 sensor, hence the 40 occupancies, and the shares of the sources, which are fitted to the spectrum of the charge. Sensors
-are independent of each other, as in PE-GAN.
+are independent of each other, as in PE-GAN, but for the option ``recrossing``.
 
 References:
     Belle II technical design report, arXiv:1011.0352 (detector, backgrounds); H. Bichsel, Rev. Mod. Phys. 60 (1988) 663
@@ -76,6 +76,7 @@ def simulate_pxd(
     events: int,
     out: Path,
     background: float = CALIBRATED_AT,
+    recrossing: float = 0.0,
     seed: int = 1,
     workers: int = 1,
     resume: bool = False,
@@ -90,6 +91,8 @@ def simulate_pxd(
         out: file to make, in HDF5 (``.h5``), ROOT (``.root``) or, without a suffix, as a folder of PNG images; see
             `partigan.data.hitmap_files`.
         background: level in units of the design background; the occupancies are calibrated at 2.
+        recrossing: share of the curlers of two-photon pairs whose other crossings appear in other sensors, too, so that
+            these are correlated; occupancies are calibrated without.
         seed: of the random generators.
         workers: number of processes, one thread each.
         resume: resume an interrupted simulation.
@@ -103,6 +106,7 @@ def simulate_pxd(
     """
     checks = {
         f"background = {background}; it is between 0 and 20": 0 <= background <= 20,
+        f"recrossing = {recrossing}; it is between 0 and 1": 0 <= recrossing <= 1,
     }
     for message, fine in checks.items():
         if not fine:
@@ -110,12 +114,13 @@ def simulate_pxd(
     check_number("events", events, "event")
     check_workers(workers)
     check_seed(seed)
+    parameters = Parameters(recrossing=recrossing)
     job = {
         "kind": "pxd",
         "events": events,
         "background": background,
         "seed": seed,
-        "parameters": asdict(Parameters()),
+        "parameters": asdict(parameters),
         "rates": asdict(Rates.calibrated()),
         "partigan_version": __version__,
     }
@@ -124,7 +129,7 @@ def simulate_pxd(
         CHUNK,
         "simulating PXD hitmaps",
         make_chunk,
-        lambda chunk, size: (chunk * CHUNK, size, background, seed),
+        lambda chunk, size: (chunk * CHUNK, size, background, seed, parameters),
         lambda out, parts, attributes: write_hitmaps(out, map(read_hitmaps, parts), attributes),
         hitmap_attributes,
         SUFFIXES,
@@ -132,9 +137,9 @@ def simulate_pxd(
     return simulated(out, job, chunks, workers=workers, resume=resume, overwrite=overwrite)
 
 
-def make_chunk(path: Path, first: int, events: int, background: float, seed: int) -> int:
+def make_chunk(path: Path, first: int, events: int, background: float, seed: int, parameters: Parameters) -> int:
     """Simulate ``events`` events, from number ``first``, into a part file, and return their number."""
     rngs = (np.random.default_rng((seed, event)) for event in range(first, first + events))
-    made = [simulate_event(background, Parameters(), Rates.calibrated(), rng) for rng in rngs]
+    made = [simulate_event(background, parameters, Rates.calibrated(), rng) for rng in rngs]
     write_hitmaps(path, [Hitmaps.joined(made)], {})
     return events

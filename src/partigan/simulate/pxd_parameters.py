@@ -21,6 +21,7 @@ class Parameters:
         pt_power: n of dN/dpt ~ pt^-n of two-photon curlers; a choice.
         survival: share of curlers left after each further half turn; a choice.
         half_turns: number of crossings to follow.
+        recrossing: share of curlers whose other crossings of both layers appear, too; 0 = crossings are independent.
         beam_gas_angles: range of the angles to z of beam-gas secondaries, rad, flat in the logarithm; a choice.
         beam_gas_width: standard deviation of their slope du/dw; a choice.
         modulation: of their number as 1 + modulation cos(phi); a choice.
@@ -45,6 +46,7 @@ class Parameters:
     pt_power: float = 2.5
     survival: float = 0.6
     half_turns: int = 4
+    recrossing: float = 0.0
     beam_gas_angles: tuple[float, float] = (0.1, 1.0)
     beam_gas_width: float = 0.5
     modulation: float = 0.3
