@@ -166,10 +166,18 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
         onnx_files(load(tmp_path / "a"))  # refused where the samples are not those of torch
 
 
-@pytest.mark.parametrize(("preset", "geometry"), [("calo-wgan", "testbeam"), ("calo-gan", "ds1-photons")])
-def test_presets_that_train_for_long_have_a_form_in_onnx(preset: str, geometry: str, tmp_path: Path) -> None:
-    data = source(simulate_calorimeter(64, tmp_path / "showers.h5", geometry), kind := find("calorimeter"))
-    session, real = Session(Run(tmp_path / "run"), read(preset)), data.training()
+@pytest.mark.parametrize(
+    ("preset", "geometry"),
+    [
+        ("calo-wgan", "testbeam"),
+        ("calo-gan", "ds1-photons"),
+        *((f"pxd-{name}-crop", None) for name in ("biggan", "sagan", "wgan-gp")),
+    ],
+)
+def test_presets_that_train_for_long_have_a_form_in_onnx(preset: str, geometry: str | None, tmp_path: Path) -> None:
+    kind, path = find(read(preset)["kind"]), tmp_path / "data.h5"
+    data = source(simulate_calorimeter(64, path, geometry) if geometry else toy_hitmaps(path), kind)
+    session, real = Session(Run(tmp_path / "run"), read(preset, {} if geometry else _small(preset))), data.training()
     session.prepare({"data": real}, kind.conditions.arguments(real), {})
     state = kind.conditions.state(real, data.describe())
     onnx_files(Model(session.system.networks["generator"].eval(), session.transform, kind, state))

@@ -118,10 +118,14 @@ class _File:
             return self._layer_norm(step)
         if name == "searchsorted":
             return self._searched(out, given[0], given[1], step.options)
+        if name == "bucketize":
+            return self._searched(out, given[1], given[0], step.options)
         if name == "gather":
             return self._gathered(out, *given)
         if name == "embedding":
             return self._looked_up(out, *given)
+        if name == "index" and len(given[1]) == 1:
+            return self._looked_up(out, given[0], given[1][0])
         if name == "native_batch_norm":
             return self._batch_norm(out, *given)
         if name == "clamp":
@@ -255,13 +259,11 @@ class _File:
         self._call(loops(out.sizes, each), [out, x, at])
 
     def _looked_up(self, out: Lane, table: View, at: Any, *_: Any) -> None:
-        """Rows of a table, such as one of each class."""
-        if not isinstance(table, Fixed) or not isinstance(at, Lane):
+        """Rows of a table, such as one of each class, or its numbers."""
+        if not isinstance(table, Fixed) or not isinstance(at, Lane) or len(table.sizes) > 2:
             raise PartiganError("looks up what differs from sample to sample, which has no form in C")
-        last = len(out.sizes) - 1
-        row = (
-            f"(int)p2[{index(at.strides)}][lane] * ({table.strides[0].text()}) + i{last} * ({table.strides[1].text()})"
-        )
+        row = f"(int)p2[{index(at.strides)}][lane] * ({table.strides[0].text()})"
+        row += "".join(f" + i{len(out.sizes) - 1} * ({stride.text()})" for stride in table.strides[1:])
         each = f"for (int lane = 0; lane < LANES; lane++) p0[{index(out.strides)}][lane] = p1[{row}];"
         self._call(loops(out.sizes, each), [out, table, at])
 

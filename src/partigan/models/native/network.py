@@ -19,6 +19,7 @@ from partigan.randomness import rng_for
 LEAST = 3  # particles of the largest cloud
 PIECE = 64  # samples of a thread come in multiples of it
 CHECKED = 37  # samples that are compared with torch's
+HAVE = "MDMA, EPiC-GAN, GAPT, MPGAN, r-GAN, TreeGAN, calo-mdma and generators of tables"
 AGREEMENT = 1e-5  # largest difference, relative to the largest value
 
 
@@ -44,7 +45,9 @@ def source(generator: Generator, condition: Tensor | None, mask: Tensor | None) 
         noise = [generator.noise(1, each, rng).clone(memory_format=torch.contiguous_format) for each in masks]
         return emit(record(generator, [(made, one, real) for made, real in zip(noise, masks, strict=True)], numbers))
     except PartiganError as error:
-        raise PartiganError(f"{name} has no native form, since it {error}; take --engine torch") from error
+        raise PartiganError(
+            f"{name} has no native form, since it {error}; {HAVE} have one; take --engine torch"
+        ) from error
 
 
 def recorded_particles(most: int) -> tuple[int, int, int]:
