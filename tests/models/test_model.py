@@ -28,6 +28,7 @@ from partigan.kinds import find
 from partigan.models.model import GROUP_VALUES, Model, groups, together
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.contracts import Generator
+from partigan.nets.images.residual import ResidualGenerator
 from partigan.nets.tables import TableGenerator, TableTranslator
 
 BLOCKS = {"jets": 300, "tables": 1024, "images": 1024, "pxd-fast": 40}
@@ -180,6 +181,16 @@ def test_truncation_is_of_a_copy(models: dict[str, Model]) -> None:
     for value in (-1.0, torch.inf, torch.nan):
         with pytest.raises(PartiganError, match="must not be below 0"):
             model.with_truncation(value)
+
+
+def test_precision_is_of_a_copy(models: dict[str, Model]) -> None:
+    with pytest.raises(PartiganError, match="TableGenerator of tables has no choice of precision; leave it out"):
+        models["tables"].with_precision("bfloat16")
+    model = replace(models["images"], network=ResidualGenerator(1, 8, 8, filters=4))
+    assert model.with_precision("bfloat16").generator.precision == "bfloat16"
+    assert model.generator.precision == "float32"
+    with pytest.raises(PartiganError, match="precision = 'float8'; it is float32 or bfloat16"):
+        model.with_precision("float8")
 
 
 def test_translators_refine_and_generators_sample(models: dict[str, Model]) -> None:

@@ -67,7 +67,9 @@ def test_images_are_those_of_training(name: str, small: int, monkeypatch: pytest
 
 
 def test_large_images_are_fused() -> None:
-    assert ResidualGenerator(1, 128, 128, filters=1).deployed().fused is not None
+    large = ResidualGenerator(1, 128, 128, filters=1)
+    assert large.deployed().fused is not None
+    assert large.plain().fused is None  # what exports follow
     assert ResidualGenerator(1, 64, 96, filters=1).deployed().fused is None
 
 
