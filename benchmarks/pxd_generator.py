@@ -5,8 +5,8 @@
     python benchmarks/pxd_generator.py --real heldout.h5 --again pxd.h5 --generated generated.h5 [--run pxd-fast]
         [--figures docs/pxd] [--json out.json]
 
-"Simulated again" is the null: the training sample of the generator, of the same simulator. With ``--run`` the time of a
-generated map is measured, too, on one thread.
+"Simulated again" is the null: the training sample of the generator, of the same simulator. With ``--run`` time and
+memory of an event are measured, too, on one thread, beside the simulator.
 """
 
 from __future__ import annotations
@@ -14,24 +14,25 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from partigan import load
 from partigan.data.hitmap_files import read_hitmaps
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD, Hitmaps
 from partigan.data.pxd import COLUMNS, LAYER_OF, ROWS, SENSORS
-from partigan.models.model import groups
 from partigan.observables.hitmaps import CLASSES, SEGMENTS, clusters, spectrum
+from partigan.simulate.pxd import simulate_event
+from partigan.simulate.pxd_parameters import CALIBRATED_AT, Parameters, Rates
 
 DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128)  # pixels: edges of what pairs are counted in
 CORRELATED = 400  # maps whose pairs are counted
-PUBLISHED = 6.0  # s, PE-GAN's time for the 40 maps of an event on one CPU
 
 Floats = NDArray[np.float64]
 
@@ -102,6 +103,9 @@ def against(real: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
     for layer in (1, 2):
         mean = [x["occupancy"][:, layer == LAYER_OF].mean() for x in (real, other)]
         found[f"occupancy_{layer}"] = float(mean[1] / mean[0])
+        found[f"spread_{layer}"] = spread(other["occupancy"], layer) / spread(real["occupancy"], layer)
+    means = [x["spectrum"] @ np.arange(MAXIMUM + 1) / x["spectrum"].sum() for x in (real, other)]
+    found["adu_mean"] = float(means[1] / means[0])
     found |= {"occupancy_min": float(ratio.min()), "occupancy_max": float(ratio.max())}
     return found
 
@@ -111,22 +115,44 @@ def spread(occupancy: Floats, layer: int) -> float:
     return float((occupancy.std(0, ddof=1) / occupancy.mean(0))[layer == LAYER_OF].mean())
 
 
-def seconds_a_map(run: str) -> tuple[float, float]:
-    """CPU time of a map in the network alone, and with everything from the seed to ADU, on one thread."""
-    torch.set_num_threads(1)
-    model, rng = load(run), torch.Generator().manual_seed(1)
-    model.sample(4, 0)
-    began = time.process_time()
-    model.sample(len(SENSORS), 1)
-    whole = (time.process_time() - began) / len(SENSORS)
-    condition, _ = model.kind.conditions.draw(model.conditions, len(SENSORS), rng)
-    assert condition is not None
-    generator: Any = model.deployed()
-    began = time.process_time()
-    with torch.inference_mode():
-        for rows in groups(len(SENSORS), None, model.kind.conditions.group):
-            generator(generator.noise(len(rows), None, rng), condition[rows])
-    return (time.process_time() - began) / len(SENSORS), whole
+TIMED = 10  # events
+SCRIPT = """
+import json, resource, sys, time
+began = time.monotonic()
+import torch
+import partigan
+torch.set_num_threads(1)
+model = partigan.load(sys.argv[1])
+next(model.packed(40, 0))
+first = time.monotonic() - began
+times = {}
+began = time.process_time()
+for _ in model.packed(40 * int(sys.argv[2]), 1): pass
+times["hits"] = (time.process_time() - began) / int(sys.argv[2])
+sparse = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.process_time()
+for number in range(int(sys.argv[2])): model.sample(40, 1, 40 * number)
+times["maps"] = (time.process_time() - began) / int(sys.argv[2])
+dense = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps(times | {"first": first, "MB, hits": sparse / 1024, "MB, maps": dense / 1024}))
+"""
+
+
+def costs(run: str) -> dict[str, float]:
+    """CPU seconds of an event as hits and as whole maps on one thread, and of a simulated one in the same minute.
+
+    Beside them seconds from the start of python to the first event, and largest memory.
+    """
+    command = [sys.executable, "-c", SCRIPT, run, str(TIMED)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    found: dict[str, float] = json.loads(said.stdout.splitlines()[-1])
+    rngs = [np.random.default_rng((0, event)) for event in range(TIMED + 1)]
+    for number, rng in enumerate(rngs):
+        if number == 1:  # tables are made in the first
+            began = time.process_time()
+        simulate_event(CALIBRATED_AT, Parameters(), Rates.calibrated(), rng)
+    return {**found, "simulated": (time.process_time() - began) / TIMED}
 
 
 def figures(real: Hitmaps, generated: Hitmaps, folder: Path) -> None:
@@ -192,17 +218,18 @@ def main() -> None:
         for kind, label in enumerate(CLASSES):
             ratios = [" ".join(f"{r:.2f}" for r in x[name][kind] / real[name][kind]) for x in others]
             print(f"| {name}, {label} | {' | '.join(ratios)} |")
-    if options.run:
-        network, whole = seconds_a_map(options.run)
-        print(f"\na map takes {1e3 * network:.1f} ms of CPU in the network, {1e3 * whole:.1f} ms with everything;")
-        print(f"an event {40 * whole:.2f} s, {1 / whole:.1f} maps/s; PE-GAN as published: {PUBLISHED:.0f} s an event")
+    cost = costs(options.run) if options.run else None
+    if cost:
+        print("\nCPU seconds of an event (first, seconds from the start of python; MB, largest memory):")
+        print(", ".join(f"{name} {value:.3g}" for name, value in cost.items()))
     if options.figures:
         figures(samples[0], samples[2], options.figures)
     if options.json:
         plain = [{k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in x.items()} for x in every]
         for x in plain:
             del x["occupancy"]
-        options.json.write_text(json.dumps({"compared": compared, "statistics": plain}) + "\n", encoding="utf-8")
+        content = {"compared": compared, "statistics": plain, **({"cost": cost} if cost else {})}
+        options.json.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

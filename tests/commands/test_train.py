@@ -33,6 +33,7 @@ from partigan.simulate.airshower import simulate_airshower
 from partigan.simulate.calorimeter import simulate_calorimeter
 from partigan.simulate.cherenkov import simulate_cherenkov
 from partigan.simulate.digits import simulate_digits
+from partigan.simulate.pxd import simulate_pxd
 from partigan.simulate.toys import simulate_toy
 from partigan.training.log import read_log
 from partigan.training.session import Session
@@ -65,8 +66,8 @@ SMALL: dict[str, dict[str, Any]] = {  # arguments that make a network small
     "BigGANCritic": {"filters": 8},
     "BigGANDeepGenerator": {"filters": 16},
     "BigGANDeepCritic": {"filters": 16},
-    "HitmapGenerator": {"widths": [3, 3, 3, 3]},
-    "HitmapCritic": {"widths": [3, 3, 3, 3]},
+    "ClusterGenerator": {"hidden": [3, 3, 3]},
+    "ClusterCritic": {"hidden": [3, 3, 3]},
     "ProgressiveGenerator": {"filters": 8},
     "ProgressiveCritic": {"filters": 8},
     "StyleGANGenerator": {"filters": 8, "depth": 2},
@@ -135,7 +136,8 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
             ("airshower", "airshower-labelled", "airshower-signal"),
             lambda: simulate_airshower(400, tmp_path / "maps.h5"),
         ),
-        **dict.fromkeys(("pxd-crop", "pxd-parts"), lambda: toy_hitmaps(tmp_path / "pxd.h5")),
+        "pxd-crop": lambda: toy_hitmaps(tmp_path / "pxd.h5"),
+        "pxd-clusters": lambda: simulate_pxd(8, tmp_path / "pxd.h5"),
     }
     data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)
@@ -159,7 +161,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
     if sample.mask is not None:
         assert (sample.x[..., 2][sample.mask] > 0).all()
     assert torch.equal(load(tmp_path / "b").sample(4, 5).x, sample.x)
-    if preset == "pxd-fast":  # as many hits as the noise says
+    if preset == "pxd-fast":  # as many hits as are drawn
         with pytest.raises(PartiganError, match="has no form in ONNX, since it decides by the values"):
             onnx_files(load(tmp_path / "a"))
     else:

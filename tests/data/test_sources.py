@@ -115,7 +115,7 @@ JETS = toy_jets(20)[0]
         ("pxd", {"x": np.ones((3, 250, 768)), "labels": [0, 1, 40]}, "from 0 to 39"),
         ("pxd-crop", np.full((3, 64, 96), 0.5), "x row 0: charges that are not whole ADU"),
         ("pxd-crop", np.ones((3, 64, 96)), "conditions of 42 features"),
-        ("pxd-parts", np.ones((40, 250, 768)), "give a file of hitmaps"),
+        ("pxd-clusters", np.ones((40, 250, 768)), "give a file of hitmaps"),
     ],
 )
 def test_what_is_no_source(kind: str, given: Any, message: str) -> None:
@@ -165,7 +165,7 @@ def test_all_samples_have_the_same_chance() -> None:
     assert (counts / 600 - 0.3).abs().max() < 0.08
 
 
-@pytest.mark.parametrize("name", ["jets", "tables", "images", "pxd", "pxd-parts", "pxd-crop"])
+@pytest.mark.parametrize("name", ["jets", "tables", "images", "pxd", "pxd-clusters", "pxd-crop"])
 def test_files_in_blocks_hold_what_they_hold_at_once(name: str, jet_file: JetFile, tmp_path: Path) -> None:
     kind, path = find(name), tmp_path / "a.h5"
     if name == "jets":

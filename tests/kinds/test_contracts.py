@@ -15,6 +15,7 @@ from matplotlib import pyplot as plt
 from helpers import toy_hitmaps, toy_jets
 from partigan.data.batch import Batch
 from partigan.data.calorimeter_files import write_showers
+from partigan.data.clusters import PIXELS
 from partigan.data.jets import write_jets
 from partigan.data.samples import write_samples
 from partigan.evaluation import protocols
@@ -23,6 +24,7 @@ from partigan.kinds.kind import Values
 from partigan.metrics.finding import Finding
 from partigan.simulate.calorimeter import Task
 from partigan.simulate.cherenkov import CONDITIONS, TARGETS
+from partigan.simulate.pxd import simulate_pxd
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ CASES = {
     "calorimeter": Case(_showers, "calorimeter", (368,), (368,)),
     "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
     "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),
-    "pxd-parts": Case(toy_hitmaps, "pxd", CROP, MAP),
+    "pxd-clusters": Case(lambda path: simulate_pxd(8, path), "pxd", (sum(PIXELS),), MAP),
 }
 
 
@@ -135,9 +137,11 @@ def test_kinds_keep_their_contracts(name: str, tmp_path: Path) -> None:
     for one, two, like in zip(*drawn, (valid.condition, valid.mask), strict=True):
         assert (one is None) == (like is None)
         if one is not None:
-            assert one.shape == (size, *like.shape[1:])
-            assert one.dtype == like.dtype
             assert torch.equal(one, two)
+            assert len(one) == size
+            told = parts.told(one)
+            assert told.shape == (size, *like.shape[1:])
+            assert told.dtype == like.dtype
     classes = parts.classes(valid)
     assert classes is None or classes.shape == (len(valid),)
 

@@ -7,28 +7,31 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import toy_hitmaps
 from partigan.data.batch import Batch
+from partigan.data.clusters import FRAMES, MEDIUM, PATTERNS, PIXELS, STRIP, WINDOW
 from partigan.data.hitmap_files import write_hitmaps
-from partigan.data.hitmaps import Hitmaps, crops
+from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import LAYER_OF
 from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.kinds import find
 from partigan.kinds.kind import Values
-from partigan.observables.hitmaps import clusters
+from partigan.simulate.pxd import simulate_pxd
 
 
-@pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96)), ("pxd-parts", (256, 768))])
+@pytest.mark.parametrize(("name", "shape"), [("pxd", (256, 768)), ("pxd-crop", (64, 96)), ("pxd-clusters", ())])
 def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tuple[int, int]) -> None:
     """Read, compare, defects, draw, write and read again."""
     kind = find(name)
     write_hitmaps(tmp_path / "a.h5", [events], {"seed": 1})
     sample = kind.format.read(tmp_path / "a.h5", "all")
-    arguments = kind.conditions.arguments(sample[:40])
-    assert (arguments["channels"], arguments["height"], arguments["width"]) == (1, *shape)
+    if shape:
+        arguments = kind.conditions.arguments(sample[:40])
+        assert (arguments["channels"], arguments["height"], arguments["width"]) == (1, *shape)
     one, two = sample[:40], sample[40:80]
     assert kind.conditions.classes(one).tolist() == [*range(40)]  # type: ignore[union-attr]
-    assert kind.evaluation.validate(one, one) == {"adu_w1": 0, "adu_ks": 0, "occupancy": 0}
+    assert {*kind.evaluation.validate(one, one).values()} == {0}
     dark = replace(two, x=torch.zeros_like(two.x))
     assert kind.evaluation.validate(one, dark)["adu_ks"] == 1
 
@@ -58,8 +61,9 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     condition, mask = kind.conditions.draw(state, 80, torch.Generator().manual_seed(0))
     assert mask is None
     assert condition is not None
-    assert condition.shape == sample[:80].condition.shape  # type: ignore[union-attr]
-    assert condition[:40].unique(dim=0).shape[0] == 40
+    told = kind.conditions.told(condition)
+    assert told.shape == sample[:80].condition.shape  # type: ignore[union-attr]
+    assert told[:40].unique(dim=0).shape[0] == 40
     kind.format.write(tmp_path / "b.h5", [one, two], {"generated_by": "partigan"}, {})
     again = kind.format.read(tmp_path / "b.h5", "all")
     assert torch.equal(again.x.half(), sample.x[:80])
@@ -67,36 +71,44 @@ def test_kinds_of_hitmaps(tmp_path: Path, events: Hitmaps, name: str, shape: tup
     assert kind.format.attributes(tmp_path / "b.h5")["generated_by"] == "partigan"
 
 
-def test_parts_are_crops_to_train_on_and_whole_maps_elsewhere(tmp_path: Path, events: Hitmaps) -> None:
-    kind = find("pxd-parts")
-    write_hitmaps(tmp_path / "a.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3), "split_test": (2, 3)})
-    write_hitmaps(tmp_path / "b.h5", [events], {"split_train": (0, 2), "split_valid": (2, 3)})
-    with pytest.raises(PartiganError, match="share events"):
-        kind.format.training(tmp_path / "a.h5")
-    path = tmp_path / "b.h5"
+def test_clusters_are_trained_on_and_whole_maps_are_everywhere_else(tmp_path: Path) -> None:
+    kind, path = find("pxd-clusters"), simulate_pxd(8, tmp_path / "a.h5")
     sample = kind.format.training(path)
-    assert sample.x.shape == (2 * 40 * 4, 1, 64, 96)
+    assert sample.x.shape[1:] == (sum(PIXELS),)
+    assert sample.x.dtype == torch.float16
     assert sample.condition is not None
-    arguments = kind.conditions.arguments(sample)
-    assert arguments["whole"] == [250, 768]
-    assert (arguments["height"], arguments["width"], arguments["conditions"]) == (64, 96, 43)
-    found = clusters(events.map, events.u, events.v, events.charge)
-    numbers = np.bincount(found.image, minlength=120).reshape(3, 40)
-    for row in (0, 41, 200, 319):
-        sensor, (u, v) = row % 40, (sample.condition[row, 40:42] + 1) / 2 * torch.tensor([186, 672])
-        corner = round(u.item()), round(v.item())
-        np.testing.assert_array_equal(sample.x[row, 0], crops(events, [row % 80], [corner], 64, 96)[0])
-        assert sample.condition[row, :40].nonzero().item() == sensor
-        rate = np.log(numbers[row % 80 // 40, sensor] / 192)
-        assert sample.condition[row, 42].item() == pytest.approx(rate, abs=1e-5)
-    whole = kind.format.read(path, "valid")
-    assert torch.equal(whole.x, find("pxd").format.read(path, "valid").x)
-    assert kind.format.read(path, "train").x.shape == (2 * 40, 1, 250, 768)
-    assert kind.evaluation.validated == 3 * 40
-    state = kind.conditions.state(sample, kind.format.describe(path))
-    assert state["clusters"] == numbers[:2].tolist()
-    drawn, _ = kind.conditions.draw(state, 70, torch.Generator().manual_seed(1))
-    assert drawn is not None
-    assert any(np.allclose(drawn[:40, 42], np.log(row / 192), atol=1e-5) for row in numbers[:2])
-    assert (drawn[:, 40:42] == -1).all()
-    assert torch.equal(drawn[40:, :40], drawn[:30, :40])
+    assert sample.condition.shape == (len(sample), sum(FRAMES))
+    small, medium, strip = sample.x.float().split(list(PIXELS), dim=1)
+    patterns = torch.from_numpy(PATTERNS)[sample.condition[:, 3].long()]
+    assert torch.equal((small > 0).long(), patterns)
+    box = medium.view(-1, *MEDIUM) > 0
+    sides = sample.condition[:, FRAMES[0] + 3 : FRAMES[0] + 5]
+    for axis in (0, 1):
+        reached = (box.any(2 - axis) * torch.arange(1, MEDIUM[axis] + 1)).amax(1)
+        assert torch.equal(reached, sides[:, axis].long())
+    along = (strip.view(-1, WINDOW, STRIP) > 0).any(2)
+    length, first = sample.condition[:, -4], sample.condition[:, -1]
+    place = first[:, None] + torch.arange(WINDOW)
+    assert torch.equal(along, (place >= 0) & (place < length[:, None]))
+    assert torch.equal(kind.format.training(path).x, sample.x)
+    assert torch.equal(kind.format.read(path, "valid").x, find("pxd").format.read(path, "valid").x)
+
+
+def test_hits_are_written_like_maps(tmp_path: Path, events: Hitmaps) -> None:
+    kind = find("pxd-clusters")
+    write_hitmaps(tmp_path / "a.h5", [events], {})
+    maps = kind.format.read(tmp_path / "a.h5", "all")
+    flat = maps.x.flatten(1).float()
+    hits = torch.zeros(len(flat), 2, int((flat > 0).sum(1).max()))
+    for row, values in zip(hits, flat, strict=True):
+        there = values.nonzero()[:, 0]
+        row[:, : len(there)] = torch.stack((there + 1, values[there]))
+    kind.format.write(tmp_path / "b.h5", [replace(maps, x=hits)], {"kind": "pxd-clusters"}, {})
+    assert torch.equal(kind.format.read(tmp_path / "b.h5", "all").x, maps.x)
+    assert kind.format.attributes(tmp_path / "b.h5")["kind"] == "pxd"
+
+
+def test_events_without_long_tracks_are_refused(tmp_path: Path) -> None:
+    toy_hitmaps(tmp_path / "a.h5")
+    with pytest.raises(PartiganError, match=r"the training events have no (medium|long) clusters .* give more events"):
+        find("pxd-clusters").format.training(tmp_path / "a.h5")

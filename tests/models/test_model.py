@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -30,6 +31,7 @@ from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.contracts import Generator
 from partigan.nets.images.residual import ResidualGenerator
 from partigan.nets.tables import TableGenerator, TableTranslator
+from partigan.run import SHIPPED
 
 BLOCKS = {"jets": 300, "tables": 1024, "images": 1024, "pxd-fast": 40}
 
@@ -100,6 +102,30 @@ torch.save(load("pxd-fast").sample(4, 3, first=38).x, sys.argv[1])
 def test_another_process_makes_the_same_samples(models: dict[str, Model], tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path / "x.pt")], check=True)
     torch.testing.assert_close(torch.load(tmp_path / "x.pt"), models["pxd-fast"].sample(4, 3, first=38).x)
+
+
+def test_packed_samples_are_the_same_events(models: dict[str, Model]) -> None:
+    """As hits, block by block; those of other transforms are as ever."""
+    model = models["pxd-fast"]
+    maps = model.sample(60, 3, first=30)
+    parts = list(model.packed(60, 3, first=30))
+    assert [len(part) for part in parts] == [10, 40, 10]
+    assert all(part.x.dim() == 3 for part in parts)
+    again = [model.transform.inverse(part) for part in parts]
+    assert_same(Batch.joined(again), maps)
+    assert maps.condition is not None
+    assert maps.condition.tolist() == [number % 40 for number in range(30, 90)]
+    rows = list(models["tables"].packed(1100, 3))
+    assert_same(Batch.joined(rows), models["tables"].sample(1100, 3))
+
+
+def test_a_run_of_networks_that_are_gone_is_refused_in_one_line(tmp_path: Path) -> None:
+    shutil.copytree(SHIPPED / "pxd-fast", tmp_path / "run")
+    path = tmp_path / "run" / "config.yaml"
+    path.write_text(path.read_text().replace("images.clusters.ClusterGenerator", "images.hitmap.HitmapGenerator"))
+    with pytest.raises(PartiganError, match=r"HitmapGenerator', which is not a class of partigan") as error:
+        load(tmp_path / "run", verify=False)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["jets", "tables", "images"])

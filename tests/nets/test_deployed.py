@@ -33,9 +33,9 @@ from partigan.nets.clouds.turning import TurnedGenerator, TurningGenerator
 from partigan.nets.contracts import Generator, NoisyTranslator, Product
 from partigan.nets.images.airshower import ShowerGenerator, StationGenerator
 from partigan.nets.images.biggan import BigGANDeepGenerator, BigGANGenerator
+from partigan.nets.images.clusters import ClusterGenerator, Events
 from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANGenerator
-from partigan.nets.images.hitmap import HitmapGenerator
 from partigan.nets.images.pegan import PEGANGenerator
 from partigan.nets.images.pix2pix import UNet
 from partigan.nets.images.progressive import ProgressiveGenerator
@@ -70,8 +70,6 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "progressive": partial(ProgressiveGenerator, **SMALL),
     "stylegan": partial(StyleGANGenerator, style=8, depth=2, **SMALL),
     "pe-gan": partial(PEGANGenerator, attention=1, **SMALL),
-    "hitmap": partial(HitmapGenerator, height=16, width=24, rate=60.0),
-    "hitmap, whole": partial(HitmapGenerator, height=16, width=24, conditions=4, whole=(32, 48)),
     "pix2pix": partial(UNet, **SMALL),
     "cyclegan": partial(ResNetTranslator, blocks=1, **SMALL),
     "table": partial(TableGenerator, batch_norm=True),
@@ -88,7 +86,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "shared encoder": lambda: SharedEncoder(TraceEncoder(width=4), *(TraceDecoder(bins=16, width=4) for _ in "ab")),
 }
 SHAPES = {"pix2pix": (3, 8, 8), "cyclegan": (3, 8, 8), "table translator": (2,)}  # of a translator's sample
-MORE = ("turning", "selecting", "hitmap, whole")  # their deployed form is another function of more noise
+MORE = ("turning", "selecting")  # their deployed form is another function of more noise
 
 
 @pytest.fixture(params=MAKERS)
@@ -110,8 +108,7 @@ def _call(network: Product, name: str) -> tuple[Tensor, Tensor]:
         x = network.noise(4, None, rng).double()
     else:
         x = torch.randn(4, *SHAPES.get(name, (1, 16)), generator=rng).double()
-    placed = torch.tensor([[0.5, -1.0, -1.0, 4.0]] * 4, dtype=torch.float64)
-    condition = placed if isinstance(network, HitmapGenerator) and network.whole else None
+    condition = None
     if isinstance(network, (LayerGenerator, HitGenerator, VoxelGenerator, CaloGANGenerator, TestBeamGenerator)):
         columns = 3 if isinstance(network, TestBeamGenerator) else 1
         condition = torch.full((4, columns), 1000.0, dtype=torch.float64)
@@ -127,9 +124,8 @@ def test_every_generator_and_translator_is_here() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, Product) and not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
                 found.add(kind)
-    assert found - {ChangedNoise, GapsGenerator, ResidualStack, TurnedGenerator} == {
-        type(make()) for make in MAKERS.values()
-    }
+    elsewhere = {ChangedNoise, GapsGenerator, ResidualStack, TurnedGenerator, ClusterGenerator, Events}
+    assert found - elsewhere == {type(make()) for make in MAKERS.values()}
 
 
 def test_noise_is_as_normal_as_the_network_says(name: str) -> None:

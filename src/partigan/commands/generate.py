@@ -165,7 +165,8 @@ def make_part(
     """Make one chunk as a part file and return its number of samples; ``state``: conditions, None = as in training."""
     set_threads(threads)
     model = _ready(generation) if state is None else replace(_ready(generation), conditions=state)
-    model.kind.format.write(path, [model.sample(size, seed, first)], {}, model.conditions)
+    chunks = model.packed(size, seed, first) if model.transform.packs else [model.sample(size, seed, first)]
+    model.kind.format.write(path, chunks, {}, model.conditions)
     return size
 
 

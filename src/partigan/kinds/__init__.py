@@ -26,7 +26,7 @@ KINDS = {
     "airshower-signal": "partigan.kinds.airshowers.AIRSHOWER_SIGNAL",
     "pxd": "partigan.kinds.pxd.PXD",
     "pxd-crop": "partigan.kinds.pxd.PXD_CROP",
-    "pxd-parts": "partigan.kinds.pxd.PXD_PARTS",
+    "pxd-clusters": "partigan.kinds.pxd_clusters.PXD_CLUSTERS",
 }
 """The kinds that come with partigan. For a file that says nothing of itself the first that recognises it is taken."""
 

@@ -61,27 +61,31 @@ class HitmapObservables(Observables):
 
     def compute(self, sample: Batch, description: dict[str, Any]) -> Columns:
         """Sensor, occupancy, spectra of hits and clusters of each map, and the sample's correlation of pixels."""
-        found = _counts(sample)
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("clusters", "size", "charge", "kind")}
-        for first, (image, u, v, charge) in _hits(sample):
-            maps = min(_MAPS, len(sample) - first)
-            groups = clusters(image, u, v, charge)
-            parts["clusters"].append(np.bincount(groups.image, minlength=maps))
-            for name, values, limit in (
-                ("size", groups.size, _SIZES),
-                ("charge", groups.charge, _CLUSTER_CHARGES),
-                ("kind", groups.kind + 1, len(CLASSES)),
-            ):
-                address = groups.image * (limit + 1) + np.minimum(values, limit)
-                parts[name].append(np.bincount(address, minlength=maps * (limit + 1)).reshape(maps, limit + 1))
         shown = sample[:_SHOWN]
         image, u, v, _ = (np.concatenate(column) for column in zip(*_all_hits(shown), strict=True))
         shape = (sample.x.shape[2], sample.x.shape[3])
         return {
-            **found,
-            **{name: np.concatenate(part) for name, part in parts.items()},
+            **_counts(sample),
+            **_clusters(sample),
             "pairs": pair_correlation(image, u, v, len(shown), shape),
         }
+
+
+def _clusters(sample: Batch) -> Columns:
+    """Number of clusters, and spectra of their sizes, charges and classes, of each map."""
+    parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("clusters", "size", "charge", "kind")}
+    for first, (image, u, v, charge) in _hits(sample):
+        maps = min(_MAPS, len(sample) - first)
+        groups = clusters(image, u, v, charge)
+        parts["clusters"].append(np.bincount(groups.image, minlength=maps))
+        for name, values, limit in (
+            ("size", groups.size, _SIZES),
+            ("charge", groups.charge, _CLUSTER_CHARGES),
+            ("kind", groups.kind + 1, len(CLASSES)),
+        ):
+            address = groups.image * (limit + 1) + np.minimum(values, limit)
+            parts[name].append(np.bincount(address, minlength=maps * (limit + 1)).reshape(maps, limit + 1))
+    return {name: np.concatenate(part) for name, part in parts.items()}
 
 
 def _counts(sample: Batch) -> Columns:
@@ -197,6 +201,21 @@ class HitmapEvaluation(Evaluation):
         labels = ("dv, pixels", "du, pixels", "pairs over independent pixels")
         figures["Pairs of pixels"] = images(real["pairs"], fake["pairs"], extent, labels)
         return figures
+
+
+class ClusterEvaluation(HitmapEvaluation):
+    """The same for generators whose spectrum of pixels is right by construction: checkpoints are chosen by clusters."""
+
+    selection = ("charge_w1", "adu_w1")
+
+    def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
+        """Those of all hitmaps, and W1 of size and charge of clusters."""
+        found = [Values(_clusters(sample), event_weights(sample)) for sample in (real, fake)]
+        more = {}
+        for name in ("size", "charge"):
+            spectra = (sample.weighted(sample[name]) for sample in found)
+            more[f"{name}_w1"] = spectrum_distances(*spectra, rng=np.random.default_rng(0))[1].value
+        return {**super().validate(real, fake), **more}
 
 
 def _whole_events(sample: Values, size: int) -> Values:

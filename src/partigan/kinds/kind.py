@@ -208,6 +208,10 @@ class Conditions(ABC):
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """Condition and mask of one block of ``size`` samples, from a `state` or one that is `ready`."""
 
+    def told(self, condition: Tensor) -> Tensor:
+        """What generated samples say of the conditions that `draw` gave: by default all of them."""
+        return condition
+
     def of_species(self, species: str, sample: Batch, description: dict[str, Any], where: str) -> Tensor:
         """Which samples are of one species of particle, ``(samples,)`` bool.
 

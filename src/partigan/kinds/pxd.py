@@ -2,9 +2,9 @@
 
 Three kinds share observables and evaluation; they differ in their formats and conditions.
 
-pxd        whole maps ``(1, 250, 768)``; the class is the index of the sensor
-pxd-crop   one crop ``(1, 64, 96)`` of each map at a random place
-pxd-parts  trained on several crops of each map, whole maps everywhere else
+pxd           whole maps ``(1, 250, 768)``; the class is the index of the sensor
+pxd-crop      one crop ``(1, 64, 96)`` of each map at a random place
+pxd-clusters  trained on clusters, whole maps everywhere else: `partigan.kinds.pxd_clusters`
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -33,21 +32,18 @@ from partigan.data.hitmap_files import (
     write_hitmaps,
 )
 from partigan.data.hitmaps import MAXIMUM, Hitmaps, crops
-from partigan.data.pxd import COLUMNS, PIXELS, ROWS, SENSORS
+from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.samples import checked, read_samples, write_samples
 from partigan.data.splits import Rows
 from partigan.data.transforms.hitmaps import padded
-from partigan.documents import Rule
 from partigan.errors import PartiganError
 from partigan.kinds import classifiers
 from partigan.kinds.hitmaps import HitmapEvaluation, HitmapObservables, sensors
 from partigan.kinds.kind import Conditions, Format, Kind
-from partigan.observables.hitmaps import clusters
 from partigan.randomness import rng_for
 
 CROP = (64, 96)  # columns and rows of a crop
 _SPANS = ((COLUMNS, CROP[0]), (ROWS, CROP[1]))
-_PARTS_OF_MAP = 4  # crops of a map that `PartFormat` gives to training
 
 
 def _corners(size: int, rng: torch.Generator) -> Tensor:
@@ -61,11 +57,6 @@ def _places(maps: Tensor, corners: Tensor) -> Tensor:
     sensor = torch.nn.functional.one_hot(maps % len(SENSORS), len(SENSORS))
     span = torch.tensor([whole - part for whole, part in _SPANS])
     return torch.cat((sensor, 2 * corners / span - 1), dim=1).float()
-
-
-def _rates(numbers: Tensor) -> Tensor:
-    """Logarithm of the clusters in 1000 pixels, ``(maps, 1)``; none at all counts as half of one."""
-    return (numbers.clamp_min(0.5) * (1000 / PIXELS)).log().float()[:, None]
 
 
 def _images(charges: NDArray[np.uint8], condition: Tensor) -> Batch:
@@ -196,49 +187,6 @@ class CropFormat(MapFormat):
         return sample
 
 
-class PartFormat(MapFormat):
-    """Whole maps, and crops to train on: for generators that are convolutional.
-
-    The condition has 43 features: those of `CropFormat`, where a whole map begins at (-1, -1), and the logarithm of
-    the number of clusters in 1000 pixels of the whole map. Files are those of whole maps.
-    """
-
-    also = ("pxd",)
-
-    def read(self, path: Path, split: Rows, finite: bool = True) -> Batch:
-        """All maps of the events of a split, sensor after sensor."""
-        return self._images_of(read_hitmaps(path, _events(split)))
-
-    @staticmethod
-    def _images_of(hitmaps: Hitmaps) -> Batch:
-        """All maps of events, with their conditions."""
-        maps = torch.arange(hitmaps.counts.size)
-        rates = _rates(torch.from_numpy(cluster_numbers(hitmaps)).flatten())
-        condition = torch.cat((_places(maps, torch.zeros(len(maps), 2)), rates), dim=1)
-        return _images(hitmaps.dense(maps.numpy()), condition)
-
-    def training(self, path: Path) -> Batch:
-        """Four crops ``(1, 64, 96)`` of each map of the training split, at random places."""
-        hitmaps = read_hitmaps(path, "train")
-        maps = torch.arange(hitmaps.counts.size).repeat(_PARTS_OF_MAP)
-        rates = _rates(torch.from_numpy(cluster_numbers(hitmaps)).flatten()).repeat(_PARTS_OF_MAP, 1)
-        corners = _corners(len(maps), rng_for("crops", len(maps)))
-        condition = torch.cat((_places(maps, corners), rates), dim=1)
-        return _images(crops(hitmaps, maps.numpy(), corners.numpy(), *CROP), condition)
-
-    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
-        """Write whole maps as events, a file of the kind pxd."""
-        super().write(path, chunks, {**attributes, "kind": "pxd"}, state)
-
-    def describe(self, path: Path) -> dict[str, Any]:
-        """Numbers of clusters of the 40 maps of each training event."""
-        return {"clusters": cluster_numbers(read_hitmaps(path, "train")).tolist()}
-
-    def check(self, sample: Batch) -> Batch:
-        """Refuse arrays: training takes crops of whole events."""
-        raise PartiganError("pxd-parts takes crops of whole events; give a file of hitmaps, not arrays")
-
-
 class MapConditions(Conditions):
     """Whole events: each sensor once, in the one order."""
 
@@ -298,60 +246,9 @@ class CropConditions(MapConditions):
         return _places(torch.arange(size), _corners(size, rng)), None
 
 
-class PartConditions(MapConditions):
-    """Whole events, each with the numbers of clusters of a training event."""
-
-    chunk = 200
-    group = 1
-    rows = ("clusters",)
-    schema = MappingProxyType(
-        {
-            "clusters": Rule(
-                [[Rule(int, lambda number: 0 <= number < 2**31, "a number of clusters")]],
-                lambda events: events and all(len(event) == len(SENSORS) for event in events),
-                "a number for each of 40 sensors, event by event",
-            )
-        }
-    )
-
-    def arguments(self, sample: Batch) -> dict[str, Any]:
-        """Those of crops, and the size of the whole map."""
-        return {**super().arguments(sample), "whole": [COLUMNS, ROWS]}
-
-    def _numbers(self) -> dict[str, int]:
-        return {"classes": 0, "conditions": len(SENSORS) + 3}
-
-    def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
-        """Numbers of clusters of the 40 maps of each training event."""
-        return {"clusters": description["clusters"]}
-
-    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
-        """Each sensor in turn, with numbers of clusters drawn event by event."""
-        known = torch.as_tensor(state["clusters"])
-        rows = torch.randint(len(known), (-(-size // len(SENSORS)),), generator=rng)
-        condition = _places(torch.arange(size), torch.zeros(size, 2))
-        return torch.cat((condition, _rates(known[rows].flatten()[:size])), dim=1), None
-
-
-def cluster_numbers(hitmaps: Hitmaps) -> NDArray[np.int64]:
-    """``(events, 40)``: numbers of clusters."""
-    numbers = [
-        np.bincount(clusters(one.map, one.u, one.v, one.charge).image, minlength=len(SENSORS))
-        for one in (hitmaps.events(event, event + 1) for event in range(len(hitmaps)))
-    ]
-    return np.stack(numbers)
-
-
 PXD = Kind("pxd", MapFormat(), MapConditions(), HitmapObservables(), HitmapEvaluation(classifiers.sensors(8, 20)))
 PXD_CROP = Kind(
     "pxd-crop", CropFormat(), CropConditions(), HitmapObservables(), HitmapEvaluation(classifiers.sensors(16, 64))
-)
-PXD_PARTS = Kind(
-    "pxd-parts",
-    PartFormat(),
-    PartConditions(),
-    HitmapObservables(),
-    HitmapEvaluation(classifiers.sensors(8, 20), validated=120),
 )
 
 

@@ -14,6 +14,7 @@ from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS, VXD_IDS, sensor_indices
 from partigan.errors import PartiganError, check_number
 from partigan.kinds.pxd import makes_events
+from partigan.kinds.pxd_clusters import hitmaps_of
 from partigan.models.model import load
 from partigan.randomness import check_seed
 from partigan.reading import assure_memory
@@ -114,8 +115,7 @@ class PXDBackground:
         Raises:
             PartiganError: a number that no event has.
         """
-        sensors = np.arange(len(SENSORS))
-        return Hitmaps.joined(Hitmaps.of_images(self._event(number), sensors) for number in _numbers(events))
+        return Hitmaps.joined(map(self._hits, _numbers(events)))
 
     def hits(self, events: Events) -> Hits:
         """The same events as hits; arguments as of `hitmaps`."""
@@ -144,6 +144,10 @@ class PXDBackground:
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         """The stream from its first event on."""
         return self.stream()
+
+    def _hits(self, number: int) -> Hitmaps:
+        (made,) = self._model.packed(len(SENSORS), self.seed, len(SENSORS) * number)
+        return hitmaps_of(made)
 
     def _event(self, number: int) -> NDArray[np.uint8]:
         made = self._model.sample(len(SENSORS), self.seed, len(SENSORS) * number).x

@@ -140,6 +140,24 @@ class Model:
             >>> jets = load("runs/top").sample(1000, seed=1)  # doctest: +SKIP
             >>> more = load("runs/top").sample(1000, seed=1, first=1000)  # doctest: +SKIP
         """
+        parts: list[Batch] = []
+        for block in self._blocks(size, seed, first):
+            parts.append(self._block(*block))
+            if len(parts) == 1:  # whose samples are as large as all others
+                assure_memory(2 * size * parts[0].x[0].nbytes, f"{size:,} samples at once")
+        return Batch.joined(parts)
+
+    def packed(self, size: int, seed: int | None = None, first: int = 0) -> Iterator[Batch]:
+        """The samples that `sample` gives, block by block, as the format of their kind writes them fastest.
+
+        Where the transform packs (`Transform.packs`) these are sparse, such as hits in place of images. Arguments and
+        errors are those of `sample`.
+        """
+        for block in self._blocks(size, seed, first):
+            yield self._block(*block, packed=self.transform.packs)
+
+    def _blocks(self, size: int, seed: int | None, first: int) -> Iterator[tuple[int, int, int, int]]:
+        """Arguments of `_block` for some samples of a stream."""
         check_number("size", size, "sample")
         if first < 0:
             raise PartiganError(f"first = {first}; samples are counted from 0")
@@ -147,13 +165,8 @@ class Model:
         check_seed(seed)
         self.generator  # noqa: B018  # refuses networks that do not generate
         block = self.kind.conditions.block
-        parts: list[Batch] = []
         for number in range(first // block, -(-(first + size) // block)):
-            low, high = max(first - number * block, 0), min(first + size - number * block, block)
-            parts.append(self._block(seed, number, low, high))
-            if len(parts) == 1:  # whose samples are as large as all others
-                assure_memory(2 * size * parts[0].x[0].nbytes, f"{size:,} samples at once")
-        return Batch.joined(parts)
+            yield seed, number, max(first - number * block, 0), min(first + size - number * block, block)
 
     @cached_property
     def _ready(self) -> dict[str, Any]:
@@ -175,8 +188,8 @@ class Model:
         """Conditions as the network sees them."""
         return None if condition is None else self.transform.condition(condition)
 
-    def _block(self, seed: int, number: int, low: int, high: int) -> Batch:
-        """Samples ``low`` to ``high`` of one block of a stream.
+    def _block(self, seed: int, number: int, low: int, high: int, packed: bool = False) -> Batch:
+        """Samples ``low`` to ``high`` of one block of a stream, perhaps as the generator packs them.
 
         Conditions, masks and groups are those of the whole block, and every group has randomness of its own, so that a
         sample does not depend on which others are asked for.
@@ -197,8 +210,8 @@ class Model:
         x = together(found, rows, high - low, None if mask is None else mask.shape[1])
         wanted = slice(low, high)
         cut = [None if part is None else part[wanted] for part in (mask, seen, weight)]
-        made = self.transform.inverse(Batch(x, *cut))
-        return made if condition is None else replace(made, condition=condition[wanted])
+        made = Batch(x, *cut) if packed else self.transform.inverse(Batch(x, *cut))
+        return made if condition is None else replace(made, condition=parts.told(condition[wanted]))
 
     @torch.inference_mode()
     def _group(

@@ -6,10 +6,10 @@ import torch
 from scipy.stats import kstest
 
 from partigan.data.batch import Batch
+from partigan.data.clusters import PIXELS
 from partigan.data.loader import Loader
-from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity, padded, unpadded
+from partigan.data.transforms.hitmaps import ClusterShares, LogIntensity, padded, unpadded
 from partigan.errors import PartiganError
-from partigan.simulate.pxd import Parameters, Rates, simulate_event
 
 
 @pytest.mark.parametrize("height", [250, 64])
@@ -29,6 +29,9 @@ def test_log_intensity_is_undone_exactly_and_cuts_below_threshold(height: int) -
     clean.fit(sample)
     assert clean.forward(sample).x.amax() == pytest.approx(1)
     assert clean.forward(sample).x[0, 0, 40, 7] == pytest.approx(2 * np.log(8) / np.log(256) - 1)
+
+
+SCALES = [1.0] * PIXELS[0] + [0.3] * PIXELS[1] + [0.1] * PIXELS[2]
 
 
 def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> None:
@@ -58,25 +61,33 @@ def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> Non
         assert torch.equal(again.batch(number).x, batches[number].x)
 
 
-def test_equalised_charges_are_uniform_and_undone_exactly() -> None:
-    event = simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(0))
-    x = torch.from_numpy(event.dense(range(40)))[:, None].float()
-    x[0, 0, 0] = torch.arange(768) % 249 + 7.0
-    transform = EqualisedCharge()
+def test_shares_of_clusters_are_uniform_for_each_class() -> None:
+    rng = torch.Generator().manual_seed(1)
+    charges = torch.randint(7, 256, (400, sum(PIXELS)), generator=rng).float() * torch.tensor(SCALES)
+    x = charges.floor().clamp_min(7) * (torch.rand(charges.shape, generator=rng) < 0.6)
+    transform = ClusterShares()
     transform.fit(Batch(x))
-    normalised = transform.forward(Batch(x)).x
-    assert torch.equal(normalised == -1, x == 0)
-    hits = normalised[x > 0].numpy()
-    assert hits.min() >= 0
-    assert hits.max() < 1
-    assert kstest(hits, "uniform").statistic < 0.01
-    restored = EqualisedCharge()
-    restored.load_state(transform.state())
-    assert torch.equal(restored.inverse(Batch(normalised)).x, x)
-    ends = torch.tensor([[[[-1.0, -0.1, 0.0, 1.0]]]])
-    assert restored.inverse(Batch(ends)).x.flatten().tolist() == [0, 0, 7, 255]
+    hit, share = transform.forward(Batch(x)).x.split(sum(PIXELS), dim=1)
+    assert torch.equal(hit > 0, x > 0)
+    assert (share[hit == 0] == 0).all()
+    for values, there in zip(share.split(list(PIXELS), dim=1), hit.split(list(PIXELS), dim=1), strict=True):
+        assert kstest(values[there > 0].numpy(), "uniform").statistic < 0.03
+    held = transform.held(Batch(x.half()))
+    other = transform.batch(held, rng).x
+    assert torch.equal(other[:, : sum(PIXELS)], hit)
+    assert not torch.equal(other[:, sum(PIXELS) :], share)
     with pytest.raises(PartiganError, match="no hits"):
-        transform.fit(Batch(torch.zeros(1, 1, 4, 4)))
+        transform.fit(Batch(torch.zeros(2, sum(PIXELS))))
+
+
+def test_hits_become_whole_maps() -> None:
+    hits = torch.tensor([[[1.0, 770, 192_000, 0], [7, 9, 255, 0]], [[5.0, 0, 0, 0], [30, 0, 0, 0]]])
+    maps = ClusterShares().inverse(Batch(hits)).x
+    assert maps.shape == (2, 1, 250, 768)
+    expected = torch.zeros(2, 1, 250, 768)
+    for (number, column, row), charge in {(0, 0, 0): 7, (0, 1, 1): 9, (0, 249, 767): 255, (1, 0, 4): 30}.items():
+        expected[number, 0, column, row] = charge
+    assert torch.equal(maps.float(), expected)
 
 
 def test_only_images_of_whole_sensors_are_padded() -> None:

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from helpers import jet_batch
 from partigan.data.batch import Batch
+from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.transforms import Transform
 from partigan.data.transforms.calorimeter_hits import HitCloud
 from partigan.data.transforms.calorimeter_layers import LayerRatios
 from partigan.data.transforms.calorimeters import EnergyShares, VoxelEnergies
 from partigan.data.transforms.gaps import JetGaps, aligned
-from partigan.data.transforms.hitmaps import EqualisedCharge, LogIntensity
+from partigan.data.transforms.hitmaps import ClusterShares, LogIntensity
 from partigan.data.transforms.images import Asinh, Rescale
 from partigan.data.transforms.jets import EPiCStandardise, JetNetScale, LogStandardise
 from partigan.data.transforms.quantiles import Quantiles
@@ -79,6 +80,12 @@ def traces() -> Batch:
 def hitmaps() -> Batch:
     hit = torch.rand(4, 1, 250, 24, generator=rng()) < 0.1
     return Batch(hit * torch.randint(7, 256, hit.shape, generator=rng()).float(), condition=torch.arange(4))
+
+
+def clusters() -> Batch:
+    hit = torch.rand(40, sum(PIXELS), generator=rng()) < 0.4
+    x = hit * torch.randint(7, 256, hit.shape, generator=rng()).float()
+    return Batch(x, condition=torch.rand(40, sum(FRAMES), generator=rng()))
 
 
 def showers() -> Batch:
@@ -218,15 +225,16 @@ CASES = {
         smooth=False,
         impossible=(("height", 0, "whole number above 0"), ("height", 2.5, "whole number above 0")),
     ),
-    "EqualisedCharge": Case(
-        EqualisedCharge,
-        hitmaps,
+    "ClusterShares": Case(
+        ClusterShares,
+        clusters,
         (0, 0),
         smooth=False,
         impossible=(
-            ("edges", [*RISING[:100], RISING[98], *RISING[101:]], "does not rise"),
-            ("edges", [*RISING[:100], RISING[99], *RISING[101:]], "does not rise"),
-            ("edges", [2 * edge for edge in RISING], "does not go from 0 to 1"),
+            ("edges", [RISING, RISING, [*RISING[:100], RISING[98], *RISING[101:]]], "does not rise"),
+            ("edges", [RISING, [*RISING[:100], RISING[99], *RISING[101:]], RISING], "does not rise"),
+            ("edges", [[2 * edge for edge in RISING]] * 3, "does not go from 0 to 1"),
+            ("frames", [[1.0] * 16], "has the shape"),
         ),
     ),
 }
@@ -310,7 +318,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},
     Asinh: {"unit": 99.0},
     LogIntensity: {"height": 64},
-    EqualisedCharge: {"edges": RISING},
+    ClusterShares: {"edges": [RISING] * 3},
 }
 
 

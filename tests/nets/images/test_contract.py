@@ -23,7 +23,6 @@ from partigan.nets.images.biggan import (
 )
 from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANCritic, DCGANGenerator
-from partigan.nets.images.hitmap import HitmapCritic, HitmapGenerator
 from partigan.nets.images.pegan import PEGANCritic, PEGANGenerator
 from partigan.nets.images.pix2pix import PatchCritic, UNet
 from partigan.nets.images.progressive import ProgressiveCritic, ProgressiveGenerator
@@ -82,14 +81,6 @@ CASES = {
     "pix2pix critic": Case(PatchCritic, {"filters": 3}, {"images": 2}, 2_768_705, 2.769e6),
     "cyclegan translator": Case(ResNetTranslator, {"filters": 3, "blocks": 2}, {}, 11_383_427, 11.378e6),
     "cyclegan critic": Case(PatchCritic, {"filters": 3, "layers": 1}, {}, 2_765_633, 2.765e6),
-    # ours
-    "hitmap generator": Case(
-        HitmapGenerator,
-        {"widths": (6, 5, 4, 3), "marks": (2, 2), "rate": 100.0},
-        {"conditions": 43, "whole": (250, 768)},
-        47_329,
-    ),
-    "hitmap critic": Case(HitmapCritic, {"widths": (3, 4, 5, 6), "hidden": 4}, {"conditions": 43}, 140_849),
 }
 SIZES = [(1, 8, 8), (3, 32, 32), (1, 64, 96), (2, 9, 9), (1, 3, 96)]
 CONDITIONS: dict[str, tuple[dict[str, int], Tensor | None]] = {

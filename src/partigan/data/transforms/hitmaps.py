@@ -16,13 +16,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from partigan.data.batch import Batch
+from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
-from partigan.data.pxd import COLUMNS
+from partigan.data.pxd import COLUMNS, ROWS
 from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
-LEAST_SHARE = 2e-5  # least share of the hits that an equalised charge takes; well above float32's resolution
+KEPT = 512  # samples whose conditions are kept for generators to be tried with
+LEAST_SHARE = 5e-6  # least share of the hits that a charge takes; above what rounding in float32 needs
 PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 
@@ -91,72 +93,109 @@ class LogIntensity(Transform):
             yield "height", "is not a whole number above 0"
 
 
-class EqualisedCharge(Transform):
-    """The share of training hits with less charge, between 0 and 1; -1 for pixels without hit.
+class ClusterShares(Transform):
+    """Charges of clusters as two values a pixel: whether it is hit, and the share of training hits with less charge.
 
-    The charges of hits become uniform, so that a network sees every part of their steep spectrum equally well. The gap
-    between -1 and 0 is for generators that decide which pixels are hit: what is below 0 is no hit. Within one ADU the
-    share is drawn uniformly; the inverse gives whole ADU and is exact. It takes whole maps even if the fit saw crops.
+    Small clusters, medium ones and long tracks have tables of their own, so that the shares of each are uniform.
+    Within one ADU the share is drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels
+    ``(samples, pixels)``, one cluster of each class after another, become ``(samples, 2 * pixels)``, all hits before
+    all shares, which are 0 without hit. Generators of whole maps give their hits as addresses and charges
+    ``(maps, 2, hits)`` (see `partigan.nets.images.clusters.Events`), and the inverse makes the maps. Whole maps become
+    shares by the table of medium clusters, -1 without hit.
 
     Args:
         seed: of the uniform shares.
-
-    Example:
-        >>> maps = Batch(torch.tensor([[[[0.0, 7.0], [9.0, 255.0]]]]))
-        >>> transform = EqualisedCharge()
-        >>> transform.fit(maps)
-        >>> transform.forward(maps).x[0, 0, 0, 0].item()
-        -1.0
-        >>> transform.inverse(transform.forward(maps)).x.flatten().tolist()
-        [0.0, 7.0, 9.0, 255.0]
     """
 
-    constants: ClassVar[tuple[str, ...]] = ("edges",)
+    constants: ClassVar[tuple[str, ...]] = ("edges", "frames")
+    packs = True
     edges: Tensor
+    frames: Tensor
 
     def __init__(self, seed: int = 1) -> None:
         super().__init__()
         self.seed = seed
-        self.register_buffer("edges", torch.zeros(0))
+        self.register_buffer("edges", torch.zeros(len(PIXELS), 0))
+        self.register_buffer("frames", torch.zeros(0, sum(FRAMES)))
 
     def fit(self, sample: Batch) -> None:
-        """Count the charges of hits; every charge from the least to 255 ADU gets a little more, so that it has a share.
-
-        Raises:
-            PartiganError: there are no hits.
-        """
-        counts = torch.bincount(sample.x[sample.x > 0].long(), minlength=MAXIMUM + 1).double()
-        if not counts.any():
-            raise PartiganError("the training sample has no hits; their charges cannot be normalised")
-        counts[int(counts.nonzero()[0]) :] += LEAST_SHARE * counts.sum()
-        self.edges = (counts.cumsum(0) / counts.sum()).float()  # upper edge of each charge
+        """Count the charges of hits of each class, and keep the conditions of some samples."""
+        parts = sample.x.split(list(PIXELS), dim=1)
+        self.edges = torch.stack([_edges(part) for part in parts])
+        if sample.condition is not None:
+            self.frames = sample.condition[torch.arange(KEPT) % len(sample)]
 
     def forward(self, sample: Batch) -> Batch:
-        """ADU to shares."""
-        hit = sample.x > 0
-        charge = sample.x[hit].long()
+        """ADU to hits and shares."""
         rng = rng_for("dequantisation", self.seed)
-        inside = torch.rand(charge.shape, generator=rng).clamp(0.01, 0.99).to(charge.device)
-        x = torch.full(sample.x.shape, -1.0, device=charge.device)
-        x[hit] = torch.lerp(self.edges[charge - 1], self.edges[charge], inside)
-        return replace(sample, x=x)
+        return self.batch(sample, rng) if sample.x.dim() == 2 else _equalised(sample, self.edges[1], rng)
+
+    def held(self, sample: Batch) -> Batch:
+        """The charges as they are, to save memory."""
+        return sample
+
+    def batch(self, held: Batch, rng: torch.Generator) -> Batch:
+        """`forward` with shares from ``rng``."""
+        charge = held.x.long()
+        hit = (charge > 0).float()
+        inside = _inside(charge, rng)
+        ends = zip(self.edges, charge.split(list(PIXELS), dim=1), strict=True)
+        low, high = zip(*((edges[(part - 1).clamp_min(0)], edges[part]) for edges, part in ends), strict=True)
+        share = torch.lerp(torch.cat(low, dim=1), torch.cat(high, dim=1), inside)
+        return replace(held, x=torch.cat((hit, hit * share), dim=1))
 
     def inverse(self, sample: Batch) -> Batch:
-        """Shares to whole ADU."""
-        hit = sample.x >= 0
-        charge = torch.zeros_like(sample.x)
-        charge[hit] = torch.bucketize(sample.x[hit], self.edges, right=True).clamp_max(MAXIMUM).to(charge)
-        return replace(sample, x=charge)
+        """Hits and shares to whole ADU; addresses and charges to whole maps ``(maps, 1, 250, 768)``, float16."""
+        if sample.x.dim() == 2:
+            hit, share = sample.x.split(sum(PIXELS), dim=1)
+            parts = zip(self.edges, share.split(list(PIXELS), dim=1), strict=True)
+            charges = [torch.bucketize(part.contiguous(), edges, right=True) for edges, part in parts]
+            return replace(sample, x=torch.cat(charges, dim=1).clamp_max(MAXIMUM) * hit)
+        maps = torch.zeros(len(sample), 1 + COLUMNS * ROWS, dtype=torch.float16, device=sample.x.device)
+        maps.scatter_(1, sample.x[:, 0].long(), sample.x[:, 1].half())
+        return replace(sample, x=maps[:, 1:].unflatten(1, (1, COLUMNS, ROWS)))
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_shapes(values, ("edges", (MAXIMUM + 1,)))
-        edges = values["edges"]
-        rise = edges.diff()
-        if (rise < 0).any() or not (rise[edges[:-1] > 0] > 0).all():
-            yield "edges", "does not rise from the least charge on"
-        if edges[0] < 0 or edges[-1] != 1:
-            yield "edges", "does not go from 0 to 1"
+        yield from wrong_shapes(values, ("edges", (len(PIXELS), MAXIMUM + 1)), ("frames", (KEPT, sum(FRAMES))))
+        for edges in values["edges"]:
+            yield from _wrong_edges(edges)
+
+
+def _edges(x: Tensor) -> Tensor:
+    """Upper edge of the share of each charge; those that hardly occur, from the least to 255 ADU, get a least share.
+
+    Raises:
+        PartiganError: there are no hits.
+    """
+    counts = torch.bincount(x[x > 0].long(), minlength=MAXIMUM + 1).double()
+    if not counts.any():
+        raise PartiganError("the training sample has no hits; their charges cannot be normalised")
+    counts[int(counts.nonzero()[0]) :].clamp_min_(LEAST_SHARE * float(counts.sum()))
+    return (counts.cumsum(0) / counts.sum()).float()
+
+
+def _inside(charge: Tensor, rng: torch.Generator) -> Tensor:
+    """Where in the share of its charge a hit is, away from the ends by more than rounding."""
+    return 0.01 + 0.98 * torch.rand(charge.shape, generator=rng).to(charge.device)
+
+
+def _equalised(sample: Batch, edges: Tensor, rng: torch.Generator) -> Batch:
+    """ADU to shares, drawn uniformly within one ADU; -1 without hit."""
+    hit = sample.x > 0
+    charge = sample.x[hit].long()
+    inside = _inside(charge, rng)
+    x = torch.full(sample.x.shape, -1.0, device=charge.device)
+    x[hit] = torch.lerp(edges[charge - 1], edges[charge], inside)
+    return replace(sample, x=x)
+
+
+def _wrong_edges(edges: Tensor) -> Iterator[tuple[str, str]]:
+    rise = edges.diff()
+    if (rise < 0).any() or not (rise[edges[:-1] > 0] > 0).all():
+        yield "edges", "does not rise from the least charge on"
+    if edges[0] < 0 or edges[-1] != 1:
+        yield "edges", "does not go from 0 to 1"
 
 
 def padded(x: Tensor) -> Tensor:

@@ -24,10 +24,13 @@ class Transform(nn.Module, ABC):
         constants: names of the fitted constants.
         masked: True if clouds keep their mask in the normalised space; False if networks see and make padding like
             particles.
+        packs: True if generators make samples in a packed form, which files can be written from, and the inverse
+            unpacks them.
     """
 
     constants: ClassVar[tuple[str, ...]] = ()
     masked: bool = True
+    packs: bool = False
 
     @abstractmethod
     def fit(self, sample: Batch) -> None:

@@ -1,0 +1,273 @@
+"""The explicit part of a generator of clusters: how many there are, where, and how large. Everything is counted.
+
+An event is a compound point process. Numbers of clusters of the 40 sensors are negative binomial, with a common factor;
+given its number, a sensor's clusters are independent. Each has a class and a row, then a column, then a box (or length
+and slope of a long track, or the charge of a single pixel), each drawn from counts of the training sample given those
+before; small clusters have one of the patterns that occur. What lies inside is for networks.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partigan.data.clusters import IS_LONG_V, IS_MEDIUM, IS_SMALL, MEDIUM, NAMES, PATTERNS, SINGLES, SMALL, Found
+from partigan.data.hitmaps import MAXIMUM
+from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+V_BINS, U_BINS = 26, 14  # of places; the first and the last are the edges of the sensor
+QUARTERS = 4  # of a sensor along v, and along u between its edges
+LENGTHS = np.unique(np.geomspace(4, ROWS + 1, 28).astype(int))  # pixels: edges of the lengths of long tracks
+SLOPES = np.linspace(-1.5, 1.5, 13)
+GROUPS = np.array([2 * (sensor.layer - 1) + sensor.number - 1 for sensor in SENSORS])
+"""Layer and forward or backward of each sensor, 0 to 3."""
+BOXES = np.stack([1 + (PATTERNS.reshape(-1, *SMALL).any(axis) * np.arange(3)).max(1) for axis in (2, 1)], axis=1)
+"""Columns and rows of the box of each pattern of small clusters, ``(512, 2)``."""
+_SIGMAS = 8  # above the mean number of clusters that there is room for
+
+
+class Drawn(NamedTuple):
+    """Clusters without their hits; columns as in `partigan.data.clusters.Found`, ``(clusters,)``.
+
+    Attributes:
+        map: number of the map.
+        kind: class.
+        u: column.
+        v: row.
+        long: columns of the box, or length; of a single pixel its charge in ADU.
+        wide: rows of the box, or slope.
+        phase: of long tracks; the pattern of small clusters.
+    """
+
+    map: Ints
+    kind: Ints
+    u: Ints
+    v: Ints
+    long: Ints
+    wide: Floats
+    phase: Floats
+
+
+class Counts:
+    """What is counted of some events, to be added up.
+
+    Args:
+        found: the clusters of whole events.
+        events: number of events.
+    """
+
+    def __init__(self, found: Found, events: int) -> None:
+        sensor, kind = found.map % len(SENSORS), found.kind
+        self.numbers = np.bincount(found.map, minlength=events * len(SENSORS)).reshape(events, len(SENSORS))
+        low_u, low_v, span_u, span_v = extents(found.kind, found.u, found.v, found.long, found.wide, found.phase)
+        row, column = _bin(low_v, ROWS - span_v, V_BINS), _bin(low_u, COLUMNS - span_u, U_BINS)
+        group = GROUPS[sensor]
+        shelf = _shelf(group, row, column)
+        self.tables = {
+            "classes": _count(sensor, len(SENSORS), kind * V_BINS + row, len(NAMES) * V_BINS),
+            "columns": _count(group * len(NAMES) + kind, len(NAMES) * 4, column, U_BINS),
+        }
+        single = kind < SINGLES
+        charge = found.charge[found.first[:-1][single]]
+        quarter = _quarter(row, V_BINS)
+        self.tables["charges"] = _count(
+            (group * QUARTERS + quarter)[single] * SINGLES + kind[single],
+            4 * QUARTERS * SINGLES,
+            charge,
+            MAXIMUM + 1,
+        )
+        some = kind == IS_SMALL
+        self.tables["small"] = _count(shelf[some], SHELVES, found.phase[some].astype(np.int64), len(PATTERNS))
+        some = kind == IS_MEDIUM
+        box = (found.long[some] - 1) * MEDIUM[1] + found.wide[some].astype(np.int64) - 1
+        self.tables["medium"] = _count(shelf[some], SHELVES, box, MEDIUM[0] * MEDIUM[1])
+        some = kind >= IS_LONG_V
+        length = np.searchsorted(LENGTHS, found.long[some], side="right") - 1
+        slope = np.searchsorted(SLOPES, found.wide[some], side="right").clip(1, len(SLOPES) - 1) - 1
+        self.tables["tracks"] = _count(
+            _rack(group, row, column, kind)[some],
+            RACKS,
+            length.clip(0, len(LENGTHS) - 2) * (len(SLOPES) - 1) + slope,
+            (len(LENGTHS) - 1) * (len(SLOPES) - 1),
+        )
+
+    def add(self, other: Counts) -> None:
+        """Take the counts of further events."""
+        self.numbers = np.concatenate([self.numbers, other.numbers])
+        for name, table in other.tables.items():
+            self.tables[name] += table
+
+    def state(self) -> dict[str, Any]:
+        """Numbers and tables, as JSON values."""
+        mean, excess, common = moments(self.numbers)
+        patterns = np.flatnonzero(self.tables["small"].any(0))
+        tables = {name: table.tolist() for name, table in self.tables.items()}
+        tables |= {"patterns": patterns.tolist(), "small": self.tables["small"][:, patterns].tolist()}
+        return {"mean": mean.tolist(), "excess": excess.tolist(), "common": common, **tables}
+
+
+SHELVES = 4 * QUARTERS * (QUARTERS + 2)
+"""Layer and side, quarter along v, and edge or quarter along u."""
+RACKS = 4 * QUARTERS * 3 * 2
+"""Layer and side, quarter along v, edge or inside along u, and axis of long tracks."""
+
+
+def moments(numbers: Ints) -> tuple[Floats, Floats, float]:
+    """Mean, variance beyond Poisson's over the squared mean, and covariance over the product of means.
+
+    Args:
+        numbers: ``(events, sensors)``.
+
+    Returns:
+        ``(sensors,)``, ``(sensors,)`` not below 0, and the mean over pairs of sensors, not below 0.
+    """
+    mean = np.maximum(numbers.mean(0), 1e-9)
+    if len(numbers) < 2:
+        return mean, np.zeros_like(mean), 0.0
+    relative = np.cov(numbers.T) / np.outer(mean, mean)
+    excess = np.maximum(np.diagonal(relative) - 1 / mean, 0)
+    off = ~np.eye(len(mean), dtype=bool)
+    common = max(float(relative[off].mean()), 0.0)
+    return mean, excess, common
+
+
+def capacity(state: dict[str, Any]) -> int:
+    """For how many clusters of a map there is room."""
+    mean, excess = np.asarray(state["mean"]), np.asarray(state["excess"])
+    return int(np.ceil((mean + _SIGMAS * np.sqrt(mean + (excess + state["common"]) * mean**2)).max())) + _SIGMAS
+
+
+def numbers(state: dict[str, Any], events: int, rng: np.random.Generator) -> Ints:
+    """Numbers of clusters, ``(events, 40)``, from the ``mean``, ``excess`` and ``common`` of a state."""
+    mean, excess = np.asarray(state["mean"]), np.asarray(state["excess"])
+    factor = _gamma(np.full((events, 1), state["common"]), rng)
+    own = _gamma(np.broadcast_to(np.maximum(excess - state["common"], 0), (events, len(mean))), rng)
+    return np.minimum(rng.poisson(mean * factor * own), capacity(state))
+
+
+def _gamma(variance: Floats, rng: np.random.Generator) -> Floats:
+    """Positive factors of mean 1."""
+    shape = 1 / np.maximum(variance, 1e-12)
+    return np.where(variance > 0, rng.gamma(shape) / shape, 1.0)
+
+
+class Tables:
+    """Draws from the tables of a state.
+
+    Args:
+        state: from `Counts.state`.
+    """
+
+    def __init__(self, state: dict[str, Any]) -> None:
+        self.state = {name: state[name] for name in ("mean", "excess", "common")}
+        self.cumulative = {name: _cumulative(state[name]) for name in TABLES}
+        self.patterns = np.asarray(state["patterns"], np.int64)
+
+    def draw(self, events: int, rng: np.random.Generator) -> Drawn:
+        """The clusters of events of 40 maps."""
+        map = np.repeat(np.arange(events * len(SENSORS)), numbers(self.state, events, rng).ravel())
+        sensor = map % len(SENSORS)
+        kind, row = np.divmod(self._draw("classes", sensor, rng), V_BINS)
+        order = np.lexsort((kind, map))
+        map, sensor, kind, row = (part[order] for part in (map, sensor, kind, row))
+        group = GROUPS[sensor]
+        column = self._draw("columns", group * len(NAMES) + kind, rng)
+        shelf = _shelf(group, row, column)
+        long, wide, phase = np.ones(len(map), np.int64), np.ones(len(map)), np.zeros(len(map))
+        some = kind == IS_SMALL
+        phase[some] = pattern = self.patterns[self._draw("small", shelf[some], rng)]
+        long[some], wide[some] = BOXES[pattern].T
+        some = kind == IS_MEDIUM
+        box = np.divmod(self._draw("medium", shelf[some], rng), MEDIUM[1])
+        long[some], wide[some] = box[0] + 1, box[1] + 1
+        some = kind >= IS_LONG_V
+        length, slope = np.divmod(self._draw("tracks", _rack(group, row, column, kind)[some], rng), len(SLOPES) - 1)
+        long[some] = np.minimum(rng.integers(LENGTHS[length], LENGTHS[length + 1]), _longest(kind[some]))
+        wide[some] = SLOPES[slope] + (SLOPES[1] - SLOPES[0]) * rng.random(len(slope))
+        phase[some] = rng.random(len(slope))
+        zero = np.zeros_like(map)
+        below_u, below_v, span_u, span_v = extents(kind, zero, zero, long, wide, phase)
+        u = _place(column, COLUMNS - span_u, U_BINS, rng) - below_u
+        v = _place(row, ROWS - span_v, V_BINS, rng) - below_v
+        some = kind < SINGLES
+        quarter = _quarter(row[some], V_BINS)
+        long[some] = self._draw("charges", (group[some] * QUARTERS + quarter) * SINGLES + kind[some], rng)
+        return Drawn(map, kind, u, v, long, wide, phase)
+
+    def _draw(self, name: str, rows: Ints, rng: np.random.Generator) -> Ints:
+        """A column of a table for each of some rows, with probabilities as counted."""
+        flat, columns = self.cumulative[name]
+        at = np.searchsorted(flat, rows + rng.random(len(rows)) * (1 - 1e-12), side="right")
+        return np.asarray(np.minimum(at - rows * columns, columns - 1))
+
+
+TABLES = ("classes", "columns", "charges", "small", "medium", "tracks")
+"""Names of the tables in a state."""
+
+
+def extents(kind: Ints, u: Ints, v: Ints, long: Ints, wide: Floats, phase: Floats) -> tuple[Ints, Ints, Ints, Ints]:
+    """Lowest column and row, and number of columns and rows, of boxes and of the lines of long tracks."""
+    track, single = kind >= IS_LONG_V, kind < SINGLES
+    end = np.floor(phase + wide * (long - 1)).astype(np.int64)
+    below, across = np.minimum(end, 0), np.abs(end) + 1
+    box = (np.where(single, 1, long), np.where(single, 1, wide).astype(np.int64))
+    turned = kind == IS_LONG_V
+    flat = track & ~turned
+    return (
+        u + np.where(turned, below, 0),
+        v + np.where(flat, below, 0),
+        np.where(turned, across, box[0]),
+        np.where(flat, across, np.where(turned, long, box[1])),
+    )
+
+
+def _longest(kind: Ints) -> Ints:
+    return np.where(kind == IS_LONG_V, ROWS, COLUMNS)
+
+
+def _count(rows: Ints, number: int, columns: Ints, width: int) -> Ints:
+    return np.bincount(rows * width + columns, minlength=number * width).reshape(number, width)
+
+
+def _cumulative(counts: Any) -> tuple[Floats, int]:
+    """Cumulative shares of all rows, one after another, row n between n and n + 1; rows without counts take all."""
+    table = np.asarray(counts, float)
+    empty = table.sum(1) == 0
+    table[empty] = table.sum(0) if table.any() else 1.0
+    shares = np.cumsum(table / table.sum(1, keepdims=True), axis=1)
+    shares[:, -1] = 1.0
+    return np.ravel(shares + np.arange(len(table))[:, None]).astype(float), int(table.shape[1])
+
+
+def _bin(low: Ints, room: Ints, bins: int) -> Ints:
+    """Bins of places: 0 and the last for both ends, equal parts between them."""
+    inside = ((low - 0.5) / np.maximum(room - 1, 1) * (bins - 2)).astype(np.int64).clip(0, bins - 3) + 1
+    return np.where(low <= 0, 0, np.where(low >= room, bins - 1, inside))
+
+
+def _place(number: Ints, room: Ints, bins: int, rng: np.random.Generator) -> Ints:
+    """Places in bins, see `_bin`."""
+    part = (number - 1 + rng.random(len(number))) / (bins - 2)
+    inside = 1 + np.floor(part * np.maximum(room - 1, 1)).astype(np.int64)
+    return np.where(number == 0, 0, np.where(number == bins - 1, room, inside)).clip(0, np.maximum(room, 0))
+
+
+def _quarter(number: Ints, bins: int) -> Ints:
+    return ((number - 1).clip(0, bins - 3) * QUARTERS) // (bins - 2)
+
+
+def _shelf(group: Ints, row: Ints, column: Ints) -> Ints:
+    """Row of the tables of boxes."""
+    ends = np.where(column == 0, 0, np.where(column == U_BINS - 1, QUARTERS + 1, _quarter(column, U_BINS) + 1))
+    return (group * QUARTERS + _quarter(row, V_BINS)) * (QUARTERS + 2) + ends
+
+
+def _rack(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
+    """Row of the table of long tracks; of no meaning for others."""
+    ends = np.where(column == 0, 0, np.where(column == U_BINS - 1, 2, 1))
+    return ((group * QUARTERS + _quarter(row, V_BINS)) * 3 + ends) * 2 + kind - IS_LONG_V

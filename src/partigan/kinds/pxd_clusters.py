@@ -1,0 +1,218 @@
+"""Hitmaps of the PXD as clusters: trained on clusters, whole maps everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from partigan.data.batch import Batch
+from partigan.data.cluster_tables import TABLES, Counts, Tables, capacity
+from partigan.data.clusters import (
+    FRAMES,
+    IS_LONG_U,
+    IS_LONG_V,
+    IS_MEDIUM,
+    IS_SMALL,
+    MEDIUM,
+    PATTERNS,
+    PIXELS,
+    SMALL,
+    STRIP,
+    WINDOW,
+    Found,
+    found,
+)
+from partigan.data.hitmap_files import read_hitmaps, write_hitmaps
+from partigan.data.hitmaps import Hitmaps
+from partigan.data.pxd import ROWS, SENSORS
+from partigan.documents import Rule
+from partigan.errors import PartiganError
+from partigan.kinds import classifiers
+from partigan.kinds.hitmaps import ClusterEvaluation, HitmapObservables, sensors
+from partigan.kinds.kind import Kind
+from partigan.kinds.pxd import MapConditions, MapFormat
+from partigan.nets.images.clusters import packed
+
+EVENTS_AT_ONCE = 20
+TRAINED = 150_000  # samples of a training, one cluster of each class in each
+OUTSIDE = 2  # pixels before and after a track that its first and last windows show
+
+
+class ClusterFormat(MapFormat):
+    """Whole maps, and clusters to train on. Files are those of whole maps.
+
+    A training sample is one small cluster, one medium one and a part of a long track, drawn at random from all of the
+    training split. Its condition has 17 features: sensor, column, row and pattern of the first; sensor, column, row,
+    columns and rows of the box of the second; sensor, column, row, 1 for a track along u, length, slope, phase and the
+    first pixel of the part of the third.
+    """
+
+    also = ("pxd",)
+
+    def training(self, path: Path) -> Batch:
+        """Clusters of the training split."""
+        return rows(list(_blocks(path)), np.random.default_rng(1))
+
+    def write(self, path: Path, chunks: Iterable[Batch], attributes: dict[str, Any], state: dict[str, Any]) -> None:
+        """Write maps, or hits as addresses and charges ``(maps, 2, hits)``, as events: a file of the kind pxd."""
+        write_hitmaps(path, map(hitmaps_of, chunks), {**attributes, "kind": "pxd"})
+
+    def describe(self, path: Path) -> dict[str, Any]:
+        """Numbers of clusters and the tables of their places and frames."""
+        counted: Counts | None = None
+        for block, events in _blocks(path):
+            more = Counts(block, events)
+            if counted is None:
+                counted = more
+            else:
+                counted.add(more)
+        assert counted is not None
+        return {"clusters": counted.state()}
+
+    def check(self, sample: Batch) -> Batch:
+        """Refuse arrays: training takes clusters of whole events."""
+        raise PartiganError("pxd-clusters takes clusters of whole events; give a file of hitmaps, not arrays")
+
+
+class ClusterConditions(MapConditions):
+    """Whole events, each with clusters of its own."""
+
+    chunk = 400
+    group = 40
+    schema = MappingProxyType(
+        {
+            "mean": [Rule(float, lambda x: x >= 0, "a number of clusters")],
+            "excess": [Rule(float, lambda x: x >= 0, "a variance")],
+            "common": Rule(float, lambda x: x >= 0, "a covariance"),
+            "patterns": [Rule(int, lambda x: 0 < x < len(PATTERNS), "a pattern")],
+            **{name: [[Rule(int, lambda x: x >= 0, "a number of clusters")]] for name in TABLES},
+        }
+    )
+
+    def arguments(self, sample: Batch) -> dict[str, Any]:
+        """The number of values of a sample, hits and shares."""
+        return {"features": 2 * sample.x.shape[1]}
+
+    def state(self, sample: Batch, description: dict[str, Any]) -> dict[str, Any]:
+        """Numbers and tables, see `partigan.data.cluster_tables`."""
+        clusters: dict[str, Any] = description["clusters"]
+        return clusters
+
+    def ready(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The tables, to draw from."""
+        return {"tables": Tables(state), "room": capacity(state)}
+
+    def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """The clusters of whole events, without their hits."""
+        state = state if "room" in state else self.ready(state)
+        seed = int(torch.randint(2**62, (1,), generator=rng))
+        events = -(-size // len(SENSORS))
+        drawn = state["tables"].draw(events, np.random.default_rng(seed))
+        return packed(drawn, events * len(SENSORS), state["room"])[:size], None
+
+    def told(self, condition: Tensor) -> Tensor:
+        """The sensors."""
+        return condition[:, : len(SENSORS)].argmax(1)
+
+    def classes(self, sample: Batch) -> Tensor | None:
+        """The sensor of each map."""
+        return torch.from_numpy(sensors(sample))
+
+
+def _blocks(path: Path) -> Iterator[tuple[Found, int]]:
+    """Clusters of the training split, some events at a time."""
+    hitmaps = read_hitmaps(path, "train")
+    for first in range(0, len(hitmaps), EVENTS_AT_ONCE):
+        some = hitmaps.events(first, min(first + EVENTS_AT_ONCE, len(hitmaps)))
+        yield found(some), len(some)
+
+
+def hitmaps_of(chunk: Batch) -> Hitmaps:
+    """Maps, or hits as addresses and charges, as sparse hitmaps; they are whole events, sensor after sensor."""
+    if chunk.x.dim() == 4:
+        return Hitmaps.of_images(chunk.x[:, 0], sensors(chunk))
+    address, charge = chunk.x.numpy().astype(np.int64).transpose(1, 0, 2)
+    map, place = np.nonzero(address)
+    u, v = np.divmod(address[map, place] - 1, ROWS)
+    events = -(-len(chunk) // len(SENSORS))
+    return Hitmaps.of(events, map // len(SENSORS), map % len(SENSORS), u, v, charge[map, place])
+
+
+def rows(blocks: list[tuple[Found, int]], rng: np.random.Generator, number: int = TRAINED) -> Batch:
+    """Training samples: a small cluster, a medium one and a part of a long track in each.
+
+    Args:
+        blocks: clusters of events.
+        rng: chooses them.
+        number: of samples, at most; as many as there are medium clusters.
+
+    Raises:
+        PartiganError: a class has no clusters.
+    """
+    kinds = np.concatenate([block.kind for block, _ in blocks])
+    owner = np.repeat(np.arange(len(blocks)), [len(block.kind) for block, _ in blocks])
+    place = np.concatenate([np.arange(len(block.kind)) for block, _ in blocks])
+    classes = ((IS_SMALL,), (IS_MEDIUM,), (IS_LONG_V, IS_LONG_U))
+    available = [np.flatnonzero(np.isin(kinds, of)) for of in classes]
+    for name, some in zip(("small", "medium", "long"), available, strict=True):
+        if len(some) == 0:
+            raise PartiganError(f"the training events have no {name} clusters (see docs/pxd.md); give more events")
+    number = min(number, len(available[1]))
+    charges = np.zeros((number, sum(PIXELS)), np.float16)
+    frames = np.zeros((number, sum(FRAMES)), np.float32)
+    for part, some in enumerate(available):
+        chosen = np.resize(rng.permutation(some), number)
+        pixels = charges[:, sum(PIXELS[:part]) : sum(PIXELS[: part + 1])]
+        frame = frames[:, sum(FRAMES[:part]) : sum(FRAMES[: part + 1])]
+        for index, (block, _) in enumerate(blocks):
+            mine = np.flatnonzero(owner[chosen] == index)
+            if len(mine):
+                _fill(pixels, frame, mine, block, place[chosen[mine]], part, rng)
+    return Batch(torch.from_numpy(charges), condition=torch.from_numpy(frames))
+
+
+def _fill(
+    pixels: NDArray[np.float16],
+    frame: NDArray[np.float32],
+    row: NDArray[np.int64],
+    block: Found,
+    chosen: NDArray[np.int64],
+    part: int,
+    rng: np.random.Generator,
+) -> None:
+    """Pixels and frames of chosen clusters of a block into the given rows."""
+    size = np.diff(block.first)[chosen]
+    which = np.repeat(np.arange(len(chosen)), size)
+    hit = np.arange(len(which)) - np.repeat(np.cumsum(size) - size, size) + block.first[chosen][which]
+    along, across, charge = block.row[hit], block.column[hit], block.charge[hit]
+    columns = [block.map[chosen] % len(SENSORS), block.u[chosen], block.v[chosen]]
+    if part < 2:
+        width = (SMALL, MEDIUM)[part][1]
+        last = (block.phase[chosen],) if part == 0 else (block.long[chosen], block.wide[chosen])
+        frame[row] = np.stack((*columns, *last), axis=1)
+        pixels[row[which], along * width + across] = charge
+        return
+    length = block.long[chosen]
+    first = rng.integers(-OUTSIDE, np.maximum(length + OUTSIDE - WINDOW, -OUTSIDE) + 1)
+    turned = block.kind[chosen] == IS_LONG_U
+    frame[row] = np.stack((*columns, turned, length, block.wide[chosen], block.phase[chosen], first), axis=1)
+    along = along - first[which]
+    seen = (along >= 0) & (along < WINDOW)
+    assert across.max(initial=0) < STRIP
+    pixels[row[which[seen]], along[seen] * STRIP + across[seen]] = charge[seen]
+
+
+PXD_CLUSTERS = Kind(
+    "pxd-clusters",
+    ClusterFormat(),
+    ClusterConditions(),
+    HitmapObservables(),
+    ClusterEvaluation(classifiers.sensors(8, 20), validated=400),
+)

@@ -1,0 +1,79 @@
+"""The explicit part of events: numbers, places, boxes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from partigan.data.cluster_tables import Counts, Tables, capacity, extents, moments, numbers
+from partigan.data.clusters import IS_LONG_V, NAMES, SINGLES, found
+from partigan.data.hitmaps import Hitmaps
+from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+from partigan.simulate.pxd import simulate_event
+from partigan.simulate.pxd_parameters import Parameters, Rates
+
+
+@pytest.mark.parametrize("common", [0.0, 0.01])
+def test_numbers_have_the_fitted_mean_spread_and_common_mode(common: float) -> None:
+    """Where there is a common mode, and where there is none."""
+    mean = np.linspace(100, 900, 40)
+    truth = {"mean": mean.tolist(), "excess": [0.02] * 40, "common": common}
+    rng = np.random.default_rng(1)
+    seen = numbers(truth, 4000, rng)
+    fitted = moments(seen)
+    np.testing.assert_allclose(fitted[0], mean, rtol=0.02)
+    np.testing.assert_allclose(fitted[1], 0.02, rtol=0.2)
+    assert fitted[2] == pytest.approx(common, abs=0.0007)
+    again = numbers({"mean": fitted[0], "excess": fitted[1], "common": fitted[2]}, 4000, rng)
+    np.testing.assert_allclose(again.mean(0), seen.mean(0), rtol=0.02)
+    np.testing.assert_allclose(again.std(0), seen.std(0), rtol=0.08)
+    pairs = [np.corrcoef(x.T)[~np.eye(40, dtype=bool)].mean() for x in (seen, again)]
+    assert pairs[1] == pytest.approx(pairs[0], abs=0.02)
+    assert (pairs[0] > 0.1) == (common > 0)
+    assert again.max() <= capacity(truth)
+
+
+def test_one_event_has_no_spread() -> None:
+    mean, excess, common = moments(np.array([[3, 4]]))
+    assert mean.tolist() == [3, 4]
+    assert excess.tolist() == [0, 0]
+    assert common == 0
+
+
+@pytest.fixture(scope="module")
+def counts() -> Counts:
+    events = [simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(n)) for n in range(3)]
+    return Counts(found(Hitmaps.joined(events)), 3)
+
+
+def test_what_is_drawn_is_like_what_was_counted(counts: Counts) -> None:
+    state = json.loads(json.dumps(counts.state()))
+    drawn = Tables(state).draw(3, np.random.default_rng(1))
+    assert (np.diff(drawn.map) >= 0).all()
+    assert len(drawn.map) == pytest.approx(counts.numbers.sum(), rel=0.03)
+    table = counts.tables["classes"].reshape(len(SENSORS), len(NAMES), -1)
+    of_class = np.bincount(drawn.kind, minlength=len(NAMES))
+    np.testing.assert_allclose(of_class, table.sum((0, 2)), rtol=0.12)
+    long = np.where(drawn.kind < SINGLES, 1, drawn.long)
+    low_u, low_v, span_u, span_v = extents(drawn.kind, drawn.u, drawn.v, long, drawn.wide, drawn.phase)
+    assert low_u.min() == 0
+    assert low_v.min() == 0
+    assert (low_u + span_u).max() == COLUMNS
+    assert (low_v + span_v).max() == ROWS
+    charges = drawn.long[drawn.kind < SINGLES]
+    seen = counts.tables["charges"].sum(0)
+    assert charges.mean() == pytest.approx((seen * np.arange(256)).sum() / seen.sum(), rel=0.03)
+    boxes = drawn.long[drawn.kind == SINGLES]
+    assert boxes.min() == 1
+    assert boxes.max() == 3
+    assert (drawn.wide[drawn.kind >= IS_LONG_V] < 1.5).all()
+
+
+def test_counts_add_up(counts: Counts) -> None:
+    events = [simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(n)) for n in range(3)]
+    parts = [Counts(found(event), 1) for event in events]
+    for part in parts[1:]:
+        parts[0].add(part)
+    assert parts[0].state() == counts.state()

@@ -1,0 +1,75 @@
+"""Hitmaps as clusters: every hit in its place, long tracks in a frame of their own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers import assert_same_hits
+from partigan.data.clusters import BANDS, IS_LONG_U, IS_LONG_V, IS_MEDIUM, IS_SMALL, NAMES, SINGLES, Found, found, hits
+from partigan.data.hitmaps import Hitmaps
+from partigan.data.pxd import SENSORS
+from partigan.observables.hitmaps import HARD, KEV_PER_ADU, clusters
+from partigan.simulate.pxd import simulate_event
+from partigan.simulate.pxd_parameters import Parameters, Rates
+
+
+@pytest.fixture(scope="module")
+def event() -> Hitmaps:
+    return simulate_event(2.0, Parameters(), Rates.calibrated(), np.random.default_rng(1))
+
+
+def _again(clusters: Found, events: int) -> Hitmaps:
+    cluster = np.repeat(np.arange(len(clusters.kind)), np.diff(clusters.first))
+    frame = (clusters.kind, clusters.u, clusters.v, clusters.wide, clusters.phase)
+    u, v, inside = hits(*frame, cluster, (clusters.row, clusters.column))
+    assert inside.all()
+    event, sensor = np.divmod(clusters.map[cluster], len(SENSORS))
+    return Hitmaps.of(events, event, sensor, u, v, clusters.charge)
+
+
+def _drawn(pixels: list[tuple[int, int]]) -> Found:
+    u, v = np.array(pixels).T
+    return found(Hitmaps.of(1, np.zeros_like(u), np.full_like(u, 3), u, v, np.full_like(u, 20)))
+
+
+def test_clusters_put_back_are_the_event(event: Hitmaps) -> None:
+    seen = found(event)
+    assert_same_hits(_again(seen, 1), event)
+    assert (np.bincount(seen.kind, minlength=len(NAMES)) > 0).all()
+    connected = clusters(event.map, event.u, event.v, event.charge)
+    assert len(seen.kind) == pytest.approx(len(connected.size), rel=0.005)  # a few tracks had others attached
+    assert (connected.size == 1).sum() == pytest.approx((seen.kind < SINGLES).sum(), rel=0.005)
+
+
+def test_soft_photons_are_a_band_of_their_own() -> None:
+    assert (BANDS[0] - 1) * KEV_PER_ADU < HARD < BANDS[0] * KEV_PER_ADU
+
+
+def test_boxes() -> None:
+    assert _drawn([(5, 5)]).kind.tolist() == [2]
+    small = _drawn([(5, 7), (6, 6)])
+    assert (small.kind[0], small.u[0], small.v[0], small.long[0], small.wide[0]) == (IS_SMALL, 5, 6, 2, 2.0)
+    assert small.row.tolist() == [0, 1]
+    assert small.column.tolist() == [1, 0]
+    assert _drawn([(5, v) for v in range(4)]).kind.tolist() == [IS_MEDIUM]
+
+
+@pytest.mark.parametrize(("turned", "kind"), [(False, IS_LONG_U), (True, IS_LONG_V)])
+def test_a_straight_track_and_what_touches_it_by_chance(turned: bool, kind: int) -> None:
+    track = [(10 + n, int(40.3 + 0.4 * n)) for n in range(60)]
+    blob = [(30 + n, 49 + k) for n in range(3) for k in range(3)]
+    pixels = [(v, u) if turned else (u, v) for u, v in track + blob]
+    seen = _drawn(pixels)
+    order = np.argsort(-seen.kind)
+    assert seen.kind[order].tolist() == [kind, IS_SMALL]
+    at = order[0]
+    assert seen.long[at] == 60
+    assert seen.wide[at] == pytest.approx(0.4, abs=0.02)
+    assert 58 <= seen.first[at + 1] - seen.first[at] <= 66
+    assert len(_again(seen, 1).u) == len(set(pixels))
+
+
+def test_no_hits_are_no_clusters() -> None:
+    none = np.zeros(0, int)
+    assert len(found(Hitmaps.of(1, none, none, none, none, none)).kind) == 0
