@@ -51,7 +51,7 @@ GENERATORS = (
     ("PXD, 40 sensors", "pxd-fast", 40),
     ("air showers, 9 x 9 stations", "airshower-fast", 1024),
     ("photons, ds1", "calo-fast", 1024),
-    ("photons, ds1", "calo-mdma", 64),
+    ("photons, ds1", "calo-mdma", 1024),
     ("electrons, ds2", "calo-fast", 128),
     ("pions, test beam", "calo-wgan", 128),
     ("Cherenkov detector", "cherenkov-fast", 8192),
