@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import shutil
@@ -39,10 +40,11 @@ BLOCKS = {"jets": 300, "tables": 1024, "images": 1024, "pxd-fast": 40}
 def made(kind: str, network: nn.Module, transform: Transform, sample: Batch, **description: object) -> Model:
     """A model as if trained on a sample, with blocks that are quick to cross."""
     found = find(kind)
+    conditions = copy.copy(found.conditions)
+    conditions.block = BLOCKS[kind]
     transform.fit(sample)
-    model = Model(network.eval(), transform, found, found.conditions.state(sample, description), name=kind)
-    model.kind.conditions.block = BLOCKS[kind]
-    return model
+    state = conditions.state(sample, description)
+    return Model(network.eval(), transform, replace(found, conditions=conditions), state, name=kind)
 
 
 @pytest.fixture(scope="module")
