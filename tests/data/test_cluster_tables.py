@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from partigan.data.cluster_tables import Counts, Tables, capacity, extents, moments, numbers
+from partigan.data.cluster_tables import WIDTHS, Counts, Tables, capacity, extents, moments, numbers
 from partigan.data.clusters import IS_LONG_V, NAMES, SINGLES, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+from partigan.errors import PartiganError
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
 
@@ -77,3 +78,11 @@ def test_counts_add_up(counts: Counts) -> None:
     for part in parts[1:]:
         parts[0].add(part)
     assert parts[0].state() == counts.state()
+
+
+@pytest.mark.parametrize("name", WIDTHS)
+def test_a_table_of_other_bins_is_refused(counts: Counts, name: str) -> None:
+    state = json.loads(json.dumps(counts.state()))
+    state[name] = [row[:-1] for row in state[name]]
+    with pytest.raises(PartiganError, match=f"'{name}' of clusters has other columns than the {WIDTHS[name]} "):
+        Tables(state)

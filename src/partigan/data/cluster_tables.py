@@ -16,18 +16,27 @@ from numpy.typing import NDArray
 from partigan.data.clusters import IS_LONG_V, IS_MEDIUM, IS_SMALL, MEDIUM, NAMES, PATTERNS, SINGLES, SMALL, Found
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+from partigan.errors import PartiganError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 V_BINS, U_BINS = 26, 14  # of places; the first and the last are the edges of the sensor
 QUARTERS = 4  # of a sensor along v, and along u between its edges
-LENGTHS = np.unique(np.geomspace(4, ROWS + 1, 28).astype(int))  # pixels: edges of the lengths of long tracks
+LENGTHS = np.unique(np.geomspace(4, ROWS + 1, 60).astype(int))  # pixels: edges of the lengths of long tracks
 SLOPES = np.linspace(-1.5, 1.5, 13)
 GROUPS = np.array([2 * (sensor.layer - 1) + sensor.number - 1 for sensor in SENSORS])
 """Layer and forward or backward of each sensor, 0 to 3."""
 BOXES = np.stack([1 + (PATTERNS.reshape(-1, *SMALL).any(axis) * np.arange(3)).max(1) for axis in (2, 1)], axis=1)
 """Columns and rows of the box of each pattern of small clusters, ``(512, 2)``."""
+WIDTHS = {
+    "classes": len(NAMES) * V_BINS,
+    "columns": U_BINS,
+    "charges": MAXIMUM + 1,
+    "medium": MEDIUM[0] * MEDIUM[1],
+    "tracks": (len(LENGTHS) - 1) * (len(SLOPES) - 1),
+}
+"""Columns of the tables, but for that of small clusters, which has the patterns that occur."""
 _SIGMAS = 8  # above the mean number of clusters that there is room for
 
 
@@ -69,8 +78,8 @@ class Counts:
         group = GROUPS[sensor]
         shelf = _shelf(group, row, column)
         self.tables = {
-            "classes": _count(sensor, len(SENSORS), kind * V_BINS + row, len(NAMES) * V_BINS),
-            "columns": _count(group * len(NAMES) + kind, len(NAMES) * 4, column, U_BINS),
+            "classes": _count(sensor, len(SENSORS), kind * V_BINS + row, WIDTHS["classes"]),
+            "columns": _count(group * len(NAMES) + kind, len(NAMES) * 4, column, WIDTHS["columns"]),
         }
         single = kind < SINGLES
         charge = found.charge[found.first[:-1][single]]
@@ -79,13 +88,13 @@ class Counts:
             (group * QUARTERS + quarter)[single] * SINGLES + kind[single],
             4 * QUARTERS * SINGLES,
             charge,
-            MAXIMUM + 1,
+            WIDTHS["charges"],
         )
         some = kind == IS_SMALL
         self.tables["small"] = _count(shelf[some], SHELVES, found.phase[some].astype(np.int64), len(PATTERNS))
         some = kind == IS_MEDIUM
         box = (found.long[some] - 1) * MEDIUM[1] + found.wide[some].astype(np.int64) - 1
-        self.tables["medium"] = _count(shelf[some], SHELVES, box, MEDIUM[0] * MEDIUM[1])
+        self.tables["medium"] = _count(shelf[some], SHELVES, box, WIDTHS["medium"])
         some = kind >= IS_LONG_V
         length = np.searchsorted(LENGTHS, found.long[some], side="right") - 1
         slope = np.searchsorted(SLOPES, found.wide[some], side="right").clip(1, len(SLOPES) - 1) - 1
@@ -93,7 +102,7 @@ class Counts:
             _rack(group, row, column, kind)[some],
             RACKS,
             length.clip(0, len(LENGTHS) - 2) * (len(SLOPES) - 1) + slope,
-            (len(LENGTHS) - 1) * (len(SLOPES) - 1),
+            WIDTHS["tracks"],
         )
 
     def add(self, other: Counts) -> None:
@@ -161,9 +170,18 @@ class Tables:
 
     Args:
         state: from `Counts.state`.
+
+    Raises:
+        PartiganError: a table has other columns than those of this version.
     """
 
     def __init__(self, state: dict[str, Any]) -> None:
+        for name, width in WIDTHS.items():
+            if any(len(row) != width for row in state[name]):
+                raise PartiganError(
+                    f"the table {name!r} of clusters has other columns than the {width} of this version; train the run "
+                    "again, or use it with the version that made it"
+                )
         self.state = {name: state[name] for name in ("mean", "excess", "common")}
         self.cumulative = {name: _cumulative(state[name]) for name in TABLES}
         self.patterns = np.asarray(state["patterns"], np.int64)
