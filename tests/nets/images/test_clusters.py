@@ -152,7 +152,7 @@ def test_whole_events(event: Drawn) -> None:
     address = (made.map * COLUMNS + made.u) * ROWS + made.v
     assert (np.diff(address) > 0).all()
     number, _ = connected(made.map, made.u, made.v)
-    assert number == pytest.approx(len(event.map), rel=0.001)  # where a line is steep, tracks have gaps
+    assert number == pytest.approx(len(event.map), rel=0.002)  # where a line is steep, tracks have gaps
     twice = _made(events, event, torch.cat((seeds, seeds)), torch.cat((condition, condition)))
     half = len(twice.map) // 2
     for name in ("u", "v", "charge"):
