@@ -21,7 +21,7 @@ from partigan.nets.calofast import LayerGenerator
 from partigan.nets.calogan import CaloGANGenerator
 from partigan.nets.calorimeters import VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
-from partigan.nets.clouds.gaps import ChangedNoise, GapsGenerator
+from partigan.nets.clouds.gaps import ChangedNoise, JetGapsGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.hits import HitGenerator
@@ -124,7 +124,7 @@ def test_every_generator_and_translator_is_here() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, Product) and not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
                 found.add(kind)
-    elsewhere = {ChangedNoise, GapsGenerator, ResidualStack, TurnedGenerator, ClusterGenerator, Events}
+    elsewhere = {ChangedNoise, JetGapsGenerator, ResidualStack, TurnedGenerator, ClusterGenerator, Events}
     assert found - elsewhere == {type(make()) for make in MAKERS.values()}
 
 

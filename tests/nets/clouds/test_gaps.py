@@ -9,7 +9,7 @@ from partigan.data.batch import Batch
 from partigan.data.transforms.gaps import SHARED, JetGaps
 from partigan.data.transforms.jets import LogStandardise
 from partigan.errors import PartiganError
-from partigan.nets.clouds.gaps import GapsGenerator
+from partigan.nets.clouds.gaps import JetGapsGenerator
 from partigan.nets.clouds.mdma import MDMAGenerator
 from partigan.nets.contracts import introduce
 
@@ -29,7 +29,7 @@ def _made(by: float, size: int = 40) -> tuple[Batch, Batch, JetGaps]:
     """Jets as they are in training and as they are deployed, of the same noise."""
     sample, transform = jet_batch(size), JetGaps(9)
     transform.fit(sample)
-    generator = GapsGenerator(Scaled(by))
+    generator = JetGapsGenerator(Scaled(by))
     introduce(generator, transform)
     noise = generator.noise(size, sample.mask, torch.Generator().manual_seed(1))
     made, deployed = (each(noise, mask=sample.mask) for each in (generator, generator.deployed()))
@@ -61,4 +61,4 @@ def test_noise_that_nothing_is_added_to_is_normal_and_shared_where_particles_sha
 
 def test_another_transform_is_refused() -> None:
     with pytest.raises(PartiganError, match="needs the transform JetGaps"):
-        introduce(GapsGenerator(MDMAGenerator(features=7)), LogStandardise())
+        introduce(JetGapsGenerator(MDMAGenerator(features=7)), LogStandardise())

@@ -40,7 +40,7 @@ class ChangedNoise(WrappedGenerator):
         return ChangedNoise(self.generator.deployed()).eval()
 
 
-class GapsGenerator(ChangedNoise):
+class JetGapsGenerator(ChangedNoise):
     """The same, of jets that are possible while it is trained.
 
     A critic would tell made jets at once by particles that disagree on the pt sum of their jet, or by an axis that is
@@ -62,7 +62,7 @@ class GapsGenerator(ChangedNoise):
             PartiganError: it is another transform.
         """
         if not isinstance(transform, JetGaps):
-            raise PartiganError("GapsGenerator needs the transform JetGaps")
+            raise PartiganError("JetGapsGenerator needs the transform JetGaps")
         self.tables = copy.deepcopy(transform)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
