@@ -187,7 +187,7 @@ def training(samples: Samples, number: int) -> Iterator[tuple[str, dict[str, Any
     """A turn of every phase, loaders and optimisers included; those of `networks.py` beside their plain form."""
     for system in SETUPS:
         setup = replace(SETUPS[system], batch=SMALL)
-        jobs = {label: _one(step_of(setup, 30, ours)) for label, ours in (("plain", False), ("partigan", True))}
+        jobs = {label: _one(step_of(setup, 30, form)) for label, form in (("plain", 0), ("partigan", 1))}
         yield f"`{system}`, 30 particles, batch of {setup.batch}", turns(jobs, number)
     for name, preset in STEPS:
         session, real, _ = samples.prepared(name, preset)

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partigan.compiling import compiler
 from partigan.data.batch import Batch
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps
@@ -31,6 +33,7 @@ from toy_jets import toy_jets
 SHARED = Path(__file__).parents[2] / "shared"
 Rng = np.random.Generator
 JetFile = Callable[..., Path]
+needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 
 SHORT: dict[str, Any] = {
     "system.generator.blocks": 1,

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from helpers import JetFile
+from helpers import JetFile, needs_compiler
 from partigan import export, load, profile, train
 from partigan.cli import main
 from partigan.commands.profile import SIMULATORS
@@ -28,7 +28,7 @@ def trained(data: Path | dict[str, str], out: Path, preset: str, **options: obje
     return train(preset, data, out, 1, 1, overrides=options).path
 
 
-@pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
+@needs_compiler
 @pytest.mark.parametrize("preset", ["mdma", "toys-wgan"])
 def test_the_program_makes_the_samples_of_torch(
     preset: str, jet_file: JetFile, two_tables: dict[str, str], tmp_path: Path

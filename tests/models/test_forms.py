@@ -12,9 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from helpers import jet_batch
+from helpers import jet_batch, needs_compiler
 from partigan import config
-from partigan.compiling import compiler
 from partigan.data.batch import Batch
 from partigan.kinds import find
 from partigan.kinds.jets import JETS
@@ -43,7 +42,6 @@ OTHERS: dict[str, tuple[dict[str, Any], Callable[[np.random.Generator], Batch]]]
     "calo-mdma": ({"blocks": 1}, partial(Task.of("ds1-photons", None, "").showers, 300)),
 }
 AGREE = 0.01  # of an error
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 
 
 def forms(preset: str, options: dict[str, Any], real: Batch, folder: Path) -> dict[str, Tensor]:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from helpers import FourNumbers, JetFile, jet_batch
+from helpers import FourNumbers, JetFile, jet_batch, needs_compiler
 from partigan import generate, load, train
 from partigan.commands import generate as command
-from partigan.compiling import compiler, kept
+from partigan.compiling import kept
 from partigan.data.batch import Batch
 from partigan.data.jets import read_jets
 from partigan.data.transforms.gaps import JetGaps
@@ -37,7 +37,6 @@ from partigan.nets.contracts import Generator
 from partigan.nets.images.dcgan import DCGANGenerator
 from partigan.nets.tables import TableGenerator
 
-needs_compiler = pytest.mark.skipif(compiler() is None, reason="there is no C compiler")
 PARTICLES = 7
 KNOTS = torch.tensor([0.0, 1.0, 1.0, 2.0])
 CLOUDS: dict[str, Callable[[], Generator]] = {

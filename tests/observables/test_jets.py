@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from partigan.errors import PartiganError
-from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, Graph, efps, mass, moments, pt_sum
+from partigan.observables.jets import FPD_GRAPHS, W1_GRAPHS, Graph, efps, mass, moments, pt_sum, rotated
 
 
 def _jets(size: int = 5, particles: int = 4, seed: int = 1) -> tuple[Tensor, Tensor]:
@@ -70,6 +70,13 @@ def test_oracle_of_150_particles(oracle: dict[str, np.ndarray]) -> None:
     np.testing.assert_allclose(efps(jets, jets[..., 3] > 0.5, FPD_GRAPHS), oracle["a150_efp36"], rtol=1e-5)
 
 
+def test_the_minor_width_does_not_depend_on_the_orientation() -> None:
+    x = torch.tensor([[[0.3, 0, 1], [-0.3, 0, 1], [0, 0.1, 1], [0, -0.1, 1]]], dtype=torch.float64)
+    for angle in (0.0, 0.7, 2.0):
+        turned = torch.cat((rotated(x[..., :2], torch.tensor([angle], dtype=torch.float64)), x[..., 2:]), dim=-1)
+        assert moments(turned)[0, 7].item() == pytest.approx(0.005, rel=1e-8)
+
+
 @pytest.mark.parametrize("observable", [mass, pt_sum, efps, moments])
 def test_symmetries_and_padding(observable: object) -> None:
     assert callable(observable)
@@ -94,10 +101,10 @@ def test_mass_of_two_particles() -> None:
 
 def test_moments_of_two_particles() -> None:
     x = torch.tensor([[[0.3, 0.0, 0.15], [-0.1, 0.0, 0.45]]], dtype=torch.float64)  # 0.3 and 0.1 from their axis
-    expected = [0.6, 0.0, 0.0, 0.15, 0.03, 0.0021, 0.625]
+    expected = [0.6, 0.0, 0.0, 0.15, 0.03, 0.0021, 0.625, 0.0]
     np.testing.assert_allclose(moments(x)[0], expected, atol=1e-12)
     alone = moments(x, torch.tensor([[False, True]]))[0]
-    np.testing.assert_allclose(alone, [0.45, -0.1, 0, 1e-6, 1e-12, 1e-12, 1], atol=1e-12)
+    np.testing.assert_allclose(alone, [0.45, -0.1, 0, 1e-6, 1e-12, 1e-12, 1, 1e-12], atol=1e-12)
 
 
 @pytest.mark.parametrize("observable", [mass, pt_sum, efps, moments])

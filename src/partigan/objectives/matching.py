@@ -131,15 +131,11 @@ def _of_jets(sample: Batch) -> Tensor:
     In physical units.
     """
     found = moments(sample.x, sample.mask)
-    share = sample.x[..., 2:] / found[:, None, :1]
-    eta, phi = (sample.x[..., :2] - found[:, None, 1:3]).split(1, dim=-1)
-    a, b, c = ((share * product).sum(1) for product in (eta * eta, phi * phi, eta * phi))
-    minor = (0.5 * (a + b - ((a - b).square() + 4 * c * c + 1e-12).sqrt())).clamp_min(1e-12).sqrt()
-    number = torch.full_like(minor, sample.x.shape[1])
+    number = torch.full_like(found[:, :1], sample.x.shape[1])
     if sample.mask is not None:
-        number = sample.mask.sum(1, keepdim=True).to(minor)
+        number = sample.mask.sum(1, keepdim=True).to(found)
     of_jet = (mass(sample.x, sample.mask)[:, None], found[:, :4], found[:, 5:6] ** 0.25, found[:, 6:].sqrt())
-    return torch.cat((*of_jet, minor, number), dim=1)
+    return torch.cat((*of_jet, number), dim=1)
 
 
 def _of_particles(sample: Batch) -> Tensor:

@@ -164,16 +164,16 @@ def pt_sum(x: Tensor, mask: Tensor | None = None) -> Tensor:
 def moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sum of pt, axis, and moments of jets about the axis.
 
-    The axis is the pt-weighted mean of the angles; z_i is the share of pt and theta_i the angle to the axis. The seven
-    values are: pt sum, eta and phi of the axis, sum z_i theta_i (width), sum z_i theta_i^2, sum z_i theta_i^4 and
-    sum z_i^2 (ptD squared).
+    The axis is the pt-weighted mean of the angles; z_i is the share of pt and theta_i the angle to the axis. The eight
+    values are: pt sum, eta and phi of the axis, sum z_i theta_i (width), sum z_i theta_i^2, sum z_i theta_i^4,
+    sum z_i^2 (ptD squared) and the smaller eigenvalue of sum z_i theta_i theta_i^T (minor width squared).
 
     Args:
         x: ``(batch, particles, 3 or more)``, eta_rel, phi_rel and pt_rel, or other units of angles and pt.
         mask: True for real particles; None = all are real.
 
     Returns:
-        ``(batch, 7)``; all but the axis are at least 1e-12.
+        ``(batch, 8)``; all but the axis are at least 1e-12.
 
     Raises:
         PartiganError: shapes are wrong.
@@ -186,8 +186,11 @@ def moments(x: Tensor, mask: Tensor | None = None) -> Tensor:
     total = pt.sum(1).clamp_min(_NOTHING)
     share = pt / total[:, None]
     axis = (share * angle).sum(1)
-    theta2 = (angle - axis[:, None]).square().sum(-1, keepdim=True).clamp_min(_NOTHING)
+    centred = angle - axis[:, None]
+    theta2 = centred.square().sum(-1, keepdim=True).clamp_min(_NOTHING)
     about = [(share * moment).sum(1) for moment in (theta2.sqrt(), theta2, theta2.square(), share)]
+    (a, b), c = (share * centred.square()).sum(1).split(1, dim=1), (share * centred.prod(-1, keepdim=True)).sum(1)
+    about.append(0.5 * (a + b - ((a - b).square() + 4 * c * c + _NOTHING).sqrt()))
     return torch.cat((total, axis, *(value.clamp_min(_NOTHING) for value in about)), dim=1)
 
 

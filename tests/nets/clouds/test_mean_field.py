@@ -8,12 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from helpers import values
-from partigan.compiling import compiler
+from helpers import needs_compiler, values
 from partigan.nets.clouds import mean_field
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 
-pytestmark = pytest.mark.skipif(compiler() is None, reason="no C compiler")
+pytestmark = needs_compiler
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "generator, 4 heads": lambda: MDMAGenerator(heads=4, blocks=2),

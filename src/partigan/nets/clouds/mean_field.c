@@ -67,6 +67,7 @@ INLINE void activate(vf x, vf *active, vf *slope) {
 /* Vectors (H, L) of floats with the heads last, so that a vector holds the heads. */
 INLINE void turn(vh (*to)[VH], const vf (*from)[L]) {
     float *flat = (float *)to;
+    memset(to, 0, D * VH * sizeof(vh));
     FOR(h, H) for (int k = 0; k < D; k++) flat[k * VH * WIDE_HEADS + h] = AT(from[h], k);
 }
 
@@ -74,7 +75,6 @@ INLINE void turn(vh (*to)[VH], const vf (*from)[L]) {
 INLINE void attend(int particles, const unsigned char *real, const vf (*active)[L], const vf (*probe)[L],
                    vh (*share)[VH]) {
     vh turned[D][VH], top[VH], total[VH];
-    memset(turned, 0, sizeof turned);
     turn(turned, probe);
     FOR(i, VH) top[i] = (vh){0} - INFINITY, total[i] = (vh){0};
     EVERY(p, particles) {
@@ -137,7 +137,6 @@ INLINE void back(const Weights *w, Weights *g, const vf (*turned_update)[L], int
                  const vh (*share)[VH], const Field *kept, vf (*work)[L]) {
     vf shift[L], change[L], values[N], pooled[H][L], probe[H][L], query[N], normal[N], own[L], update[D][L];
     vh turned[D][VH], mean[VH];
-    memset(turned, 0, sizeof turned);
     memset(mean, 0, sizeof mean);
     memset(update, 0, sizeof update);
     FOR(l, L) shift[l] = all(0.0f);
