@@ -1,4 +1,4 @@
-"""Observables of hitmaps of pixel sensors: clusters, spectra of charge, correlations of pixels, singular values.
+"""Observables of hitmaps of pixel sensors: clusters, spectra of charge, correlations of pixels and of layers.
 
 Hits are sparse: arrays ``(hits,)`` of image number, column u, row v and charge in ADU. Time grows with the number of
 hits, not of pixels.
@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 SEGMENTS = 6
 CLASSES = ("soft photon", "hard photon", "charged")
 SOFT, HARD = 6.0, 10.0  # keV
+_ROWS = 2000  # clusters of which pairs are looked for at a time
 KEV_PER_ADU = 216.7 * 3.65e-3  # electrons in an ADU times keV for an electron-hole pair
 
 
@@ -152,6 +153,108 @@ def pair_correlation(
                 places = (shape[0] - du) * (shape[1] - abs(dv))
                 found[du, dv + reach] = len(_pairs(i, x, y, du, dv)[0]) / (expected * places)
     return found
+
+
+class Points(NamedTuple):
+    """Clusters of one layer by where they are, ``(clusters,)`` each.
+
+    Attributes:
+        event: number from 0.
+        phi: azimuth, rad.
+        z: along the beam, mm.
+    """
+
+    event: Ints
+    phi: Floats
+    z: Floats
+
+
+class LayerPairs(NamedTuple):
+    """Clusters of two layers that one particle may have left, ``(pairs,)`` each.
+
+    Attributes:
+        inner: row in the points of the inner layer.
+        outer: row in those of the outer layer.
+        turned: azimuth of the outer minus that of the inner, rad.
+        off: z of the outer minus where a helix from the middle through the inner is there, mm.
+    """
+
+    inner: Ints
+    outer: Ints
+    turned: Floats
+    off: Floats
+
+
+def helix_ratio(turned: ArrayLike, radii: tuple[float, float]) -> Floats:
+    """z at the outer over z at the inner layer, for a helix from the middle that first crosses both.
+
+    Args:
+        turned: angle between the crossings, rad; at most acos of inner over outer radius in size.
+        radii: of the layers.
+    """
+    angle = np.maximum(np.abs(np.asarray(turned, float)), 1e-6)
+    inner, outer = radii
+    radius = np.sqrt(inner**2 + outer**2 - 2 * inner * outer * np.cos(angle)) / (2 * np.sin(angle))
+    return np.asarray(np.arcsin(np.minimum(outer / (2 * radius), 1)) / np.arcsin(inner / (2 * radius)))
+
+
+def layer_pairs(inner: Points, outer: Points, radii: tuple[float, float], reach: float) -> LayerPairs:
+    """Pairs of one event that a helix from the middle joins: the circle through both and the beam line gives its radius.
+
+    Only first crossings of both layers are looked for, at the layers' radii.
+
+    Args:
+        inner: clusters of the inner layer.
+        outer: clusters of the outer layer.
+        radii: of the layers, mm.
+        reach: largest ``off``, mm.
+    """
+    most = np.arccos(radii[0] / radii[1])
+    ratios = (radii[1] / radii[0], np.pi / 2 / np.arcsin(radii[0] / radii[1]))  # of z, straight ahead and at ``most``
+    ends = np.sort(np.outer(ratios, inner.z), axis=0) + np.array([[-reach], [reach]])
+    apart = 4 * max(float(np.abs(x).max(initial=0)) for x in (outer.z, ends)) + 1  # of events
+    order = np.lexsort((outer.z, outer.event))
+    first, last = np.searchsorted((outer.event * apart + outer.z)[order], inner.event * apart + ends)
+    parts = [LayerPairs(*np.zeros((2, 0), np.int64), *np.zeros((2, 0)))]
+    for start in range(0, len(inner.z), _ROWS):
+        number = (last - first)[start : start + _ROWS]
+        a = np.repeat(np.arange(start, start + len(number)), number)
+        b = order[np.arange(len(a)) - np.repeat(np.cumsum(number) - number, number) + first[a]]
+        turned = (outer.phi[b] - inner.phi[a] + np.pi) % (2 * np.pi) - np.pi
+        facing = np.flatnonzero(np.abs(turned) <= most)
+        a, b, turned = a[facing], b[facing], turned[facing]
+        off = outer.z[b] - helix_ratio(turned, radii) * inner.z[a]
+        near = np.abs(off) <= reach
+        parts.append(LayerPairs(a[near], b[near], turned[near], off[near]))
+    return LayerPairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def layer_excess(
+    inner: Points, outer: Points, events: int, radii: tuple[float, float], edges: ArrayLike, mixed: int = 3
+) -> Floats:
+    """Pairs of clusters of two layers on one helix, beyond those of mixed events, by their distance from it.
+
+    Args:
+        inner: clusters of the inner layer.
+        outer: clusters of the outer layer.
+        events: their number, above ``mixed``.
+        radii: of the layers, mm.
+        edges: of bins of ``off``, see `LayerPairs`, mm.
+        mixed: other events with whose outer layer each inner layer is paired; as if that had as many clusters.
+
+    Returns:
+        ``(events, bins)``; 0 but for fluctuations where the layers are independent.
+    """
+    bins, number = np.asarray(edges, float), np.bincount(outer.event, minlength=events)
+    excess = np.zeros((events, len(bins) - 1))
+    for shift in range(mixed + 1):
+        other = inner._replace(event=(inner.event + shift) % events)
+        pairs = layer_pairs(other, outer, radii, float(np.abs(bins).max()))
+        own = inner.event[pairs.inner]
+        found = np.histogram2d(own, pairs.off, (np.arange(events + 1), bins))[0]
+        scale = number / np.maximum(np.roll(number, -shift), 1)
+        excess += found if shift == 0 else -found * scale[:, None] / mixed
+    return excess
 
 
 def singular_values(images: torch.Tensor, number: int = 16) -> torch.Tensor:
