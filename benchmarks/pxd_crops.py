@@ -1,7 +1,7 @@
 """PE-GAN and the five systems it is compared with, on crops of hitmaps: as many steps as fit into equal CPU minutes.
 
     partigan simulate pxd --events 600 --background 2.0 --seed 11 --out pxd.h5
-    python benchmarks/pxd_crops.py --data pxd.h5 [--presets ...] [--minutes 3.5] [--runs FOLDER]
+    python benchmarks/pxd_crops.py --data pxd.h5 [--presets ...] [--minutes 3] [--runs FOLDER]
 
 Every preset gets the steps that fit into ``--minutes`` of CPU time at the time that a step of it took, on one thread,
 measured before all trainings in turns; validations come on top. Batches are as large for all. Presets with the paper's
@@ -187,7 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--presets", nargs="+", default=list(PRESETS))
-    parser.add_argument("--minutes", type=float, default=3.5, help="CPU minutes of each training")
+    parser.add_argument("--minutes", type=float, default=3.0, help="CPU minutes of each training")
     parser.add_argument("--out", type=Path, default=ROOT / "results/pxd/crops.json")
     parser.add_argument("--picture", type=Path, default=ROOT / "docs/pxd/crops.png")
     parser.add_argument("--runs", type=Path, default=Path("runs/crops"), help="where the trainings are")

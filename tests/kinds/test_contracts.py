@@ -99,6 +99,7 @@ CASES = {
     "pxd": Case(toy_hitmaps, "pxd", MAP, MAP),
     "pxd-crop": Case(toy_hitmaps, "pxd", CROP, CROP),
     "pxd-clusters": Case(lambda path: simulate_pxd(8, path), "pxd", (sum(PIXELS),), MAP),
+    "pxd-layers": Case(lambda path: simulate_pxd(8, path), "pxd", (sum(PIXELS),), MAP),
 }
 
 

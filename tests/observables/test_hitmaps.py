@@ -5,7 +5,15 @@ import torch
 from scipy import ndimage
 
 from partigan.data.hitmaps import Hitmaps
-from partigan.observables.hitmaps import clusters, pair_correlation, singular_values, spectrum
+from partigan.observables.hitmaps import (
+    Points,
+    clusters,
+    layer_excess,
+    layer_pairs,
+    pair_correlation,
+    singular_values,
+    spectrum,
+)
 
 
 def test_clusters_are_those_of_scipys_labels(events: Hitmaps) -> None:
@@ -54,3 +62,35 @@ def test_pair_correlation_of_independent_and_of_paired_pixels() -> None:
     np.testing.assert_allclose(found[1], [0, 0, expected])
     values = singular_values(torch.from_numpy(pairs[:2]).float(), 3)
     np.testing.assert_allclose(values[0].square().sum(), 16, rtol=1e-5)  # rank 2
+
+
+def test_pairs_of_layers_lie_on_one_helix() -> None:
+    """Planted helices are found with their turn; a partner in another event, or further off, is none."""
+    rng, radii = np.random.default_rng(0), (14.0, 22.0)
+    radius, slope, start = rng.uniform(12, 60, 50), rng.normal(0, 1, 50), rng.uniform(-3, 3, 50)
+    event = np.arange(50) % 5
+    inner, outer = (
+        Points(event, start + np.arcsin(r / (2 * radius)), 2 * radius * np.arcsin(r / (2 * radius)) * slope)
+        for r in radii
+    )
+    pairs = layer_pairs(inner, outer, radii, 1e-6)
+    assert set(zip(pairs.inner.tolist(), pairs.outer.tolist(), strict=True)) >= {(n, n) for n in range(50)}
+    own = pairs.inner == pairs.outer
+    assert own.sum() == 50
+    expected = np.arcsin(radii[1] / (2 * radius)) - np.arcsin(radii[0] / (2 * radius))
+    np.testing.assert_allclose(pairs.turned[own], expected[pairs.inner[own]], atol=1e-9)
+    later = outer._replace(event=outer.event + 5)
+    assert len(layer_pairs(inner, later, radii, 1e-6).off) == 0
+    further = layer_pairs(inner, outer._replace(z=outer.z + 0.3), radii, 0.5)
+    np.testing.assert_allclose(further.off[further.inner == further.outer], 0.3)
+
+
+def test_excess_of_pairs_is_that_of_the_own_event() -> None:
+    rng, radii, size = np.random.default_rng(1), (14.0, 22.0), 4000
+    event = np.repeat(np.arange(20), size // 20)
+    inner, outer = (Points(event, rng.uniform(-3, 3, size), rng.uniform(-20, 20, size)) for _ in range(2))
+    none = layer_excess(inner, outer, 20, radii, [-0.5, 0.5])[:, 0]
+    assert abs(none.mean() / (none.std() / 20**0.5)) < 3.5
+    outer.phi[:400], outer.z[:400] = inner.phi[:400], inner.z[:400] * 22 / 14
+    some = layer_excess(inner, outer, 20, radii, [-0.5, 0.5])[:, 0]
+    np.testing.assert_allclose((some - none)[:2], 200, atol=40)

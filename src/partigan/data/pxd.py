@@ -135,6 +135,44 @@ VXD_IDS = np.array([sensor.vxd_id for sensor in SENSORS], np.uint16)
 """basf2's numbers of the sensors; they rise with the index."""
 
 
+def cylindrical(sensor: ArrayLike, u: ArrayLike, v: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Azimuth in rad and z in mm of pixels of several sensors, all ``(n,)``; fractions of a pixel interpolate.
+
+    Args:
+        sensor: index of the sensor of each.
+        u: column.
+        v: row.
+    """
+    index, columns, rows = np.asarray(sensor), np.asarray(u, np.float64), np.asarray(v, np.float64)
+    places = np.empty((len(index), 3))
+    for number, one in enumerate(SENSORS):
+        some = index == number
+        places[some] = one.centres(columns[some], rows[some])
+    return np.arctan2(places[:, 1], places[:, 0]), places[:, 2]
+
+
+def pixels_at(
+    layer: int, phi: ArrayLike, z: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The inverse of `cylindrical` for a layer: index of the sensor, -1 where there is none, column and row.
+
+    Where ladders overlap, it is that of the higher number.
+    """
+    about, angle, height = LAYERS[layer], np.asarray(phi, np.float64), np.asarray(z, np.float64)
+    sensor, columns, rows = np.full(len(angle), -1), np.zeros(len(angle)), np.zeros(len(angle))
+    for number, one in enumerate(SENSORS):
+        if one.layer == layer:
+            off = (angle - one.phi + np.pi) % (2 * np.pi) - np.pi
+            near = np.flatnonzero(np.abs(off) < np.pi / 4)
+            u = (about.radius * np.tan(off[near]) - about.shift) / U_PITCH + (COLUMNS - 1) / 2
+            outer = about.outer[one.number - 1]
+            v = np.interp((outer - height[near]) * np.sign(outer), about.edges, np.arange(ROWS + 1), -1, -1) - 0.5
+            there = (u > -0.5) & (u < COLUMNS - 0.5) & (v > -0.5)
+            near = near[there]
+            sensor[near], columns[near], rows[near] = number, u[there], v[there]
+    return sensor, columns, rows
+
+
 def sensor_index(name: str) -> int:
     """Index of a sensor by its name ``layer.ladder.sensor``.
 

@@ -27,6 +27,7 @@ KINDS = {
     "pxd": "partigan.kinds.pxd.PXD",
     "pxd-crop": "partigan.kinds.pxd.PXD_CROP",
     "pxd-clusters": "partigan.kinds.pxd_clusters.PXD_CLUSTERS",
+    "pxd-layers": "partigan.kinds.pxd_clusters.PXD_LAYERS",
 }
 """The kinds that come with partigan. For a file that says nothing of itself the first that recognises it is taken."""
 

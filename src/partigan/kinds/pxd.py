@@ -4,7 +4,7 @@ Three kinds share observables and evaluation; they differ in their formats and c
 
 pxd           whole maps ``(1, 250, 768)``; the class is the index of the sensor
 pxd-crop      one crop ``(1, 64, 96)`` of each map at a random place
-pxd-clusters  trained on clusters, whole maps everywhere else: `partigan.kinds.pxd_clusters`
+pxd-clusters  trained on clusters, whole maps everywhere else: `partigan.kinds.pxd_clusters`; pxd-layers: the layers in sequence
 """
 
 from __future__ import annotations

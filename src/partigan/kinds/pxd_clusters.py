@@ -1,8 +1,12 @@
-"""Hitmaps of the PXD as clusters: trained on clusters, whole maps everywhere else."""
+"""Hitmaps of the PXD as clusters: trained on clusters, whole maps everywhere else.
+
+``pxd-layers`` is the same with layer 2 in sequence after layer 1: see `partigan.data.cluster_partners`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.cluster_partners import PartnerCounts, with_partners
 from partigan.data.cluster_tables import TABLES, Counts, Tables, capacity
 from partigan.data.clusters import (
     FRAMES,
@@ -41,6 +46,10 @@ from partigan.kinds.pxd import MapConditions, MapFormat
 from partigan.nets.images.clusters import packed
 
 EVENTS_AT_ONCE = 20
+PARTNERS = {
+    "often": [[Rule(float, lambda x: x >= 0, "a number of partners")]],
+    **{name: [Rule(float, lambda x: 0 <= x <= 1, "a share")] for name in ("turned", "off")},
+}
 TRAINED = 150_000  # samples of a training, one cluster of each class in each
 OUTSIDE = 2  # pixels before and after a track that its first and last windows show
 
@@ -52,9 +61,15 @@ class ClusterFormat(MapFormat):
     training split. Its condition has 17 features: sensor, column, row and pattern of the first; sensor, column, row,
     columns and rows of the box of the second; sensor, column, row, 1 for a track along u, length, slope, phase and the
     first pixel of the part of the third.
+
+    Args:
+        layers: count partners of clusters of layer 1 in layer 2, too.
     """
 
     also = ("pxd",)
+
+    def __init__(self, layers: bool = False) -> None:
+        self.layers = layers
 
     def training(self, path: Path) -> Batch:
         """Clusters of the training split."""
@@ -66,15 +81,7 @@ class ClusterFormat(MapFormat):
 
     def describe(self, path: Path) -> dict[str, Any]:
         """Numbers of clusters and the tables of their places and frames."""
-        counted: Counts | None = None
-        for block, events in _blocks(path):
-            more = Counts(block, events)
-            if counted is None:
-                counted = more
-            else:
-                counted.add(more)
-        assert counted is not None
-        return {"clusters": counted.state()}
+        return {"clusters": tables_of(_blocks(path), self.layers)}
 
     def check(self, sample: Batch) -> Batch:
         """Refuse arrays: training takes clusters of whole events."""
@@ -93,6 +100,7 @@ class ClusterConditions(MapConditions):
             "common": Rule(float, lambda x: x >= 0, "a covariance"),
             "patterns": [Rule(int, lambda x: 0 < x < len(PATTERNS), "a pattern")],
             **{name: [[Rule(int, lambda x: x >= 0, "a number of clusters")]] for name in TABLES},
+            "partners?": PARTNERS,
         }
     )
 
@@ -107,14 +115,16 @@ class ClusterConditions(MapConditions):
 
     def ready(self, state: dict[str, Any]) -> dict[str, Any]:
         """The tables, to draw from."""
-        return {"tables": Tables(state), "room": capacity(state)}
+        return {"tables": Tables(state), "room": capacity(state), "partners": state.get("partners")}
 
     def draw(self, state: dict[str, Any], size: int, rng: torch.Generator) -> tuple[Tensor | None, Tensor | None]:
         """The clusters of whole events, without their hits."""
         state = state if "room" in state else self.ready(state)
-        seed = int(torch.randint(2**62, (1,), generator=rng))
+        own = np.random.default_rng(int(torch.randint(2**62, (1,), generator=rng)))
         events = -(-size // len(SENSORS))
-        drawn = state["tables"].draw(events, np.random.default_rng(seed))
+        drawn = state["tables"].draw(events, own)
+        if state["partners"]:
+            drawn = with_partners(drawn, state["partners"], own)
         return packed(drawn, events * len(SENSORS), state["room"])[:size], None
 
     def told(self, condition: Tensor) -> Tensor:
@@ -132,6 +142,18 @@ def _blocks(path: Path) -> Iterator[tuple[Found, int]]:
     for first in range(0, len(hitmaps), EVENTS_AT_ONCE):
         some = hitmaps.events(first, min(first + EVENTS_AT_ONCE, len(hitmaps)))
         yield found(some), len(some)
+
+
+def tables_of(blocks: Iterable[tuple[Found, int]], layers: bool = False) -> dict[str, Any]:
+    """What is counted of clusters of some events at a time; ``layers``: with partners in layer 2."""
+    kinds: list[Any] = [Counts, PartnerCounts] if layers else [Counts]
+    counted: list[Any] = []
+    for block in blocks:
+        more = [kind(*block) for kind in kinds]
+        for one, other in zip(counted, more, strict=False):
+            one.add(other)
+        counted = counted or more
+    return counted[0].state() | ({"partners": counted[1].state()} if layers else {})
 
 
 def hitmaps_of(chunk: Batch) -> Hitmaps:
@@ -216,3 +238,4 @@ PXD_CLUSTERS = Kind(
     HitmapObservables(),
     ClusterEvaluation(classifiers.sensors(8, 20), validated=400),
 )
+PXD_LAYERS = replace(PXD_CLUSTERS, name="pxd-layers", format=ClusterFormat(layers=True))

@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 SEGMENTS = 6
 CLASSES = ("soft photon", "hard photon", "charged")
 SOFT, HARD = 6.0, 10.0  # keV
-_ROWS = 2000  # clusters of which pairs are looked for at a time
+_SECTORS = 48  # of the azimuth, in which clusters of the outer layer are sorted
 KEV_PER_ADU = 216.7 * 3.65e-3  # electrons in an ADU times keV for an electron-hole pair
 
 
@@ -209,22 +209,26 @@ def layer_pairs(inner: Points, outer: Points, radii: tuple[float, float], reach:
         radii: of the layers, mm.
         reach: largest ``off``, mm.
     """
-    most = np.arccos(radii[0] / radii[1])
-    ratios = (radii[1] / radii[0], np.pi / 2 / np.arcsin(radii[0] / radii[1]))  # of z, straight ahead and at ``most``
-    ends = np.sort(np.outer(ratios, inner.z), axis=0) + np.array([[-reach], [reach]])
-    apart = 4 * max(float(np.abs(x).max(initial=0)) for x in (outer.z, ends)) + 1  # of events
-    order = np.lexsort((outer.z, outer.event))
-    first, last = np.searchsorted((outer.event * apart + outer.z)[order], inner.event * apart + ends)
-    parts = [LayerPairs(*np.zeros((2, 0), np.int64), *np.zeros((2, 0)))]
-    for start in range(0, len(inner.z), _ROWS):
-        number = (last - first)[start : start + _ROWS]
-        a = np.repeat(np.arange(start, start + len(number)), number)
+    most, width = np.arccos(radii[0] / radii[1]), 2 * np.pi / _SECTORS
+    sector = np.floor(outer.phi / width).astype(np.int64) % _SECTORS
+    apart = 8 * max(float(np.abs(z).max(initial=0)) for z in (inner.z, outer.z)) + 2 * reach + 1
+    order = np.lexsort((outer.z, sector, outer.event))
+    there = ((outer.event * _SECTORS + sector) * apart + outer.z)[order]
+    own = np.floor(inner.phi / width).astype(np.int64)
+    parts = []
+    for step in range(-int(most / width) - 1, int(most / width) + 2):
+        low = (own + step) * width - inner.phi
+        nearest, farthest = np.maximum(np.maximum(low, -low - width), 0), np.maximum(np.abs(low), np.abs(low + width))
+        ratios = (helix_ratio(np.minimum(angle, most), radii) for angle in (nearest, farthest))
+        ends = np.sort([ratio * inner.z for ratio in ratios], axis=0) + np.array([[-reach], [reach]])
+        here = (inner.event * _SECTORS + (own + step) % _SECTORS) * apart
+        first, last = np.searchsorted(there, here + ends)
+        number = np.where(nearest <= most, last - first, 0)
+        a = np.repeat(np.arange(len(here)), number)
         b = order[np.arange(len(a)) - np.repeat(np.cumsum(number) - number, number) + first[a]]
         turned = (outer.phi[b] - inner.phi[a] + np.pi) % (2 * np.pi) - np.pi
-        facing = np.flatnonzero(np.abs(turned) <= most)
-        a, b, turned = a[facing], b[facing], turned[facing]
-        off = outer.z[b] - helix_ratio(turned, radii) * inner.z[a]
-        near = np.abs(off) <= reach
+        off = outer.z[b] - helix_ratio(np.minimum(np.abs(turned), most), radii) * inner.z[a]
+        near = (np.abs(turned) <= most) & (np.abs(off) <= reach)
         parts.append(LayerPairs(a[near], b[near], turned[near], off[near]))
     return LayerPairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
