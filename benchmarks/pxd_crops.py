@@ -9,9 +9,9 @@ rates of 5e-5 train at `RATE`, since these are a hundredth of its steps. Weights
 those of the end count.
 
 The sensor classifier (`partigan fit-classifier`) learns from the training split. Generated crops are compared with the
-test split, as many. "Simulated again" is the valid split, the null; defects planted into it are charges 10 % larger, and
-sensors exchanged at random, which no metric without sensors can see. Everything that is there already is kept, and a
-training that was stopped goes on. Writes results/pxd/crops.json and docs/pxd/crops.png.
+test split, as many. "Simulated again" is the valid split, the null; defects planted into it are charges 10 % larger,
+and sensors exchanged at random, which no metric without sensors can see. Everything that is there already is kept, and
+a training that was stopped goes on. Writes results/pxd/crops.json and docs/pxd/crops.png.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ from partigan.metrics.frechet import fpd
 from partigan.metrics.inception import inception_score, kid
 from partigan.models.classifier import Seen, seen
 from partigan.models.model import Model, opened
-from partigan.randomness import rng_for
 from partigan.run import Run
 from partigan.systems.system import DATA
 from partigan.training.players import Feed, Players
@@ -155,7 +154,10 @@ def references(splits: dict[str, Batch], look: Any) -> dict[str, Any]:
 
 def table(found: dict[str, Any]) -> str:
     """Markdown: a column for each metric, a row for each sample."""
-    rows = {**found["references"], **{name: one["quality"] for name, one in found["presets"].items() if "quality" in one}}
+    rows = {
+        **found["references"],
+        **{name: one["quality"] for name, one in found["presets"].items() if "quality" in one},
+    }
     lines = [f"| | steps | {' | '.join(LABELS.values())} |", "|---" * (len(LABELS) + 2) + "|"]
     for name, values in rows.items():
         steps = found["presets"].get(name, {}).get("steps", "")

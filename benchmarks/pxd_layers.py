@@ -1,4 +1,4 @@
-"""Layer 2 in sequence after layer 1: pairs of clusters on one helix, simulated, generated in sequence and independently.
+"""Layer 2 in sequence after layer 1: pairs of clusters on one helix, simulated and generated, with partners or without.
 
     partigan simulate pxd --recrossing 1 --events 60 --background 2.0 --seed 21 --out train.h5
     partigan simulate pxd --recrossing 1 --events 40 --background 2.0 --seed 22 --out heldout.h5
@@ -8,9 +8,9 @@
 
 All of ``train.h5`` is counted as ``pxd-layers`` does it; what clusters look like comes from the networks of `pxd-fast`,
 which saw curlers that cross once. "In sequence" has partners; "without partners" are the same clusters, not moved: the
-independent version, which the excess must reject. "Simulated again" is the null. The excess is the number of pairs within
-0.2 mm of a helix, beyond those of mixed events, for each cluster of layer 1, clusters of several pixels alone; the error
-is that of the mean over events. Writes results/pxd/layers.json and docs/pxd/layers.png.
+independent version, which the excess must reject. "Simulated again" is the null. The excess is the number of pairs
+within 0.2 mm of a helix, beyond those of mixed events, for each cluster of layer 1, clusters of several pixels alone;
+the error is that of the mean over events. Writes results/pxd/layers.json and docs/pxd/layers.png.
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def main() -> None:
     }
     curves, real = {}, (0.0, 0.0)
     places: list[Floats] = []
-    print("| | pairs a cluster | off held-out, sigma | occupancy of layer 2 | W1 of z in layer 2, mm |\n|---|---|---|---|---|")
+    print(
+        "| | pairs a cluster | from held-out, sigma | occupancy of layer 2 | z in layer 2: W1, mm |\n|---|---|---|---|---|"
+    )
     for name, hitmaps in samples.items():
         some = hitmaps.events(0, options.events)
         inner, outer = points(clusters(some.map, some.u, some.v, some.charge))
@@ -104,13 +106,18 @@ def main() -> None:
             "z_w1_mm": float(off),
             "curve": [part.tolist() for part in curves[name]],
         }
-        print(f"| {name} | {value[0]:.4f} ± {value[1]:.4f} | {sigma:.1f} | {100 * occupancy:.3f} % | {off:.3f} |", flush=True)
+        print(
+            f"| {name} | {value[0]:.4f} ± {value[1]:.4f} | {sigma:.1f} | {100 * occupancy:.3f} % | {off:.3f} |",
+            flush=True,
+        )
     write_json(ROOT / "results/pxd/layers.json", written)
     figure = Figure(figsize=(7, 4), layout="constrained", dpi=110)
     axis = figure.subplots()
     for name, (value, error) in curves.items():
         axis.errorbar((EDGES[1:] + EDGES[:-1]) / 2, value, error, fmt="o-", ms=3, lw=1, capsize=0, label=name)
-    axis.set(xlabel="distance of a cluster of layer 2 from the helix, mm", ylabel="excess of pairs a cluster of layer 1")
+    axis.set(
+        xlabel="distance of a cluster of layer 2 from the helix, mm", ylabel="excess of pairs a cluster of layer 1"
+    )
     axis.legend(frameon=False, fontsize=8)
     figure.savefig(ROOT / "docs/pxd/layers.png")
 

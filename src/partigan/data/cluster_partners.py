@@ -1,10 +1,10 @@
 """Clusters of two layers that one particle left: counted pairs on a helix, and layer 2 drawn in sequence after layer 1.
 
 An option of the explicit part of a generator of clusters. The pairs of an event beyond those of mixed events
-(`partigan.observables.hitmaps.layer_pairs`) say how often a cluster of layer 1 has a partner of each class in layer 2, by
-how much a helix turns between them, and how far the partner is off. When events are drawn, clusters of layer 1 get partners
-so: each is one of the clusters that layer 2 has anyway, of the right class and sensor and as near along v as there is, and
-moves to its place. So numbers, classes, boxes and, nearly, the profile along v stay as they were drawn.
+(`partigan.observables.hitmaps.layer_pairs`) say how often a cluster of layer 1 has a partner of each class in layer 2,
+by how much a helix turns between them, and how far the partner is off. When events are drawn, clusters of layer 1 get
+partners so: each is one of the clusters that layer 2 has anyway, of the right class and sensor and as near along v as
+there is, and moves to its place. So numbers, classes, boxes and, nearly, the profile along v stay as they were drawn.
 
 Single pixels, mostly photons, have no partners. Layers are where their sensors' planes are nearest to the beam line.
 """
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from partigan.data.cluster_tables import Drawn, extents
-from partigan.data.clusters import SINGLES, Found
 from partigan.data.clusters import NAMES as CLASSES
+from partigan.data.clusters import SINGLES, Found
 from partigan.data.pxd import COLUMNS, LAYER_OF, LAYERS, ROWS, SENSORS, cylindrical, pixels_at
 from partigan.observables.hitmaps import LayerPairs, Points, helix_ratio, layer_pairs
 
@@ -37,9 +37,7 @@ SIGNIFICANT = 3.0  # standard deviations, below which an excess counts as none
 def centres(clusters: Found | Drawn) -> tuple[Floats, Floats]:
     """Middle column and row of the box or line of each cluster."""
     long = np.where(clusters.kind < SINGLES, 1, clusters.long)
-    low_u, low_v, span_u, span_v = extents(
-        clusters.kind, clusters.u, clusters.v, long, clusters.wide, clusters.phase
-    )
+    low_u, low_v, span_u, span_v = extents(clusters.kind, clusters.u, clusters.v, long, clusters.wide, clusters.phase)
     return low_u + (span_u - 1) / 2, low_v + (span_v - 1) / 2
 
 

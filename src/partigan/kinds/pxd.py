@@ -1,10 +1,11 @@
 """Hitmaps of the pixel vertex detector of Belle II, whole or in crops: x = charge in ADU, condition = the sensor.
 
-Three kinds share observables and evaluation; they differ in their formats and conditions.
+Four kinds share observables and evaluation; they differ in their formats and conditions.
 
 pxd           whole maps ``(1, 250, 768)``; the class is the index of the sensor
 pxd-crop      one crop ``(1, 64, 96)`` of each map at a random place
-pxd-clusters  trained on clusters, whole maps everywhere else: `partigan.kinds.pxd_clusters`; pxd-layers: the layers in sequence
+pxd-clusters  trained on clusters, whole maps everywhere else: `partigan.kinds.pxd_clusters`
+pxd-layers    the same with layer 2 in sequence after layer 1
 """
 
 from __future__ import annotations

@@ -153,7 +153,8 @@ def tables_of(blocks: Iterable[tuple[Found, int]], layers: bool = False) -> dict
         for one, other in zip(counted, more, strict=False):
             one.add(other)
         counted = counted or more
-    return counted[0].state() | ({"partners": counted[1].state()} if layers else {})
+    state: dict[str, Any] = counted[0].state()
+    return {**state, "partners": counted[1].state()} if layers else state
 
 
 def hitmaps_of(chunk: Batch) -> Hitmaps:

@@ -186,7 +186,7 @@ class LayerPairs(NamedTuple):
 
 
 def helix_ratio(turned: ArrayLike, radii: tuple[float, float]) -> Floats:
-    """z at the outer over z at the inner layer, for a helix from the middle that first crosses both.
+    """Ratio of z at the outer to z at the inner layer, for a helix from the middle that first crosses both.
 
     Args:
         turned: angle between the crossings, rad; at most acos of inner over outer radius in size.
@@ -199,7 +199,7 @@ def helix_ratio(turned: ArrayLike, radii: tuple[float, float]) -> Floats:
 
 
 def layer_pairs(inner: Points, outer: Points, radii: tuple[float, float], reach: float) -> LayerPairs:
-    """Pairs of one event that a helix from the middle joins: the circle through both and the beam line gives its radius.
+    """Pairs of one event that a helix from the middle joins, whose radius is that of the circle through both.
 
     Only first crossings of both layers are looked for, at the layers' radii.
 
