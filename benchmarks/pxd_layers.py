@@ -86,7 +86,8 @@ def main() -> None:
     curves, real = {}, (0.0, 0.0)
     places: list[Floats] = []
     print(
-        "| | pairs a cluster | from held-out, sigma | occupancy of layer 2 | z in layer 2: W1, mm |\n|---|---|---|---|---|"
+        "| | pairs a cluster | from held-out, sigma | occupancy of layer 2 | z in layer 2: W1, mm |\n"
+        "|---|---|---|---|---|"
     )
     for name, hitmaps in samples.items():
         some = hitmaps.events(0, options.events)
