@@ -1,7 +1,7 @@
 """PE-GAN and the five systems it is compared with, on crops of hitmaps: as many steps as fit into equal CPU minutes.
 
     partigan simulate pxd --events 600 --background 2.0 --seed 11 --out pxd.h5
-    python benchmarks/pxd_crops.py --data pxd.h5 [--presets ...] [--minutes 3] [--runs FOLDER]
+    python benchmarks/pxd_crops.py --data pxd.h5 [--presets ...] [--minutes 40] [--runs FOLDER]
 
 Every preset gets the steps that fit into ``--minutes`` of CPU time at the time that a step of it took, on one thread,
 measured before all trainings in turns; validations come on top. Batches are as large for all. Presets with the paper's
@@ -10,8 +10,8 @@ those of the end count.
 
 The sensor classifier (`partigan fit-classifier`) learns from the training split. Generated crops are compared with the
 test split, as many. "Simulated again" is the valid split, the null; defects planted into it are charges 10 % larger,
-and sensors exchanged at random, which no metric without sensors can see. Everything that is there already is kept, and
-a training that was stopped goes on. Writes results/pxd/crops.json and docs/pxd/crops.png.
+and sensors exchanged at random, which no metric without sensors can see. What ``--runs`` has already is kept, and a
+training that was stopped goes on. Writes results/pxd/crops.json and docs/pxd/crops.png.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ PRESETS = (
     "pxd-sagan-crop",
     "pxd-wgan-gp-crop",
 )
-BATCH, RATE, CLASSIFIER_STEPS = 8, 2e-4, 400
+BATCH, RATE, CLASSIFIER_STEPS = 16, 2e-4, 400
 SHOWN = (0, 1, 5, 16, 17, 30)  # sensors in the figure
 LABELS = {
     "fid": "FID",
@@ -188,20 +188,29 @@ def main() -> None:
     """Train, measure and write, preset by preset."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--presets", nargs="+", default=list(PRESETS))
-    parser.add_argument("--minutes", type=float, default=3.0, help="CPU minutes of each training")
+    parser.add_argument("--presets", nargs="*", default=list(PRESETS), help="none: references alone")
+    parser.add_argument("--minutes", type=float, default=40.0, help="CPU minutes of each training")
     parser.add_argument("--out", type=Path, default=ROOT / "results/pxd/crops.json")
     parser.add_argument("--picture", type=Path, default=ROOT / "docs/pxd/crops.png")
     parser.add_argument("--runs", type=Path, default=Path("runs/crops"), help="where the trainings are")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    options.runs.mkdir(parents=True, exist_ok=True)
     splits = {name: KIND.format.read(options.data, name) for name in ("train", "valid", "test")}
     start = {"minutes": options.minutes, "crops": {n: len(s) for n, s in splits.items()}, "presets": {}}
-    found = read_json(options.out) if options.out.exists() else start
+    kept = options.runs / "crops.json"
+    found = read_json(kept) if kept.exists() else start
+    if found["minutes"] != options.minutes:
+        parser.error(f"{kept} is of trainings of {found['minutes']} minutes; give another --runs")
+
+    def write() -> None:
+        for path in (kept, options.out):
+            write_json(path, found)
+
     new = [preset for preset in options.presets if preset not in found["presets"]]
     for preset, cost in step_costs(new, splits["train"]).items():
         found["presets"][preset] = {"cpu_seconds_per_step": cost, "steps": int(60 * options.minutes / cost)}
-    write_json(options.out, found)
+    write()
     judge = options.runs / "sensors"
     shorter = {"trainer.max_steps": CLASSIFIER_STEPS}
     partigan.fit_classifier(options.data, judge, kind=KIND.name, threads=1, resume=True, overrides=shorter)
@@ -213,7 +222,7 @@ def main() -> None:
 
     if "references" not in found:
         found["references"] = references(splits, look)
-        write_json(options.out, found)
+        write()
     made = {"simulated": splits["test"]}
     for preset in options.presets:
         one = found["presets"][preset]
@@ -222,9 +231,9 @@ def main() -> None:
         made[preset] = partigan.load(run.path).sample(len(splits["test"]), 1)
         if "quality" not in one:
             one["quality"] = quality(splits["test"], made[preset], look)
-            write_json(options.out, found)
+            write()
         drawn(made).savefig(options.picture)
-        print(table(found), flush=True)
+    print(table(found), flush=True)
 
 
 if __name__ == "__main__":
