@@ -26,6 +26,7 @@ from partigan.models.native.physical import PhysicalGenerator
 from partigan.models.native.sizes import Size
 from partigan.nets.calorimeters import VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
+from partigan.nets.clouds.gaps import JetFirst
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.hits import HitGenerator
@@ -35,6 +36,7 @@ from partigan.nets.clouds.rgan import RGANGenerator
 from partigan.nets.clouds.turning import TurningGenerator
 from partigan.nets.contracts import Generator
 from partigan.nets.images.dcgan import DCGANGenerator
+from partigan.nets.mixtures import MixtureGenerator
 from partigan.nets.tables import TableGenerator
 
 PARTICLES = 7
@@ -267,7 +269,8 @@ def test_physical_units_are_those_of_torch() -> None:
     jets, conditions = jet_batch(300, PARTICLES), numbers(300).float() + torch.rand(300, PARTICLES, generator=rng())
     rows = Batch(torch.randn(300, 2, generator=rng()).exp(), condition=conditions)
     torch.manual_seed(4)
-    clouds = TurningGenerator(MDMAGenerator(features=7, particles=PARTICLES, blocks=1), vectors=2).deployed()
+    mdma = MDMAGenerator(particles=PARTICLES, blocks=1, conditions=4)
+    clouds = TurningGenerator(JetFirst(mdma, MixtureGenerator(4, conditions=1)), vectors=2).deployed()
     table = TableGenerator(conditions=PARTICLES).deployed()
     for transform, sample, plain in ((JetGaps(9), jets, clouds), (Quantiles(), rows, table)):
         transform.fit(sample)

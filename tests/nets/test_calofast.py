@@ -92,14 +92,14 @@ def test_likelihood_is_highest_for_what_the_model_makes(fitted: tuple[LayerRatio
     condition = torch.full((400, 1), 16384.0)
     with torch.no_grad():
         x = generator(generator.noise(400, None, rng), condition)
-        own = generator.surprise(x, condition, rng).mean()
+        own = generator.surprise(x, condition, None, rng).mean()
         brighter, layers, moved = x.clone(), x.clone(), x.clone()
         brighter[:, 10:] *= 1.3
         layers[:, :10] *= 1.5
         moved[:, 18:178] = moved[:, 18:178].flip(1)
         moved[:, 18:178] = torch.where(x[:, 18:178] > 0, 0.0, moved[:, 18:178])
         for other in (brighter, layers, moved):
-            assert generator.surprise(other, condition, rng).mean() > own + 0.02
+            assert generator.surprise(other, condition, None, rng).mean() > own + 0.02
 
 
 def test_layers_of_the_same_voxels_share_their_weights() -> None:

@@ -21,7 +21,7 @@ from partigan.nets.calofast import LayerGenerator
 from partigan.nets.calogan import CaloGANGenerator
 from partigan.nets.calorimeters import VoxelGenerator
 from partigan.nets.clouds.epic import EPiCGenerator
-from partigan.nets.clouds.gaps import ChangedNoise, JetGapsGenerator
+from partigan.nets.clouds.gaps import JetFirst, JetFirstGenerator
 from partigan.nets.clouds.gapt import GAPTGenerator
 from partigan.nets.clouds.graphcnn import GraphCNNGenerator
 from partigan.nets.clouds.hits import HitGenerator
@@ -60,6 +60,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "rgan": RGANGenerator,
     "treegan": partial(TreeGANGenerator, latent=8, hidden=8),
     "turning": lambda: TurningGenerator(MDMAGenerator(blocks=1)),
+    "jet first": lambda: JetFirst(MDMAGenerator(blocks=1, conditions=4), MixtureGenerator(4, conditions=1, width=8)),
     "airshower": partial(ShowerGenerator, 2, 9, 9, latent=5, dense=6, filters=(6, 5, 4, 3)),
     "airshower, stations": lambda: StationGenerator(DCGANGenerator(2, 8, 8, filters=4)),
     "dcgan": partial(DCGANGenerator, **SMALL),
@@ -124,7 +125,7 @@ def test_every_generator_and_translator_is_here() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, Product) and not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
                 found.add(kind)
-    elsewhere = {ChangedNoise, JetGapsGenerator, ResidualStack, TurnedGenerator, ClusterGenerator, Events}
+    elsewhere = {JetFirstGenerator, ResidualStack, TurnedGenerator, ClusterGenerator, Events}
     assert found - elsewhere == {type(make()) for make in MAKERS.values()}
 
 

@@ -23,7 +23,7 @@ def generator() -> MixtureGenerator:
 
 def density(generator: MixtureGenerator, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
     """At rows of two features."""
-    return (-2 * generator.surprise(x, condition, rng())).exp()
+    return (-2 * generator.surprise(x, condition, None, rng())).exp()
 
 
 @torch.no_grad()

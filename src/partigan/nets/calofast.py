@@ -223,7 +223,7 @@ class LayerGenerator(Generator):
         hit = soft + ((above > 0).to(soft) - soft).detach()
         return torch.cat((layers, hit * value), dim=1)
 
-    def surprise(self, x: Tensor, condition: Tensor | None, rng: torch.Generator) -> Tensor:
+    def surprise(self, x: Tensor, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Minus the log-likelihood of real showers, ``(batch,)``: of layers, by features, and of voxels, by voxels.
 
         The probability of the hits is that of their choice, given their number. Where a layer has only one hit, its
@@ -232,6 +232,7 @@ class LayerGenerator(Generator):
         Args:
             x: normalised showers.
             condition: of the particles.
+            mask: not needed here.
             rng: draws the noise that voxels share.
         """
         groups = self.known.groups

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
+from partigan.data.batch import Batch
 from partigan.data.transforms.transform import Transform
 from partigan.errors import PartiganError
 from partigan.nets.layers import Range
@@ -272,11 +273,28 @@ class Critic(nn.Module, ABC):
     Attributes:
         invariant: permuting the particles does not change the output (clouds).
         masked: padding can never influence the output (clouds).
+        one_by_one: what it says of a sample does not depend on the others of its batch, nor on chance, so that real and
+            generated samples may share one.
     """
 
     invariant: ClassVar[bool] = False
     masked: ClassVar[bool] = False
+    one_by_one: ClassVar[bool] = False
 
     @abstractmethod
     def forward(self, x: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> CriticOutput:
         """Scores and features of samples in the normalised space of the transform."""
+
+    def both(self, real: Batch, fake: Batch) -> tuple[CriticOutput, CriticOutput]:
+        """What it says of real and of generated samples; of one shape, in one pass where it judges them one by one."""
+        batches = (real, fake)
+        if not self.one_by_one or real.x.shape != fake.x.shape:
+            of_real, of_fake = (self(batch.x, batch.condition, batch.mask) for batch in batches)
+            return of_real, of_fake
+        x, condition, mask = (
+            None if part[0] is None else torch.cat(part)
+            for part in zip(*((batch.x, batch.condition, batch.mask) for batch in batches), strict=True)
+        )
+        halves = [(None, None) if part is None else part.chunk(2) for part in self(x, condition, mask)]
+        of_real, of_fake = (CriticOutput(*parts) for parts in zip(*halves, strict=True))
+        return of_real, of_fake

@@ -39,6 +39,8 @@ class MixtureGenerator(Generator):
         torch.Size([5, 3])
     """
 
+    before: Tensor
+
     def __init__(
         self,
         features: int = 2,
@@ -51,6 +53,7 @@ class MixtureGenerator(Generator):
         super().__init__()
         self.features, self.classes, self.components = features, classes, components
         self.parts = nn.ModuleList()
+        self.register_buffer("before", torch.ones(components, components).triu()[:, :-1], persistent=False)
         for before in range(features):
             layers: list[nn.Module] = []
             inputs = max(classes + conditions, 1) + before
@@ -72,18 +75,19 @@ class MixtureGenerator(Generator):
         seen = self._given(condition, noise)
         for number in range(self.features):
             odds, mean, width = self._mixture(number, seen)
-            below = odds.softmax(1).cumsum(1)[:, :-1]
+            below = odds.softmax(1) @ self.before
             chosen = (chance[:, number : number + 1] > below).sum(1, keepdim=True)
             value = mean.gather(1, chosen) + width.gather(1, chosen) * place[:, number : number + 1]
             seen = torch.cat((seen, value), dim=1)
         return seen[:, -self.features :]
 
-    def surprise(self, x: Tensor, condition: Tensor | None, rng: torch.Generator) -> Tensor:
+    def surprise(self, x: Tensor, condition: Tensor | None, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Minus the logarithm of the density at rows, for each feature, ``(batch,)``.
 
         Args:
             x: normalised rows.
             condition: of the rows.
+            mask: not needed here.
             rng: not needed here.
         """
         seen, found = torch.cat((self._given(condition, x), x), dim=1), x.new_zeros(len(x))

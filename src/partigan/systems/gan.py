@@ -157,8 +157,7 @@ class CriticLoss(_Player):
             made = networks[self.history].mixed(made, tick.rng)
         fake = self.shown(made, tick)
         real = self.shown(batch, tick)
-        real_output: CriticOutput = critic(real.x, real.condition, real.mask)
-        fake_output: CriticOutput = critic(fake.x, fake.condition, fake.mask)
+        real_output, fake_output = critic.both(real, fake)
         tick.notes["score/real"] = real_output.score.detach().mean()
         tick.notes["score/fake"] = fake_output.score.detach().mean()
         losses = {"objective": self.objective.critic(real_output.score, fake_output.score, real.weight, fake.weight)}

@@ -45,7 +45,7 @@ class LikelihoodLoss(Loss):
     without end: where weights of both signs cancel, what is left is a density of about exp(-ceiling).
 
     Args:
-        generator: name of the generator, which has ``surprise(x, condition, rng)``, a number for each sample.
+        generator: name of the generator, which has ``surprise(x, condition, mask, rng)``, a number for each sample.
         sample: name of the sample.
         ceiling: of what ``surprise`` counts for samples of negative weight.
 
@@ -61,7 +61,7 @@ class LikelihoodLoss(Loss):
         generator, batch = networks[self.generator], samples[self.sample]
         if not hasattr(generator, "surprise"):
             raise PartiganError(f"LikelihoodLoss needs an explicit model, which {type(generator).__name__} is not")
-        found = generator.surprise(batch.x, batch.condition, tick.rng)
+        found = generator.surprise(batch.x, batch.condition, batch.mask, tick.rng)
         if batch.weight is not None:
             bounded = -torch.logaddexp(-found, torch.full_like(found, -self.ceiling))
             found = torch.where(batch.weight < 0, bounded, found)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from helpers import values
+from partigan.data.batch import Batch
 from partigan.errors import PartiganError
 from partigan.nets.clouds.mdma import MDMACritic, MDMAGenerator
 from unfolded_mdma import unfold
@@ -37,3 +40,30 @@ def test_folded_and_unfolded_agree_in_value_and_gradient(
 def test_hidden_has_to_be_a_multiple_of_heads() -> None:
     with pytest.raises(PartiganError, match="hidden = 50; give a multiple of heads = 16"):
         MDMAGenerator(hidden=50)
+
+
+def test_particles_are_told_conditions() -> None:
+    torch.manual_seed(1)
+    network = MDMAGenerator(conditions=2, blocks=1)
+    noise = network.noise(2, None, torch.Generator())
+    assert noise.shape == (2, 30, 3)
+    one, other = (network(noise, torch.full((2, 2), value)) for value in (0.0, 1.0))
+    assert one.shape == noise.shape
+    assert not torch.isclose(one, other).any()
+
+
+def test_critic_gives_the_same_for_real_and_generated_together() -> None:
+    torch.manual_seed(1)
+    critic, rng = MDMACritic(), torch.Generator().manual_seed(2)
+    real, fake = (Batch(torch.randn(4, 9, 3, generator=rng), torch.rand(4, 9, generator=rng) > 0.3) for _ in "ab")
+    calls: list[int] = []
+    critic.register_forward_hook(lambda *_: calls.append(1))
+    for found, wanted in zip(
+        critic.both(real, fake), (critic(real.x, mask=real.mask), critic(fake.x, mask=fake.mask)), strict=True
+    ):
+        torch.testing.assert_close(found.score, wanted.score)
+        torch.testing.assert_close(found.features, wanted.features)
+        assert found.logits is None
+    assert len(calls) == 3
+    critic.both(real, replace(fake, x=fake.x[:3], mask=None))
+    assert len(calls) == 5

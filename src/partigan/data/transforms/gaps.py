@@ -15,7 +15,6 @@ from partigan.data.transforms.transform import Transform, varying_rows, wrong_sh
 from partigan.errors import PartiganError
 from partigan.observables.jets import rotated
 
-SHARED = (False, False, True, True, False, True, True)  # channels that are the same for all particles of a jet
 REACH = 4.0  # quantiles are tabled at evenly spaced normal levels from -4 to 4
 TINY = 1e-9  # least pt sum, for jets without particles
 NARROW = 1e-6  # least width of a jet, for jets of one particle
@@ -104,8 +103,7 @@ class JetGaps(Transform):
         normal = _softest(normal, torch.full_like(gap[:, 0], 0.5))
         distance, *others = between(of_jet, self.seen[1:], self.levels[1:]).split(1, dim=1)
         shared = torch.cat((distance * direction, *others), dim=1)
-        of_all = shared[:, None].expand(-1, gap.shape[1], -1)
-        x = torch.cat((angle / ANGLE, of_all[..., :2], normal[..., None], of_all[..., 2:]), dim=-1)
+        x = together(torch.cat((angle / ANGLE, normal[..., None]), dim=-1), shared)
         return replace(sample, x=torch.where(mask[..., None], x, 0.0))
 
     def batch(self, held: Batch, rng: torch.Generator) -> Batch:
@@ -131,9 +129,7 @@ class JetGaps(Transform):
             sample: what a generator makes, ``(batch, particles, 7)``.
         """
         angle, _, shared, _ = self._jet(sample)
-        of_all = shared[:, None].expand(-1, angle.shape[1], -1)
-        x = torch.cat((angle / ANGLE, of_all[..., :2], sample.x[..., 4:5], of_all[..., 2:]), dim=-1)
-        return zero_padded(sample, x)
+        return zero_padded(sample, together(torch.cat((angle / ANGLE, sample.x[..., 4:5]), dim=-1), shared))
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
@@ -146,11 +142,11 @@ class JetGaps(Transform):
     def _jet(self, sample: Batch) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
         """Angles about the axis, of the jet's width; shares of pt; shared channels; axis and pt sum."""
         mask, x = _mask(sample), sample.x
-        gap = between(x[..., 4].reshape(-1, 1), self.levels[:1], self.seen[:1]).view(mask.shape)
+        gap = _evenly(x[..., 4], self.seen[0])
         lowest = x[..., 4].masked_fill(~mask, torch.inf).amin(1, keepdim=True)
         gap = torch.where(x[..., 4] > lowest, gap, 0.0).masked_fill(~mask, -torch.inf)
         z = torch.where(mask.any(1, keepdim=True), gap, 0.0).softmax(1)
-        shared = _mean(sample, torch.cat((x[..., 2:4], x[..., 5:]), dim=-1))
+        shared = shared_by(sample)
         far = _distance(shared[:, :2])[:, None]
         of_jet = between(torch.cat((far, shared[:, 2:]), dim=1), self.levels[1:], self.seen[1:])
         distance, total, width = of_jet.split(1, dim=1)
@@ -159,6 +155,19 @@ class JetGaps(Transform):
         present = ((z * angle.square().sum(-1)).sum(1, keepdim=True) + TINY**2).sqrt()
         angle = angle * (width.exp() / present).clamp_max(LARGEST)[..., None]
         return angle, z, shared, (shared[:, :2] / far * distance, total.exp())
+
+
+def together(own: Tensor, shared: Tensor) -> Tensor:
+    """Channels of particles ``(batch, particles, 3)`` and of their jets, ``(batch, 4)``, as one tensor."""
+    of_all = shared[:, None].expand(-1, own.shape[1], -1)
+    return torch.cat((own[..., :2], of_all[..., :2], own[..., 2:], of_all[..., 2:]), dim=-1)
+
+
+def shared_by(sample: Batch) -> Tensor:
+    """Axis, pt sum and width of normalised jets, ``(batch, 4)``: the mean of these channels over the particles."""
+    of_all = torch.cat((sample.x[..., 2:4], sample.x[..., 5:]), dim=-1)
+    real = _mask(sample)[..., None].to(of_all)
+    return (of_all * real).sum(1) / real.sum(1).clamp_min(1)
 
 
 def aligned(sample: Batch) -> Batch:
@@ -226,16 +235,17 @@ def _quantiles(values: Tensor, share: Tensor) -> Tensor:
     return torch.lerp(ordered[low], ordered[(low + 1).clamp_max(len(ordered) - 1)], place - low)
 
 
+def _evenly(x: Tensor, values: Tensor) -> Tensor:
+    """Straight lines between values at evenly spaced levels from -4 to 4; constant beyond them."""
+    last = len(values) - 1
+    place = ((x + REACH) * (last / (2 * REACH))).clamp(0, last)
+    left = place.detach().floor().clamp_max(last - 1)
+    low, high = (values.to(x)[(left + step).long()] for step in (0, 1))
+    return low + (place - left) * (high - low)
+
+
 def _mask(sample: Batch) -> Tensor:
     return torch.ones_like(sample.x[..., 0], dtype=torch.bool) if sample.mask is None else sample.mask
-
-
-def _mean(sample: Batch, x: Tensor) -> Tensor:
-    """Mean over the real particles, ``(batch, channels)``."""
-    if sample.mask is None:
-        return x.mean(1)
-    real = sample.mask[..., None].to(x.dtype)
-    return (x * real).sum(1) / real.sum(1).clamp_min(1)
 
 
 def _distance(angle: Tensor) -> Tensor:

@@ -31,6 +31,7 @@ class MDMAGenerator(Generator):
         hidden: dimension h in which particles and mean field meet.
         heads: attention heads.
         blocks: number of blocks.
+        conditions: number of float conditions, which every particle is told beside its noise; 0 = the paper's.
 
     References:
         arXiv:2305.15254, section 3.
@@ -53,18 +54,23 @@ class MDMAGenerator(Generator):
         hidden: int = 48,
         heads: int = 16,
         blocks: int = 7,
+        conditions: int = 0,
     ) -> None:
         super().__init__()
-        self.body = MeanFieldNetwork(features, particles, latent, hidden, heads, blocks, nn.Linear, functional.gelu)
+        told = features + conditions
+        self.body = MeanFieldNetwork(told, particles, latent, hidden, heads, blocks, nn.Linear, functional.gelu)
         self.out = nn.Linear(latent, features)
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """Standard normal, ``(size, particles, features)``; as many particles as ``mask`` is wide."""
         width = self.body.particles if mask is None else mask.shape[1]
-        return torch.randn(size, width, self.body.features, generator=rng, device=rng.device)
+        return torch.randn(size, width, self.out.out_features, generator=rng, device=rng.device)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Particles ``(batch, particles, features)``; ``condition`` is not used."""
+        """Particles ``(batch, particles, features)``; a ``condition`` that it is not made for is not used."""
+        if self.body.features > noise.shape[2]:
+            assert condition is not None
+            noise = torch.cat((noise, condition[:, None].expand(-1, noise.shape[1], -1)), dim=-1)
         particles: Tensor = self.out(self.body(noise, mask)[0])
         return particles if mask is None else particles * mask[..., None]
 
@@ -92,6 +98,7 @@ class MDMACritic(Critic):
 
     invariant: ClassVar[bool] = True
     masked: ClassVar[bool] = True
+    one_by_one: ClassVar[bool] = True
 
     def __init__(
         self,
