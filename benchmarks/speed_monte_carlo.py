@@ -47,6 +47,7 @@ DATA_SETS: dict[str, tuple[Callable[..., Path], int, dict[str, Any]]] = {
 """How training data are simulated: by what, how many, and with what."""
 GENERATORS = (
     ("top jets, 30 particles", "mdma-fast", 8192),
+    ("top jets, 30 particles", "mdma", 8192),
     ("top jets, 30 particles", "mpgan", 512),
     ("PXD, 40 sensors", "pxd-fast", 40),
     ("air showers, 9 x 9 stations", "airshower-fast", 1024),

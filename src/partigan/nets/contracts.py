@@ -140,34 +140,6 @@ class Generator(Product):
         return self.deployed()
 
 
-class WrappedGenerator(Generator):
-    """A plain generator while it is trained; deployed, it does more.
-
-    Args:
-        generator: the plain generator of clouds.
-    """
-
-    equivariant: ClassVar[bool] = True
-    masked: ClassVar[bool] = True
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator, self.normal = generator, generator.normal
-
-    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
-        """The plain generator's."""
-        return self.generator.noise(size, mask, rng)
-
-    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """The plain generator's particles ``(batch, particles, features)``."""
-        particles: Tensor = self.generator(noise, condition, mask)
-        return particles
-
-    @abstractmethod
-    def deployed(self) -> Generator:
-        """The form that does more."""
-
-
 class Translator(Product):
     """Changes samples, such as simulation into data; called as ``translator(x, condition, mask)``.
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from partigan.nets.contracts import Generator, WrappedGenerator
+from partigan.nets.contracts import Generator
 from partigan.observables.jets import rotated
 
 DECISIVE = 3  # normal numbers a particle that decide the jet's orientation
@@ -27,7 +27,7 @@ def turned(x: Tensor, decisive: Tensor, vectors: int = 1) -> Tensor:
     return torch.cat((*pairs, x[..., 2 * vectors :]), dim=-1)
 
 
-class TurningGenerator(WrappedGenerator):
+class TurningGenerator(Generator):
     """A plain generator of jets in a common orientation; deployed, it rotates and mirrors them at random.
 
     It learns from jets in a common orientation, such as `partigan.data.transforms.gaps.JetGaps` gives. In the
@@ -44,9 +44,21 @@ class TurningGenerator(WrappedGenerator):
         torch.Size([2, 30, 3])
     """
 
+    equivariant: ClassVar[bool] = True
+    masked: ClassVar[bool] = True
+
     def __init__(self, generator: Generator, vectors: int = 1) -> None:
-        super().__init__(generator)
-        self.vectors = vectors
+        super().__init__()
+        self.generator, self.normal, self.vectors = generator, generator.normal, vectors
+
+    def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
+        """The plain generator's."""
+        return self.generator.noise(size, mask, rng)
+
+    def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        """The plain generator's particles ``(batch, particles, features)``."""
+        particles: Tensor = self.generator(noise, condition, mask)
+        return particles
 
     def deployed(self) -> TurnedGenerator:
         """The form that rotates and mirrors."""
