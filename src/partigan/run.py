@@ -98,7 +98,7 @@ class Run:
 
     def create(self, config: str, transform: dict[str, Any], manifest: dict[str, Any]) -> None:
         """Write what a training starts from: configuration last, so that a run exists or not."""
-        write_text(self.transform_file, json.dumps(transform) + "\n")  # long: without a line for each number
+        write_text(self.transform_file, json.dumps(transform, separators=(",", ":")) + "\n")  # long
         digests = {self.config_file.name: hashlib.sha256(config.encode()).hexdigest()}
         digests[self.transform_file.name] = sha256(self.transform_file)
         self._write({"layout": LAYOUT, "product": self.product, "files": digests, **manifest})

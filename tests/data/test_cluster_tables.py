@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from partigan.data.cluster_tables import WIDTHS, Counts, Tables, capacity, extents, moments, numbers
-from partigan.data.clusters import IS_LONG_V, NAMES, SINGLES, found
+from partigan.data.cluster_tables import LINES, SHORT, WIDTHS, Counts, Tables, capacity, extents, moments, numbers
+from partigan.data.clusters import IS_TRACK_V, NAMES, SINGLES, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.errors import PartiganError
@@ -69,7 +69,23 @@ def test_what_is_drawn_is_like_what_was_counted(counts: Counts) -> None:
     boxes = drawn.long[drawn.kind == SINGLES]
     assert boxes.min() == 1
     assert boxes.max() == 3
-    assert (drawn.wide[drawn.kind >= IS_LONG_V] < 1.5).all()
+    track = drawn.kind >= IS_TRACK_V
+    assert (np.abs(drawn.wide[track]) <= 1).all()
+    rise = 2 * drawn.wide[track] * (drawn.long[track] - 1)
+    np.testing.assert_allclose(rise, np.rint(rise), atol=1e-9)
+    assert set(drawn.phase[track]) == {0, 0.5}
+
+
+def test_lines_of_short_tracks_are_drawn_as_often_as_counted(counts: Counts) -> None:
+    drawn = Tables(counts.state()).draw(12, np.random.default_rng(1))
+    for length in (4, 7, SHORT):
+        some = (drawn.kind >= IS_TRACK_V) & (drawn.long == length)
+        rise = np.rint(2 * drawn.wide[some] * (length - 1)).astype(int) + 2 * SHORT
+        made = np.bincount(rise * 2 + (drawn.phase[some] > 0), minlength=LINES)
+        seen = counts.tables["tracks"][:, (length - 4) * LINES : (length - 3) * LINES].sum(0)
+        assert made.sum() / 4 == pytest.approx(seen.sum(), rel=0.15)
+        gap = np.abs(np.cumsum(made) / made.sum() - np.cumsum(seen) / seen.sum())
+        assert gap.max() < 1.6 / np.sqrt(seen.sum())
 
 
 def test_counts_add_up(counts: Counts) -> None:

@@ -1,4 +1,4 @@
-"""Hitmaps as clusters: every hit in its place, long tracks in a frame of their own."""
+"""Hitmaps as clusters: every hit in its place, tracks along lines of their own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers import assert_same_hits
-from partigan.data.clusters import BANDS, IS_LONG_U, IS_LONG_V, IS_MEDIUM, IS_SMALL, NAMES, SINGLES, Found, found, hits
+from partigan.data.clusters import BANDS, IS_SMALL, IS_TRACK_U, IS_TRACK_V, NAMES, SINGLES, Found, found, hits
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import SENSORS
 from partigan.observables.hitmaps import HARD, KEV_PER_ADU, clusters
@@ -52,10 +52,22 @@ def test_boxes() -> None:
     assert (small.kind[0], small.u[0], small.v[0], small.long[0], small.wide[0]) == (IS_SMALL, 5, 6, 2, 2.0)
     assert small.row.tolist() == [0, 1]
     assert small.column.tolist() == [1, 0]
-    assert _drawn([(5, v) for v in range(4)]).kind.tolist() == [IS_MEDIUM]
 
 
-@pytest.mark.parametrize(("turned", "kind"), [(False, IS_LONG_U), (True, IS_LONG_V)])
+@pytest.mark.parametrize(
+    ("pixels", "rise", "phase"),
+    [([5, 5, 5, 5], 0, 0.5), ([5, 5, 6, 6], 1, 0.5), ([5, 6, 7, 8], 3, 0.5), ([8, 7, 6, 5], -3, 0.5)],
+)
+def test_lines_of_short_tracks_end_at_half_pixels(pixels: list[int], rise: float, phase: float) -> None:
+    for turned in (False, True):
+        track = _drawn([(across, along) if turned else (along, across) for along, across in enumerate(pixels, 30)])
+        assert track.kind.tolist() == [IS_TRACK_V if turned or abs(rise) == 3 else IS_TRACK_U]
+        assert track.wide[0] * 3 == pytest.approx(rise)
+        assert track.phase[0] == phase
+        assert track.column.tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(("turned", "kind"), [(False, IS_TRACK_U), (True, IS_TRACK_V)])
 def test_a_straight_track_and_what_touches_it_by_chance(turned: bool, kind: int) -> None:
     track = [(10 + n, int(40.3 + 0.4 * n)) for n in range(60)]
     blob = [(30 + n, 49 + k) for n in range(3) for k in range(3)]

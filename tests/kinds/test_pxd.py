@@ -9,7 +9,7 @@ import torch
 
 from helpers import toy_hitmaps
 from partigan.data.batch import Batch
-from partigan.data.clusters import FRAMES, MEDIUM, PATTERNS, PIXELS, STRIP, WINDOW
+from partigan.data.clusters import FRAMES, PATTERNS, PIXELS, STRIP, WINDOW
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import LAYER_OF
@@ -78,14 +78,9 @@ def test_clusters_are_trained_on_and_whole_maps_are_everywhere_else(tmp_path: Pa
     assert sample.x.dtype == torch.float16
     assert sample.condition is not None
     assert sample.condition.shape == (len(sample), sum(FRAMES))
-    small, medium, strip = sample.x.float().split(list(PIXELS), dim=1)
+    small, strip = sample.x.float().split(list(PIXELS), dim=1)
     patterns = torch.from_numpy(PATTERNS)[sample.condition[:, 3].long()]
     assert torch.equal((small > 0).long(), patterns)
-    box = medium.view(-1, *MEDIUM) > 0
-    sides = sample.condition[:, FRAMES[0] + 3 : FRAMES[0] + 5]
-    for axis in (0, 1):
-        reached = (box.any(2 - axis) * torch.arange(1, MEDIUM[axis] + 1)).amax(1)
-        assert torch.equal(reached, sides[:, axis].long())
     along = (strip.view(-1, WINDOW, STRIP) > 0).any(2)
     length, first = sample.condition[:, -4], sample.condition[:, -1]
     place = first[:, None] + torch.arange(WINDOW)
@@ -108,7 +103,7 @@ def test_hits_are_written_like_maps(tmp_path: Path, events: Hitmaps) -> None:
     assert kind.format.attributes(tmp_path / "b.h5")["kind"] == "pxd"
 
 
-def test_events_without_long_tracks_are_refused(tmp_path: Path) -> None:
+def test_events_without_tracks_are_refused(tmp_path: Path) -> None:
     toy_hitmaps(tmp_path / "a.h5")
-    with pytest.raises(PartiganError, match=r"the training events have no (medium|long) clusters .* give more events"):
+    with pytest.raises(PartiganError, match=r"the training events have no (small clusters|tracks) .* give more events"):
         find("pxd-clusters").format.training(tmp_path / "a.h5")

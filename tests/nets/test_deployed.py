@@ -33,7 +33,7 @@ from partigan.nets.clouds.turning import TurnedGenerator, TurningGenerator
 from partigan.nets.contracts import Generator, NoisyTranslator, Product
 from partigan.nets.images.airshower import ShowerGenerator, StationGenerator
 from partigan.nets.images.biggan import BigGANDeepGenerator, BigGANGenerator
-from partigan.nets.images.clusters import ClusterGenerator, Events
+from partigan.nets.images.clusters import Events, SparseGenerator
 from partigan.nets.images.cyclegan import ResNetTranslator
 from partigan.nets.images.dcgan import DCGANGenerator
 from partigan.nets.images.pegan import PEGANGenerator
@@ -125,7 +125,7 @@ def test_every_generator_and_translator_is_here() -> None:
         for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(kind, Product) and not inspect.isabstract(kind) and not kind.__name__.startswith("_"):
                 found.add(kind)
-    elsewhere = {JetFirstGenerator, ResidualStack, TurnedGenerator, ClusterGenerator, Events}
+    elsewhere = {JetFirstGenerator, ResidualStack, TurnedGenerator, SparseGenerator, Events}
     assert found - elsewhere == {type(make()) for make in MAKERS.values()}
 
 

@@ -1,9 +1,9 @@
 """The explicit part of a generator of clusters: how many there are, where, and how large. Everything is counted.
 
 An event is a compound point process. Numbers of clusters of the 40 sensors are negative binomial, with a common factor;
-given its number, a sensor's clusters are independent. Each has a class and a row, then a column, then a box (or length
-and slope of a long track, or the charge of a single pixel), each drawn from counts of the training sample given those
-before; small clusters have one of the patterns that occur. What lies inside is for networks.
+given its number, a sensor's clusters are independent. Each has a class and a row, then a column, then what its class
+needs, each drawn from counts of the training sample given those before: the charge of a single pixel, the pattern of a
+small cluster, the length of a track and then its line. What lies inside is for networks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from partigan.data.clusters import IS_LONG_V, IS_MEDIUM, IS_SMALL, MEDIUM, NAMES, PATTERNS, SINGLES, SMALL, Found
+from partigan.data.clusters import EDGE, IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.errors import PartiganError
@@ -23,8 +23,14 @@ Floats = NDArray[np.float64]
 
 V_BINS, U_BINS = 26, 14  # of places; the first and the last are the edges of the sensor
 QUARTERS = 4  # of a sensor along v, and along u between its edges
-LENGTHS = np.unique(np.geomspace(4, ROWS + 1, 60).astype(int))  # pixels: edges of the lengths of long tracks
-SLOPES = np.linspace(-1.5, 1.5, 13)
+SIXTHS = 6  # of a sensor along u between its edges, where the directions of tracks change
+SHORT = 12  # pixels of tracks whose lines are counted one by one
+LENGTHS = np.unique(np.concatenate([np.arange(4, SHORT + 1), np.geomspace(SHORT + 1, ROWS + 1, 44).astype(int)]))
+"""Pixels: edges of the lengths of tracks."""
+SLOPES = (np.arange(34) - 16.5) / 16
+"""Edges of the slopes of longer tracks."""
+LINES = 8 * SHORT
+"""Numbers of lines for one length: half pixels that a short one rises and where it begins, or the bin of a slope."""
 GROUPS = np.array([2 * (sensor.layer - 1) + sensor.number - 1 for sensor in SENSORS])
 """Layer and forward or backward of each sensor, 0 to 3."""
 BOXES = np.stack([1 + (PATTERNS.reshape(-1, *SMALL).any(axis) * np.arange(3)).max(1) for axis in (2, 1)], axis=1)
@@ -33,10 +39,11 @@ WIDTHS = {
     "classes": len(NAMES) * V_BINS,
     "columns": U_BINS,
     "charges": MAXIMUM + 1,
-    "medium": MEDIUM[0] * MEDIUM[1],
-    "tracks": (len(LENGTHS) - 1) * (len(SLOPES) - 1),
+    "lengths": len(LENGTHS) - 1,
 }
-"""Columns of the tables, but for that of small clusters, which has the patterns that occur."""
+"""Columns of the tables, but for those that have the patterns or the lines that occur."""
+LISTS = {"small": "patterns", "tracks": "lines"}
+"""What the columns of those are in a state."""
 _SIGMAS = 8  # above the mean number of clusters that there is room for
 
 
@@ -50,7 +57,7 @@ class Drawn(NamedTuple):
         v: row.
         long: columns of the box, or length; of a single pixel its charge in ADU.
         wide: rows of the box, or slope.
-        phase: of long tracks; the pattern of small clusters.
+        phase: of tracks; the pattern of small clusters.
     """
 
     map: Ints
@@ -83,7 +90,7 @@ class Counts:
         }
         single = kind < SINGLES
         charge = found.charge[found.first[:-1][single]]
-        quarter = _quarter(row, V_BINS)
+        quarter = _part(row, V_BINS)
         self.tables["charges"] = _count(
             (group * QUARTERS + quarter)[single] * SINGLES + kind[single],
             4 * QUARTERS * SINGLES,
@@ -92,18 +99,13 @@ class Counts:
         )
         some = kind == IS_SMALL
         self.tables["small"] = _count(shelf[some], SHELVES, found.phase[some].astype(np.int64), len(PATTERNS))
-        some = kind == IS_MEDIUM
-        box = (found.long[some] - 1) * MEDIUM[1] + found.wide[some].astype(np.int64) - 1
-        self.tables["medium"] = _count(shelf[some], SHELVES, box, WIDTHS["medium"])
-        some = kind >= IS_LONG_V
-        length = np.searchsorted(LENGTHS, found.long[some], side="right") - 1
-        slope = np.searchsorted(SLOPES, found.wide[some], side="right").clip(1, len(SLOPES) - 1) - 1
-        self.tables["tracks"] = _count(
-            _rack(group, row, column, kind)[some],
-            RACKS,
-            length.clip(0, len(LENGTHS) - 2) * (len(SLOPES) - 1) + slope,
-            WIDTHS["tracks"],
-        )
+        some = kind >= IS_TRACK_V
+        length = np.maximum(found.long[some], LENGTHS[0])  # of what was parted from others some are shorter
+        bin = np.searchsorted(LENGTHS, length, side="right") - 1
+        at = (group, row, column, kind)
+        self.tables["lengths"] = _count(_rack(*at)[some], RACKS, bin, WIDTHS["lengths"])
+        line = bin * LINES + _line(length, found.wide[some], found.phase[some])
+        self.tables["tracks"] = _count(_side(*at)[some], SIDES, line, WIDTHS["lengths"] * LINES)
 
     def add(self, other: Counts) -> None:
         """Take the counts of further events."""
@@ -114,16 +116,19 @@ class Counts:
     def state(self) -> dict[str, Any]:
         """Numbers and tables, as JSON values."""
         mean, excess, common = moments(self.numbers)
-        patterns = np.flatnonzero(self.tables["small"].any(0))
-        tables = {name: table.tolist() for name, table in self.tables.items()}
-        tables |= {"patterns": patterns.tolist(), "small": self.tables["small"][:, patterns].tolist()}
+        tables = {name: self.tables[name].tolist() for name in WIDTHS}
+        for name, columns in LISTS.items():
+            seen = np.flatnonzero(self.tables[name].any(0))
+            tables |= {columns: seen.tolist(), name: self.tables[name][:, seen].tolist()}
         return {"mean": mean.tolist(), "excess": excess.tolist(), "common": common, **tables}
 
 
 SHELVES = 4 * QUARTERS * (QUARTERS + 2)
 """Layer and side, quarter along v, and edge or quarter along u."""
-RACKS = 4 * QUARTERS * 3 * 2
-"""Layer and side, quarter along v, edge or inside along u, and axis of long tracks."""
+RACKS = 4 * QUARTERS * (SIXTHS + 2) * 2
+"""Layer and side, quarter along v, edge or sixth along u, and axis of tracks."""
+SIDES = 4 * 2 * SIXTHS * 2
+"""Layer and side, half along v, sixth along u, and axis of tracks."""
 
 
 def moments(numbers: Ints) -> tuple[Floats, Floats, float]:
@@ -184,7 +189,7 @@ class Tables:
                 )
         self.state = {name: state[name] for name in ("mean", "excess", "common")}
         self.cumulative = {name: _cumulative(state[name]) for name in TABLES}
-        self.patterns = np.asarray(state["patterns"], np.int64)
+        self.patterns, self.lines = (np.asarray(state[columns], np.int64) for columns in LISTS.values())
 
     def draw(self, events: int, rng: np.random.Generator) -> Drawn:
         """The clusters of events of 40 maps."""
@@ -200,41 +205,44 @@ class Tables:
         some = kind == IS_SMALL
         phase[some] = pattern = self.patterns[self._draw("small", shelf[some], rng)]
         long[some], wide[some] = BOXES[pattern].T
-        some = kind == IS_MEDIUM
-        box = np.divmod(self._draw("medium", shelf[some], rng), MEDIUM[1])
-        long[some], wide[some] = box[0] + 1, box[1] + 1
-        some = kind >= IS_LONG_V
-        length, slope = np.divmod(self._draw("tracks", _rack(group, row, column, kind)[some], rng), len(SLOPES) - 1)
-        long[some] = np.minimum(rng.integers(LENGTHS[length], LENGTHS[length + 1]), _longest(kind[some]))
-        wide[some] = SLOPES[slope] + (SLOPES[1] - SLOPES[0]) * rng.random(len(slope))
-        phase[some] = rng.random(len(slope))
+        some = kind >= IS_TRACK_V
+        at = (group, row, column, kind)
+        bin = self._draw("lengths", _rack(*at)[some], rng)
+        long[some] = length = np.minimum(rng.integers(LENGTHS[bin], LENGTHS[bin + 1]), _longest(kind[some]))
+        between = np.searchsorted(self.lines, [bin * LINES, (bin + 1) * LINES])
+        line = self.lines[self._draw("tracks", _side(*at)[some], rng, between)] % LINES
+        wide[some], phase[some] = _drawn_line(length, line, rng)
         zero = np.zeros_like(map)
         below_u, below_v, span_u, span_v = extents(kind, zero, zero, long, wide, phase)
         u = _place(column, COLUMNS - span_u, U_BINS, rng) - below_u
         v = _place(row, ROWS - span_v, V_BINS, rng) - below_v
         some = kind < SINGLES
-        quarter = _quarter(row[some], V_BINS)
+        quarter = _part(row[some], V_BINS)
         long[some] = self._draw("charges", (group[some] * QUARTERS + quarter) * SINGLES + kind[some], rng)
         return Drawn(map, kind, u, v, long, wide, phase)
 
-    def _draw(self, name: str, rows: Ints, rng: np.random.Generator) -> Ints:
-        """A column of a table for each of some rows, with probabilities as counted."""
+    def _draw(self, name: str, rows: Ints, rng: np.random.Generator, between: Ints | None = None) -> Ints:
+        """A column of a table for each of some rows, with probabilities as counted, between two columns if given."""
         flat, columns = self.cumulative[name]
-        at = np.searchsorted(flat, rows + rng.random(len(rows)) * (1 - 1e-12), side="right")
-        return np.asarray(np.minimum(at - rows * columns, columns - 1))
+        share = rng.random(len(rows)) * (1 - 1e-12)
+        if between is not None:
+            low, high = (np.where(end > 0, flat[rows * columns + end - 1] - rows, 0) for end in between)
+            share = low + share * (high - low)
+        at = np.searchsorted(flat, rows + share, side="right") - rows * columns
+        return np.asarray(np.clip(at, *((0, columns - 1) if between is None else (between[0], between[1] - 1))))
 
 
-TABLES = ("classes", "columns", "charges", "small", "medium", "tracks")
+TABLES = (*WIDTHS, *LISTS)
 """Names of the tables in a state."""
 
 
 def extents(kind: Ints, u: Ints, v: Ints, long: Ints, wide: Floats, phase: Floats) -> tuple[Ints, Ints, Ints, Ints]:
-    """Lowest column and row, and number of columns and rows, of boxes and of the lines of long tracks."""
-    track, single = kind >= IS_LONG_V, kind < SINGLES
-    end = np.floor(phase + wide * (long - 1)).astype(np.int64)
+    """Lowest column and row, and number of columns and rows, of boxes and of the lines of tracks."""
+    track, single = kind >= IS_TRACK_V, kind < SINGLES
+    end = np.floor(phase + wide * (long - 1) + EDGE).astype(np.int64)
     below, across = np.minimum(end, 0), np.abs(end) + 1
     box = (np.where(single, 1, long), np.where(single, 1, wide).astype(np.int64))
-    turned = kind == IS_LONG_V
+    turned = kind == IS_TRACK_V
     flat = track & ~turned
     return (
         u + np.where(turned, below, 0),
@@ -245,7 +253,7 @@ def extents(kind: Ints, u: Ints, v: Ints, long: Ints, wide: Floats, phase: Float
 
 
 def _longest(kind: Ints) -> Ints:
-    return np.where(kind == IS_LONG_V, ROWS, COLUMNS)
+    return np.where(kind == IS_TRACK_V, ROWS, COLUMNS)
 
 
 def _count(rows: Ints, number: int, columns: Ints, width: int) -> Ints:
@@ -275,17 +283,46 @@ def _place(number: Ints, room: Ints, bins: int, rng: np.random.Generator) -> Int
     return np.where(number == 0, 0, np.where(number == bins - 1, room, inside)).clip(0, np.maximum(room, 0))
 
 
-def _quarter(number: Ints, bins: int) -> Ints:
-    return ((number - 1).clip(0, bins - 3) * QUARTERS) // (bins - 2)
+def _part(number: Ints, bins: int, parts: int = QUARTERS) -> Ints:
+    """Part of the sensor in which bins of places lie; edges belong to the part beside them."""
+    return ((number - 1).clip(0, bins - 3) * parts) // (bins - 2)
+
+
+def _ends(column: Ints, parts: int) -> Ints:
+    """Edge or part along u."""
+    inside = _part(column, U_BINS, parts) + 1
+    return np.where(column == 0, 0, np.where(column == U_BINS - 1, parts + 1, inside))
 
 
 def _shelf(group: Ints, row: Ints, column: Ints) -> Ints:
-    """Row of the tables of boxes."""
-    ends = np.where(column == 0, 0, np.where(column == U_BINS - 1, QUARTERS + 1, _quarter(column, U_BINS) + 1))
-    return (group * QUARTERS + _quarter(row, V_BINS)) * (QUARTERS + 2) + ends
+    """Row of the table of patterns."""
+    return (group * QUARTERS + _part(row, V_BINS)) * (QUARTERS + 2) + _ends(column, QUARTERS)
 
 
 def _rack(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
-    """Row of the table of long tracks; of no meaning for others."""
-    ends = np.where(column == 0, 0, np.where(column == U_BINS - 1, 2, 1))
-    return ((group * QUARTERS + _quarter(row, V_BINS)) * 3 + ends) * 2 + kind - IS_LONG_V
+    """Row of the table of lengths; of no meaning for others than tracks, as `_side`."""
+    place = (group * QUARTERS + _part(row, V_BINS)) * (SIXTHS + 2) + _ends(column, SIXTHS)
+    return place * 2 + kind - IS_TRACK_V
+
+
+def _side(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
+    """Row of the table of lines."""
+    place = (group * 2 + _part(row, V_BINS, 2)) * SIXTHS + _part(column, U_BINS, SIXTHS)
+    return place * 2 + kind - IS_TRACK_V
+
+
+def _line(length: Ints, slope: Floats, phase: Floats) -> Ints:
+    """Numbers of lines, below `LINES`, see there."""
+    rise = np.rint(2 * slope * (length - 1)).astype(np.int64) + 2 * SHORT
+    short = rise * 2 + np.rint(2 * phase).astype(np.int64) % 2
+    return np.where(length <= SHORT, short, np.searchsorted(SLOPES, slope, side="right") - 1)
+
+
+def _drawn_line(length: Ints, number: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Slopes and phases of lines of these numbers; all end at half pixels."""
+    short, steps = length <= SHORT, length - 1
+    bin = number.clip(max=len(SLOPES) - 2)
+    slope = SLOPES[bin] + (SLOPES[bin + 1] - SLOPES[bin]) * rng.random(len(bin))
+    long = np.rint(2 * slope * steps).clip(-2 * steps, 2 * steps)
+    rise = np.where(short, number // 2 - 2 * SHORT, long)
+    return rise / (2 * steps), np.where(short, number % 2, rng.integers(0, 2, len(number))) / 2

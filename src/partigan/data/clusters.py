@@ -4,10 +4,9 @@ A cluster is a group of hits that touch with sides or corners. Classes go by wha
 
 - *single pixels*, in four bands of charge;
 - *small* clusters, whose box of pixels is at most 3 x 3; which of the 9 are hit is one of 512 patterns;
-- *medium* clusters, whose box is at most `MEDIUM`;
-- *long tracks*, everything larger, along v or along u. Their frame is a straight line: hits lie in a strip of `STRIP`
-  pixels across it, pixel by pixel along the axis. What a long cluster has beyond its strip, mostly other clusters that
-  touch it by chance, counts as clusters of its own.
+- *tracks*, everything larger, along v or along u. Their frame is a straight line whose ends are at the middle of a
+  pixel or between two: hits lie in a strip of `STRIP` pixels across it, pixel by pixel along the axis. What a cluster
+  has beyond its strip, mostly other clusters that touch it by chance, counts as clusters of its own.
 """
 
 from __future__ import annotations
@@ -28,21 +27,22 @@ Floats = NDArray[np.float64]
 BANDS = (int(HARD / KEV_PER_ADU) + 1, 20, 40)
 """ADU: edges between the bands of single pixels; the first is that of soft photons."""
 SMALL = (3, 3)
-MEDIUM = (8, 16)
-"""Columns and rows of the largest boxes of small and medium clusters."""
+"""Columns and rows of the largest box of small clusters."""
 STRIP = 5
-"""Pixels across a long track."""
-WINDOW = 24
-"""Pixels along a long track that training sees."""
-PIXELS = (SMALL[0] * SMALL[1], MEDIUM[0] * MEDIUM[1], STRIP * WINDOW)
-"""Pixels of a small cluster, a medium one, and a part of a long track: a training sample has one of each."""
+"""Pixels across a track."""
+WINDOW = 16
+"""Pixels along a track that training sees."""
+PIXELS = (SMALL[0] * SMALL[1], STRIP * WINDOW)
+"""Pixels of a small cluster, and of a part of a track: a training sample has one of each."""
 PATTERNS = (np.arange(2 ** (SMALL[0] * SMALL[1]))[:, None] >> np.arange(SMALL[0] * SMALL[1])) & 1
 """Which pixels are hit in each pattern of a small cluster, column by column, 0 or 1, ``(512, 9)``."""
-FRAMES = (4, 5, 8)
-"""Numbers that say where each of the three is, and which pattern, box or line it has."""
+FRAMES = (4, 8)
+"""Numbers that say where each of the two is, and which pattern or line it has."""
 SINGLES = len(BANDS) + 1
-NAMES = ("single 1", "single 2", "single 3", "single 4", "small", "medium", "long in v", "long in u")
-IS_SMALL, IS_MEDIUM, IS_LONG_V, IS_LONG_U = range(SINGLES, len(NAMES))
+NAMES = ("single 1", "single 2", "single 3", "single 4", "small", "track in v", "track in u")
+IS_SMALL, IS_TRACK_V, IS_TRACK_U = range(SINGLES, len(NAMES))
+EDGE = 1e-3
+"""Pixels by which a line that runs between two of them lies in the upper one, beyond rounding."""
 _TRIALS = 4  # fits of a line, each without the hits far from the one before
 _NEAR = 3.0  # pixels, of hits that the next fit takes
 _LEVELS = 3  # tracks that are looked for in one cluster, one after another
@@ -54,11 +54,11 @@ class Found(NamedTuple):
     Attributes:
         map: number of the map, ``(clusters,)`` like all up to ``phase``.
         kind: index in ``NAMES``.
-        u: lowest column; of a long track, the column of its beginning, which is the lower integer of the line.
+        u: lowest column; of a track, the column of its beginning, which is the lower integer of the line.
         v: the same for rows.
-        long: columns of the box; of a long track its length along the axis, pixels.
-        wide: rows of the box; of a long track the slope of its line.
-        phase: where inside the pixel (u, v) a long track's line begins, 0 to 1; of small clusters the pattern, see
+        long: columns of the box; of a track its length along the axis, pixels.
+        wide: rows of the box; of a track the slope of its line.
+        phase: where inside the pixel (u, v) a track's line begins, 0 to 1; of small clusters the pattern, see
             `PATTERNS`; 0 for others.
         first: ``(clusters + 1,)``: the hits of a cluster lie between two of these.
         row: of each hit, ``(hits,)``: column in the box; pixel along the axis.
@@ -91,7 +91,7 @@ def found(hitmaps: Hitmaps) -> Found:
 
 
 def _parted(image: Ints, u: Ints, v: Ints, q: Ints, level: int = 0) -> Iterator[Found]:
-    """Clusters in boxes and long tracks; what tracks leave over is clustered again."""
+    """Clusters in boxes and tracks; what tracks leave over is clustered again."""
     if len(u) == 0:
         return
     number, label = connected(image, u, v)
@@ -100,11 +100,11 @@ def _parted(image: Ints, u: Ints, v: Ints, q: Ints, level: int = 0) -> Iterator[
     first = np.searchsorted(label, np.arange(number + 1))
     low_u, high_u, low_v, high_v = _boxes(first, u, v)
     height, width = high_u - low_u + 1, high_v - low_v + 1
-    long = (height > MEDIUM[0]) | (width > MEDIUM[1])
-    yield _boxed(~long, image, u, v, q, label, (low_u, low_v, height, width))
-    if long.any():
-        chosen = long[label]
-        numbers = np.cumsum(long) - 1
+    large = (height > SMALL[0]) | (width > SMALL[1])
+    yield _boxed(~large, image, u, v, q, label, (low_u, low_v, height, width))
+    if large.any():
+        chosen = large[label]
+        numbers = np.cumsum(large) - 1
         track, rest = _tracks(image[chosen], u[chosen], v[chosen], q[chosen], numbers[label[chosen]], level)
         yield track
         yield from _parted(*rest, level + 1)
@@ -124,7 +124,7 @@ def _boxes(first: Ints, u: Ints, v: Ints) -> tuple[Ints, Ints, Ints, Ints]:
 def _boxed(
     chosen: NDArray[np.bool_], image: Ints, u: Ints, v: Ints, q: Ints, label: Ints, box: tuple[Ints, Ints, Ints, Ints]
 ) -> Found:
-    """The chosen clusters, which fit into a box."""
+    """The chosen clusters: single pixels and small ones."""
     hit = chosen[label]
     low_u, low_v, height, width = box
     row, column, charge = (u - low_u[label])[hit], (v - low_v[label])[hit], q[hit]
@@ -133,11 +133,10 @@ def _boxed(
     at = first[:-1]
     height, width = height[chosen], width[chosen]
     single = np.searchsorted(BANDS, charge[at], side="right") if len(at) else at
-    fits = (height <= SMALL[0]) & (width <= SMALL[1])
-    kind = np.where(size == 1, single, np.where(fits, IS_SMALL, IS_MEDIUM))
+    kind = np.where(size == 1, single, IS_SMALL)
     place = (low_u[chosen], low_v[chosen])
     starts = np.searchsorted(label, np.flatnonzero(chosen))
-    bits = np.where((row < SMALL[0]) & (column < SMALL[1]), 2.0 ** (row * SMALL[1] + column), 0.0)
+    bits = 2.0 ** (row * SMALL[1] + column)
     pattern = np.where(kind == IS_SMALL, np.add.reduceat(bits, at) if len(at) else 0.0, 0.0)
     return Found(image[starts], kind, *place, height, width.astype(float), pattern, first, row, column, charge)
 
@@ -151,8 +150,9 @@ def _tracks(
     low_u, high_u, low_v, high_v = _boxes(first, u, v)
     in_v = high_v - low_v >= high_u - low_u
     along, across = np.where(in_v[label], v, u), np.where(in_v[label], u, v)
-    start, slope = _lines(label, number, along, across, q)
-    offset = across - np.floor(start[label] + slope[label] * along).astype(np.int64) + STRIP // 2
+    ends = (np.where(in_v, low, side) for low, side in ((low_v, low_u), (high_v, high_u)))
+    start, slope = _halves(*_lines(label, number, along, across, q), *ends)
+    offset = across - np.floor(start[label] + slope[label] * along + EDGE).astype(np.int64) + STRIP // 2
     inside = (offset >= 0) & (offset < STRIP)
     parts, piece = connected(label[inside], u[inside], v[inside])
     sizes = np.bincount(piece, minlength=parts)
@@ -172,9 +172,9 @@ def _tracks(
     at = first[:-1]
     begin, end = along[at], along[first[1:] - 1]
     line = start[clusters] + slope[clusters] * begin
-    anchor = np.floor(line).astype(np.int64)
+    anchor = np.floor(line + EDGE).astype(np.int64)
     in_v = in_v[clusters]
-    kind = np.where(in_v, IS_LONG_V, IS_LONG_U)
+    kind = np.where(in_v, IS_TRACK_V, IS_TRACK_U)
     columns = (np.where(in_v, anchor, begin), np.where(in_v, begin, anchor), end - begin + 1)
     track = Found(image[at], kind, *columns, slope[clusters], line - anchor, first, along - begin[label], offset, q)
     return track, left  # type: ignore[return-value]
@@ -201,6 +201,14 @@ def _lines(label: Ints, number: int, along: Ints, across: Ints, q: Ints) -> tupl
     return start, slope
 
 
+def _halves(start: Floats, slope: Floats, begin: Ints, end: Ints) -> tuple[Floats, Floats]:
+    """Lines whose ends are moved to the nearest half pixel; no slope is above 1."""
+    low = np.rint(2 * (start + slope * begin)) / 2
+    high = np.rint(2 * (start + slope * end)) / 2
+    slope = (np.clip(high, low - (end - begin), low + (end - begin)) - low) / (end - begin)
+    return low - slope * begin, slope
+
+
 def hits(
     kind: Ints, u: Ints, v: Ints, wide: Floats, phase: Floats, cluster: Ints, place: tuple[Ints, Ints]
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
@@ -210,16 +218,16 @@ def hits(
         kind: class of each cluster, ``(clusters,)`` like all up to ``phase``, as in `Found`.
         u: column.
         v: row.
-        wide: slope of long tracks.
-        phase: of long tracks.
+        wide: slope of tracks.
+        phase: of tracks.
         cluster: of each hit, ``(hits,)``.
         place: row and column of each hit, as in `Found`.
     """
     row, across = place[0], place[1].copy()
-    long = np.flatnonzero(kind[cluster] >= IS_LONG_V)
-    at = cluster[long]
-    across[long] += np.floor(phase[at] + wide[at] * row[long]).astype(np.int64) - STRIP // 2
-    turned = kind[cluster] == IS_LONG_V
+    track = np.flatnonzero(kind[cluster] >= IS_TRACK_V)
+    at = cluster[track]
+    across[track] += np.floor(phase[at] + wide[at] * row[track] + EDGE).astype(np.int64) - STRIP // 2
+    turned = kind[cluster] == IS_TRACK_V
     x = u[cluster] + np.where(turned, across, row)
     y = v[cluster] + np.where(turned, row, across)
     return x, y, (x >= 0) & (x < COLUMNS) & (y >= 0) & (y < ROWS)

@@ -18,14 +18,12 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.cluster_partners import PartnerCounts, with_partners
-from partigan.data.cluster_tables import TABLES, Counts, Tables, capacity
+from partigan.data.cluster_tables import LINES, TABLES, WIDTHS, Counts, Tables, capacity
 from partigan.data.clusters import (
     FRAMES,
-    IS_LONG_U,
-    IS_LONG_V,
-    IS_MEDIUM,
     IS_SMALL,
-    MEDIUM,
+    IS_TRACK_U,
+    IS_TRACK_V,
     PATTERNS,
     PIXELS,
     SMALL,
@@ -50,17 +48,16 @@ PARTNERS = {
     "often": [[Rule(float, lambda x: x >= 0, "a number of partners")]],
     **{name: [Rule(float, lambda x: 0 <= x <= 1, "a share")] for name in ("turned", "off")},
 }
-TRAINED = 150_000  # samples of a training, one cluster of each class in each
+TRAINED = 300_000  # samples of a training, a small cluster and a part of a track in each
 OUTSIDE = 2  # pixels before and after a track that its first and last windows show
 
 
 class ClusterFormat(MapFormat):
     """Whole maps, and clusters to train on. Files are those of whole maps.
 
-    A training sample is one small cluster, one medium one and a part of a long track, drawn at random from all of the
-    training split. Its condition has 17 features: sensor, column, row and pattern of the first; sensor, column, row,
-    columns and rows of the box of the second; sensor, column, row, 1 for a track along u, length, slope, phase and the
-    first pixel of the part of the third.
+    A training sample is one small cluster and a part of a track, drawn at random from all of the training split. Its
+    condition has 12 features: sensor, column, row and pattern of the first; sensor, column, row, 1 for a track along u,
+    length, slope, phase and the first pixel of the part of the second.
 
     Args:
         layers: count partners of clusters of layer 1 in layer 2, too.
@@ -99,6 +96,7 @@ class ClusterConditions(MapConditions):
             "excess": [Rule(float, lambda x: x >= 0, "a variance")],
             "common": Rule(float, lambda x: x >= 0, "a covariance"),
             "patterns": [Rule(int, lambda x: 0 < x < len(PATTERNS), "a pattern")],
+            "lines": [Rule(int, lambda x: 0 <= x < WIDTHS["lengths"] * LINES, "a line")],
             **{name: [[Rule(int, lambda x: x >= 0, "a number of clusters")]] for name in TABLES},
             "partners?": PARTNERS,
         }
@@ -169,12 +167,12 @@ def hitmaps_of(chunk: Batch) -> Hitmaps:
 
 
 def rows(blocks: list[tuple[Found, int]], rng: np.random.Generator, number: int = TRAINED) -> Batch:
-    """Training samples: a small cluster, a medium one and a part of a long track in each.
+    """Training samples: a small cluster and a part of a track in each.
 
     Args:
         blocks: clusters of events.
         rng: chooses them.
-        number: of samples, at most; as many as there are medium clusters.
+        number: of samples, at most; as many as there are tracks.
 
     Raises:
         PartiganError: a class has no clusters.
@@ -182,11 +180,11 @@ def rows(blocks: list[tuple[Found, int]], rng: np.random.Generator, number: int 
     kinds = np.concatenate([block.kind for block, _ in blocks])
     owner = np.repeat(np.arange(len(blocks)), [len(block.kind) for block, _ in blocks])
     place = np.concatenate([np.arange(len(block.kind)) for block, _ in blocks])
-    classes = ((IS_SMALL,), (IS_MEDIUM,), (IS_LONG_V, IS_LONG_U))
+    classes = ((IS_SMALL,), (IS_TRACK_V, IS_TRACK_U))
     available = [np.flatnonzero(np.isin(kinds, of)) for of in classes]
-    for name, some in zip(("small", "medium", "long"), available, strict=True):
+    for name, some in zip(("small clusters", "tracks"), available, strict=True):
         if len(some) == 0:
-            raise PartiganError(f"the training events have no {name} clusters (see docs/pxd.md); give more events")
+            raise PartiganError(f"the training events have no {name} (see docs/pxd.md); give more events")
     number = min(number, len(available[1]))
     charges = np.zeros((number, sum(PIXELS)), np.float16)
     frames = np.zeros((number, sum(FRAMES)), np.float32)
@@ -216,15 +214,13 @@ def _fill(
     hit = np.arange(len(which)) - np.repeat(np.cumsum(size) - size, size) + block.first[chosen][which]
     along, across, charge = block.row[hit], block.column[hit], block.charge[hit]
     columns = [block.map[chosen] % len(SENSORS), block.u[chosen], block.v[chosen]]
-    if part < 2:
-        width = (SMALL, MEDIUM)[part][1]
-        last = (block.phase[chosen],) if part == 0 else (block.long[chosen], block.wide[chosen])
-        frame[row] = np.stack((*columns, *last), axis=1)
-        pixels[row[which], along * width + across] = charge
+    if part == 0:
+        frame[row] = np.stack((*columns, block.phase[chosen]), axis=1)
+        pixels[row[which], along * SMALL[1] + across] = charge
         return
     length = block.long[chosen]
     first = rng.integers(-OUTSIDE, np.maximum(length + OUTSIDE - WINDOW, -OUTSIDE) + 1)
-    turned = block.kind[chosen] == IS_LONG_U
+    turned = block.kind[chosen] == IS_TRACK_U
     frame[row] = np.stack((*columns, turned, length, block.wide[chosen], block.phase[chosen], first), axis=1)
     along = along - first[which]
     seen = (along >= 0) & (along < WINDOW)

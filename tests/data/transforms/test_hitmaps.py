@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import kstest
 
 from partigan.data.batch import Batch
-from partigan.data.clusters import PIXELS
+from partigan.data.clusters import PIXELS, STRIP, WINDOW
 from partigan.data.loader import Loader
+from partigan.data.spectra import SPECTRA, of_rows
 from partigan.data.transforms.hitmaps import ClusterShares, LogIntensity, padded, unpadded
 from partigan.errors import PartiganError
 
@@ -29,9 +32,6 @@ def test_log_intensity_is_undone_exactly_and_cuts_below_threshold(height: int) -
     clean.fit(sample)
     assert clean.forward(sample).x.amax() == pytest.approx(1)
     assert clean.forward(sample).x[0, 0, 40, 7] == pytest.approx(2 * np.log(8) / np.log(256) - 1)
-
-
-SCALES = [1.0] * PIXELS[0] + [0.3] * PIXELS[1] + [0.1] * PIXELS[2]
 
 
 def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> None:
@@ -61,18 +61,31 @@ def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> Non
         assert torch.equal(again.batch(number).x, batches[number].x)
 
 
-def test_shares_of_clusters_are_uniform_for_each_class() -> None:
+def test_shares_of_clusters_are_uniform_in_each_spectrum() -> None:
+    """Of small clusters in two zones, and of pixels of tracks that are alone or share a step."""
     rng = torch.Generator().manual_seed(1)
-    charges = torch.randint(7, 256, (400, sum(PIXELS)), generator=rng).float() * torch.tensor(SCALES)
-    x = charges.floor().clamp_min(7) * (torch.rand(charges.shape, generator=rng) < 0.6)
+    frames = torch.tensor([[0.0, 5, 5, 3, 0, 5, 5, 0, 40, 0, 0.5, 9], [39, 5, 600, 3, 39, 5, 600, 1, 40, 0, 0.5, 9]])
+    frames = frames.repeat(300, 1)
+    small = torch.tensor([1.0, 1] + 7 * [0]).expand(600, -1)
+    strip = torch.rand(600, WINDOW, STRIP, generator=rng) < 0.3
+    hit = torch.cat((small, strip.flatten(1)), dim=1)
+    spectrum = of_rows(hit, frames)
+    numbers = spectrum[hit > 0].unique()
+    assert len(numbers) == 6
+    charges = torch.randint(7, 256, hit.shape, generator=rng) * (0.1 + 0.9 * spectrum / SPECTRA)
+    sample = Batch((charges.floor().clamp_min(7) * hit), condition=frames)
     transform = ClusterShares()
-    transform.fit(Batch(x))
-    hit, share = transform.forward(Batch(x)).x.split(sum(PIXELS), dim=1)
-    assert torch.equal(hit > 0, x > 0)
+    transform.fit(sample)
+    there, share = transform.forward(sample).x.split(sum(PIXELS), dim=1)
+    assert torch.equal(there, hit)
     assert (share[hit == 0] == 0).all()
-    for values, there in zip(share.split(list(PIXELS), dim=1), hit.split(list(PIXELS), dim=1), strict=True):
-        assert kstest(values[there > 0].numpy(), "uniform").statistic < 0.03
-    held = transform.held(Batch(x.half()))
+    for number in numbers:
+        assert kstest(share[(hit > 0) & (spectrum == number)].numpy(), "uniform").statistic < 0.06
+    blind = ClusterShares()
+    blind.fit(replace(sample, condition=None))
+    one = blind.forward(replace(sample, condition=None)).x[:, sum(PIXELS) :]
+    assert kstest(one[(hit > 0) & (spectrum == numbers[0])].numpy(), "uniform").statistic > 0.3
+    held = transform.held(sample)
     other = transform.batch(held, rng).x
     assert torch.equal(other[:, : sum(PIXELS)], hit)
     assert not torch.equal(other[:, sum(PIXELS) :], share)

@@ -16,6 +16,7 @@ from torch import Tensor
 from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.clusters import FRAMES, PIXELS
+from partigan.data.spectra import SPECTRA
 from partigan.data.transforms import Transform
 from partigan.data.transforms.calorimeter_hits import HitCloud
 from partigan.data.transforms.calorimeter_layers import LayerRatios
@@ -231,10 +232,10 @@ CASES = {
         (0, 0),
         smooth=False,
         impossible=(
-            ("edges", [RISING, RISING, [*RISING[:100], RISING[98], *RISING[101:]]], "does not rise"),
-            ("edges", [RISING, [*RISING[:100], RISING[99], *RISING[101:]], RISING], "does not rise"),
-            ("edges", [[2 * edge for edge in RISING]] * 3, "does not go from 0 to 1"),
-            ("frames", [[1.0] * 16], "has the shape"),
+            ("edges", [*[RISING] * (SPECTRA - 1), [*RISING[:100], RISING[98], *RISING[101:]]], "does not rise"),
+            ("edges", [*[RISING] * (SPECTRA - 1), [*RISING[:100], RISING[99], *RISING[101:]]], "does not rise"),
+            ("edges", [[2 * edge for edge in RISING]] * SPECTRA, "does not go from 0 to 1"),
+            ("edges", [RISING] * 3, "has the shape"),
         ),
     ),
 }
@@ -318,7 +319,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},
     Asinh: {"unit": 99.0},
     LogIntensity: {"height": 64},
-    ClusterShares: {"edges": [RISING] * 3},
+    ClusterShares: {"edges": [RISING] * SPECTRA},
 }
 
 

@@ -9,22 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from math import log
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from partigan.data.batch import Batch
-from partigan.data.clusters import FRAMES, PIXELS
+from partigan.data.clusters import PIXELS
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS
+from partigan.data.spectra import SPECTRA, of_rows
 from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
-KEPT = 512  # samples whose conditions are kept for generators to be tried with
-LEAST_SHARE = 5e-6  # least share of the hits that a charge takes; above what rounding in float32 needs
+LEAST_SHARE = 5e-7  # least share of the hits that a charge takes; above what rounding in float32 needs
+DIGITS = 8  # of edges, in files
+ROUNDING = 1.2e-7  # by which shares stay away from those of other charges
 PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 
@@ -96,39 +98,41 @@ class LogIntensity(Transform):
 class ClusterShares(Transform):
     """Charges of clusters as two values a pixel: whether it is hit, and the share of training hits with less charge.
 
-    Small clusters, medium ones and long tracks have tables of their own, so that the shares of each are uniform.
-    Within one ADU the share is drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels
-    ``(samples, pixels)``, one cluster of each class after another, become ``(samples, 2 * pixels)``, all hits before
+    Each spectrum that is counted apart (`partigan.data.spectra`) has a table of its own, so that the shares of each are
+    uniform. Within one ADU the share is drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels
+    ``(samples, pixels)``, a small cluster and a part of a track, become ``(samples, 2 * pixels)``, all hits before
     all shares, which are 0 without hit. Generators of whole maps give their hits as addresses and charges
     ``(maps, 2, hits)`` (see `partigan.nets.images.clusters.Events`), and the inverse makes the maps. Whole maps become
-    shares by the table of medium clusters, -1 without hit.
+    shares by the table of all hits, -1 without hit, and so do the hits of rows without conditions.
 
     Args:
         seed: of the uniform shares.
     """
 
-    constants: ClassVar[tuple[str, ...]] = ("edges", "frames")
+    constants: ClassVar[tuple[str, ...]] = ("edges",)
     packs = True
     edges: Tensor
-    frames: Tensor
 
     def __init__(self, seed: int = 1) -> None:
         super().__init__()
         self.seed = seed
-        self.register_buffer("edges", torch.zeros(len(PIXELS), 0))
-        self.register_buffer("frames", torch.zeros(0, sum(FRAMES)))
+        self.register_buffer("edges", torch.zeros(SPECTRA, 0))
 
     def fit(self, sample: Batch) -> None:
-        """Count the charges of hits of each class, and keep the conditions of some samples."""
-        parts = sample.x.split(list(PIXELS), dim=1)
-        self.edges = torch.stack([_edges(part) for part in parts])
-        if sample.condition is not None:
-            self.frames = sample.condition[torch.arange(KEPT) % len(sample)]
+        """Count the charges of the hits of each spectrum; one without hits becomes that of all."""
+        address = _spectra(sample.x, sample.condition) * (MAXIMUM + 1) + sample.x.long()
+        counts = torch.bincount(address[sample.x > 0], minlength=SPECTRA * (MAXIMUM + 1)).reshape(SPECTRA, -1)
+        counts[0] = counts.sum(0)
+        self.edges = _edges(torch.where(counts.any(1, keepdim=True), counts, counts[0]))
+
+    def state(self) -> dict[str, Any]:
+        """The edges, with as many digits as they have."""
+        return {"edges": [[round(edge, DIGITS) for edge in edges] for edges in self.edges.tolist()]}
 
     def forward(self, sample: Batch) -> Batch:
         """ADU to hits and shares."""
         rng = rng_for("dequantisation", self.seed)
-        return self.batch(sample, rng) if sample.x.dim() == 2 else _equalised(sample, self.edges[1], rng)
+        return self.batch(sample, rng) if sample.x.dim() == 2 else _equalised(sample, self.edges[0], rng)
 
     def held(self, sample: Batch) -> Batch:
         """The charges as they are, to save memory."""
@@ -137,56 +141,76 @@ class ClusterShares(Transform):
     def batch(self, held: Batch, rng: torch.Generator) -> Batch:
         """`forward` with shares from ``rng``."""
         charge = held.x.long()
-        hit = (charge > 0).float()
-        inside = _inside(charge, rng)
-        ends = zip(self.edges, charge.split(list(PIXELS), dim=1), strict=True)
-        low, high = zip(*((edges[(part - 1).clamp_min(0)], edges[part]) for edges, part in ends), strict=True)
-        share = torch.lerp(torch.cat(low, dim=1), torch.cat(high, dim=1), inside)
-        return replace(held, x=torch.cat((hit, hit * share), dim=1))
+        hit, spectrum = (charge > 0).float(), _spectra(held.x, held.condition)
+        low, high = self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge]
+        return replace(held, x=torch.cat((hit, hit * _inside(low, high, rng)), dim=1))
 
     def inverse(self, sample: Batch) -> Batch:
         """Hits and shares to whole ADU; addresses and charges to whole maps ``(maps, 1, 250, 768)``, float16."""
         if sample.x.dim() == 2:
             hit, share = sample.x.split(sum(PIXELS), dim=1)
-            parts = zip(self.edges, share.split(list(PIXELS), dim=1), strict=True)
-            charges = [torch.bucketize(part.contiguous(), edges, right=True) for edges, part in parts]
-            return replace(sample, x=torch.cat(charges, dim=1).clamp_max(MAXIMUM) * hit)
+            charge = charges_of(share, _spectra(hit, sample.condition), self.edges)
+            return replace(sample, x=charge * hit)
         maps = torch.zeros(len(sample), 1 + COLUMNS * ROWS, dtype=torch.float16, device=sample.x.device)
         maps.scatter_(1, sample.x[:, 0].long(), sample.x[:, 1].half())
         return replace(sample, x=maps[:, 1:].unflatten(1, (1, COLUMNS, ROWS)))
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_shapes(values, ("edges", (len(PIXELS), MAXIMUM + 1)), ("frames", (KEPT, sum(FRAMES))))
+        yield from wrong_shapes(values, ("edges", (SPECTRA, MAXIMUM + 1)))
         for edges in values["edges"]:
             yield from _wrong_edges(edges)
 
 
-def _edges(x: Tensor) -> Tensor:
+def charges_of(share: Tensor, spectrum: Tensor, edges: Tensor) -> Tensor:
+    """Whole ADU of shares, shaped like them.
+
+    Args:
+        share: from 0 to 1.
+        spectrum: number of the table of each.
+        edges: see `ClusterShares`.
+    """
+    first = 2.0 * torch.arange(len(edges), device=edges.device, dtype=torch.float64)
+    flat = (edges + first[:, None]).flatten()
+    place = torch.bucketize(share + first[spectrum], flat, right=True)
+    return (place - spectrum * edges.shape[1]).clamp(0, MAXIMUM)
+
+
+def _spectra(x: Tensor, frames: Tensor | None) -> Tensor:
+    """The table of each pixel."""
+    return torch.zeros(x.shape, dtype=torch.long, device=x.device) if frames is None else of_rows(x, frames)
+
+
+def _edges(counts: Tensor) -> Tensor:
     """Upper edge of the share of each charge; those that hardly occur, from the least to 255 ADU, get a least share.
+
+    Args:
+        counts: hits of each spectrum and charge, ``(spectra, 256)``.
 
     Raises:
         PartiganError: there are no hits.
     """
-    counts = torch.bincount(x[x > 0].long(), minlength=MAXIMUM + 1).double()
     if not counts.any():
         raise PartiganError("the training sample has no hits; their charges cannot be normalised")
-    counts[int(counts.nonzero()[0]) :].clamp_min_(LEAST_SHARE * float(counts.sum()))
-    return (counts.cumsum(0) / counts.sum()).float()
+    first = int(counts.any(0).nonzero()[0])
+    shares = counts.double() / counts.sum(1, keepdim=True)
+    shares[:, first:].clamp_min_(LEAST_SHARE)
+    edges = shares.cumsum(1)
+    return (edges / edges[:, -1:]).round(decimals=DIGITS).float()
 
 
-def _inside(charge: Tensor, rng: torch.Generator) -> Tensor:
-    """Where in the share of its charge a hit is, away from the ends by more than rounding."""
-    return 0.01 + 0.98 * torch.rand(charge.shape, generator=rng).to(charge.device)
+def _inside(low: Tensor, high: Tensor, rng: torch.Generator) -> Tensor:
+    """Shares between those of two charges, away from both by more than rounding."""
+    share = torch.lerp(low, high, torch.rand(low.shape, generator=rng).to(low.device))
+    return torch.minimum(torch.maximum(share, low + ROUNDING), high - ROUNDING)
 
 
 def _equalised(sample: Batch, edges: Tensor, rng: torch.Generator) -> Batch:
     """ADU to shares, drawn uniformly within one ADU; -1 without hit."""
     hit = sample.x > 0
     charge = sample.x[hit].long()
-    inside = _inside(charge, rng)
     x = torch.full(sample.x.shape, -1.0, device=charge.device)
-    x[hit] = torch.lerp(edges[charge - 1], edges[charge], inside)
+    x[hit] = _inside(edges[charge - 1], edges[charge], rng)
     return replace(sample, x=x)
 
 

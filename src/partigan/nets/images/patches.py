@@ -1,32 +1,31 @@
-"""Small networks for what lies inside the frame of a cluster of pixels: a box, or a strip along a long track.
+"""Small networks for what lies inside the frame of a cluster of pixels: a box, or a strip along a track.
 
 A pixel has two numbers: whether it is hit, 0 or 1, and the share of the training hits with less charge, 0 without hit.
-Generators give three numbers a pixel, and two normal ones are drawn for it. The pixel is hit where its logit and the
-first exceed 0, a gate that is hard forwards and has the slope of a sigmoid backwards (straight-through, Y. Bengio et
-al., arXiv:1308.3432). Its share is the normal distribution at its mean plus its width times the second, so that an
-untrained network has the right spectrum. Critics see exactly what generators make.
+Hits of boxes are known. Pixels of a strip are hit where a logit and a normal number exceed 0, a gate that is hard
+forwards and has the slope of a sigmoid backwards (straight-through, Y. Bengio et al., arXiv:1308.3432). A share is
+where a mean plus a width times a normal number lies in the distribution of these, so that an untrained network has the
+right spectrum. Critics see exactly what generators make.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from partigan.data.clusters import PATTERNS, STRIP
+from partigan.data.clusters import EDGE, PATTERNS, SMALL, STRIP
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.transforms.hitmaps import ClusterShares
+from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_small, of_tracks
+from partigan.data.transforms.hitmaps import ClusterShares, charges_of
 
 SLOPE = 0.2
-PITCH_CHANGES = 512  # row at which the pitch along v changes
 GRID = 128  # places of the share at which a critic knows the charge
-BEYOND = 3  # pixels of a strip before and after what is wanted: convolutions of a `Strip`
-CELLS, MEMORY, SMALLEST = 256, 200, 1e-6  # of the distribution of generated shares: cells, steps, least share of one
+BEYOND = 2  # pixels of a strip before and after what is wanted: convolutions of a `Strip`
+CELLS, FARTHEST, MEMORY = 64, 5.0, 400  # of the distribution of shares: cells up to so many widths, steps
+PRIOR = 50.0  # hits of each spectrum that are spread as the normal distribution
 GEOMETRY = 6  # what a network knows of a strip at each pixel along it
 STEP_NOISE = 4  # noise of each pixel along a strip
 ALL_NOISE = STEP_NOISE + 2 * STRIP  # and two values for every pixel across it
@@ -41,47 +40,41 @@ def hard(logit: Tensor) -> Tensor:
     return there + (soft - soft.detach())
 
 
-class Pixels(nn.Module):
-    """Hits and shares from what a network gives for pixels.
+class Shares(nn.Module):
+    """Shares of hits from what a network gives for pixels.
 
-    Shares of real hits are uniform. Those of generated ones are made so by their own distribution, which is counted
-    during training over the last `MEMORY` steps or so.
-
-    Attributes:
-        memory: steps, the present one included, whose mean is kept.
+    Shares of real hits are uniform in each spectrum. Those of generated ones are made so by their own distribution,
+    which is counted during training over the last `MEMORY` steps or so, in cells that are finest in its tails.
     """
 
     counts: Tensor
+    prior: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = MEMORY
-        self.register_buffer("counts", torch.full((CELLS,), 1 / CELLS))
+        ends = torch.special.ndtr(torch.linspace(-FARTHEST, FARTHEST, CELLS + 1))
+        self.register_buffer("prior", PRIOR * ends.diff(), persistent=False)
+        self.register_buffer("counts", self.prior.repeat(SPECTRA, 1))
 
-    def forward(self, made: Tensor, noise: Tensor, inside: Tensor) -> Tensor:
-        """``(..., 2, pixels)``; shares are 0 without hit.
+    def forward(self, made: Tensor, noise: Tensor, hit: Tensor, spectrum: Tensor) -> Tensor:
+        """Shares, 0 without hit; all are shaped alike, but for one axis.
 
         Args:
-            made: logit, mean and logarithm of the width, ``(..., 3, pixels)``.
-            noise: for the gate and for the share, ``(..., 2, pixels)``.
-            inside: 1 where there may be hits, else 0, ``(..., pixels)``.
+            made: mean and logarithm of the width, along the last axis but one.
+            noise: normal.
+            hit: 1 or 0.
+            spectrum: see `partigan.data.spectra`.
         """
-        logit, mean, width = made.unbind(-2)
-        gate, spread = noise.unbind(-2)
-        hit = hard(logit + gate) * inside
-        share = self._uniform(torch.special.ndtr(mean + width.clamp(-5, 2).exp() * spread), hit)
-        return torch.stack((hit, hit * share), dim=-2)
-
-    def _uniform(self, share: Tensor, hit: Tensor) -> Tensor:
-        place = share.detach() * CELLS
-        cell = place.long().clamp_max(CELLS - 1)
-        if self.training and hit.any():
-            seen = torch.bincount(cell[hit > 0], minlength=CELLS).to(share)
-            self.counts.lerp_(seen / seen.sum(), 1 / self.memory)
-        edges = functional.pad((self.counts + SMALLEST).cumsum(0), (1, 0))
-        edges = edges / edges[-1]
-        low = edges[cell]
-        return low + (share * CELLS - cell) * (edges[cell + 1] - low)
+        mean, width = made.unbind(-2)
+        place = ((mean + width.clamp(-5, 2).exp() * noise) / FARTHEST + 1).clamp(0, 2) * (CELLS / 2)
+        cell = place.detach().long().clamp_max(CELLS - 1)
+        if self.training:
+            seen = torch.bincount((spectrum * CELLS + cell)[hit > 0], minlength=SPECTRA * CELLS)
+            self.counts.lerp_(MEMORY * seen.reshape(SPECTRA, CELLS) + self.prior, 1 / MEMORY)
+        edges = functional.pad(self.counts.cumsum(1), (1, 0))
+        edges = edges / edges[:, -1:]
+        low = edges[spectrum, cell]
+        return hit * (low + (place - cell) * (edges[spectrum, cell + 1] - low))
 
 
 class Place(nn.Module):
@@ -106,18 +99,13 @@ class Place(nn.Module):
 
 
 class Charges(nn.Module):
-    """What a critic sees of pixels: hit, share, and the charge on a logarithmic and a linear scale.
-
-    Args:
-        part: 0 for small clusters, 1 for medium ones, 2 for long tracks.
-    """
+    """What a critic sees of pixels: hit, share, and the charge on a logarithmic and a linear scale."""
 
     scales: Tensor
 
-    def __init__(self, part: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.part = part
-        self.register_buffer("scales", torch.zeros(2, GRID + 1))
+        self.register_buffer("scales", torch.zeros(2, SPECTRA, GRID + 1))
 
     def meet(self, transform: ClusterShares) -> None:
         """Take the charges that shares stand for.
@@ -125,118 +113,90 @@ class Charges(nn.Module):
         Args:
             transform: the fitted normalisation.
         """
-        edges = transform.edges[self.part]  # upper edges of the charges
-        if len(edges) == 0:
+        edges = transform.edges
+        if edges.shape[1] == 0:
             return
-        grid = torch.linspace(0, 1, GRID + 1, device=edges.device)
-        charge = torch.bucketize(grid, edges, right=True).clamp(THRESHOLD, MAXIMUM).float()
+        grid = torch.linspace(0, 1, GRID + 1, device=edges.device).expand(SPECTRA, -1)
+        spectrum = torch.arange(SPECTRA, device=edges.device)[:, None].expand_as(grid)
+        charge = charges_of(grid, spectrum, edges).clamp(THRESHOLD, MAXIMUM).float()
         self.scales.copy_(torch.stack(((charge / 20).log(), charge / 50)))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(batch, 2, ...)`` hit and share to ``(batch, 4, ...)``."""
+    def forward(self, x: Tensor, spectrum: Tensor) -> Tensor:
+        """``(batch, 2, ...)`` hit and share, with the spectrum of each ``(batch, ...)``, to ``(batch, 4, ...)``."""
         hit, share = x.unbind(1)
-        at = share.detach().clamp(0, 1) * GRID
-        cell = at.long().clamp(0, GRID - 1)
+        cell = (share.detach().clamp(0, 1) * GRID).long().clamp(0, GRID - 1)
         part = share * GRID - cell
         seen = [hit, share]
         for scale in self.scales:
-            low = scale[cell]
-            seen.append(hit * (low + part * (scale[cell + 1] - low)))
+            low = scale[spectrum, cell]
+            seen.append(hit * (low + part * (scale[spectrum, cell + 1] - low)))
         return torch.stack(seen, dim=1)
 
 
-class Frames(nn.Module):
-    """Features of the boxes of clusters, or of their patterns where which pixels are hit is known.
+class Patterns(nn.Module):
+    """Features of small clusters.
 
     Args:
-        size: columns and rows of the largest box.
-        patterns: frames end with a pattern, see `partigan.data.clusters.PATTERNS`; else with columns and rows.
         features: their number.
     """
 
-    inside: Tensor
-
-    def __init__(self, size: tuple[int, int], patterns: bool, features: int) -> None:
+    def __init__(self, features: int) -> None:
         super().__init__()
-        self.size, self.patterns = size, patterns
-        inside = torch.from_numpy(PATTERNS).float() if patterns else _boxes(size)
-        self.register_buffer("inside", inside, persistent=False)
-        self.place, self.shape = Place(features), nn.Embedding(len(inside), features)
+        self.place, self.shape = Place(features), nn.Embedding(len(PATTERNS), features)
         nn.init.normal_(self.shape.weight, std=0.5)
 
-    def index(self, frame: Tensor) -> Tensor:
-        """Number of each pattern or box, ``(batch,)``."""
-        last = frame[:, 3:].long()
-        return last[:, 0] if self.patterns else (last[:, 0] - 1) * self.size[1] + last[:, 1] - 1
-
     def forward(self, frame: Tensor) -> Tensor:
-        """``(batch, features)`` of sensor, column, row, and pattern or columns and rows of the box."""
-        return self.place(frame[:, :3]) + self.shape(self.index(frame))  # type: ignore[no-any-return]
+        """``(batch, features)`` of sensor, column, row and pattern."""
+        return self.place(frame[:, :3]) + self.shape(frame[:, 3].long())  # type: ignore[no-any-return]
 
 
 class Patch(nn.Module):
-    """Generator of boxes of pixels.
+    """Generator of the charges of small clusters.
 
     Args:
-        size: columns and rows of the largest box.
-        patterns: which pixels are hit is known.
-        noise: noise values of the whole, beside two for each pixel.
+        noise: noise values of the whole, beside one for each pixel.
         hidden: features of the hidden layers.
     """
 
-    def __init__(self, size: tuple[int, int], patterns: bool, noise: int, hidden: int) -> None:
+    hit: Tensor
+
+    def __init__(self, noise: int, hidden: int) -> None:
         super().__init__()
-        self.pixels, self.values, self.patterns = size[0] * size[1], noise, patterns
-        self.noise = noise + 2 * self.pixels
-        self.frames = Frames(size, patterns, hidden)
-        self.finish = Pixels()
+        self.pixels, self.values = SMALL[0] * SMALL[1], noise
+        self.noise = noise + self.pixels
+        self.register_buffer("hit", torch.from_numpy(PATTERNS).float(), persistent=False)
+        self.frames, self.finish = Patterns(hidden), Shares()
         self.first, self.second = nn.Linear(noise, hidden), nn.Linear(hidden, hidden)
-        self.last = nn.Linear(hidden, (2 if patterns else 3) * self.pixels)
-
-    def inside(self, frame: Tensor) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row and pixel of all pixels that may be hit, for frames ``(batch, 4 or 5)``."""
-        shape, pixel = np.nonzero(self.frames.inside.numpy())
-        index = self.frames.index(frame).numpy()
-        size = np.bincount(shape, minlength=len(self.frames.inside))
-        begin = np.cumsum(size) - size
-        row = np.repeat(np.arange(len(index)), size[index])
-        number = np.arange(len(row)) - np.repeat(np.cumsum(size[index]) - size[index], size[index])
-        return row, pixel[begin[index][row] + number]
-
-    def known(self, noise: Tensor, frame: Tensor) -> Tensor:
-        """What `Pixels` takes, from the noise of the whole: ``(batch, 3, pixels)``."""
-        h = functional.leaky_relu(self.first(noise) + self.frames(frame), SLOPE)
-        made = self.last(functional.leaky_relu(self.second(h), SLOPE)).unflatten(1, (-1, self.pixels))
-        return functional.pad(made, (0, 0, 1, 0), value=torch.inf) if self.patterns else made
+        self.last = nn.Linear(hidden, 2 * self.pixels)
 
     def forward(self, noise: Tensor, frame: Tensor) -> Tensor:
-        """Hit and share ``(batch, 2, pixels)``; frames as of `Frames`."""
-        whole, own = noise[:, : self.values], noise[:, self.values :].unflatten(1, (2, -1))
-        inside = self.frames.inside[self.frames.index(frame)]
-        return self.finish(self.known(whole, frame), own, inside)  # type: ignore[no-any-return]
+        """Hit and share ``(batch, 2, pixels)``; frames: sensor, column, row and pattern."""
+        whole, own = noise[:, : self.values], noise[:, self.values :]
+        h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
+        made = self.last(functional.leaky_relu(self.second(h), SLOPE)).unflatten(1, (2, self.pixels))
+        hit = self.hit[frame[:, 3].long()]
+        share = self.finish(made, own, hit, of_small(frame)[:, None].expand_as(hit))
+        return torch.stack((hit, share), dim=1)
 
 
 class PatchCritic(nn.Module):
-    """Critic of boxes of pixels; arguments as of `Patch`.
+    """Critic of small clusters.
 
     Args:
-        size: columns and rows of the largest box.
-        patterns: which pixels are hit is known.
         hidden: features of the hidden layers.
     """
 
-    def __init__(self, size: tuple[int, int], patterns: bool, hidden: int) -> None:
+    def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.side = size[1]
-        self.charges, self.frames = Charges(0 if patterns else 1), Frames(size, patterns, hidden)
-        self.first = nn.Linear(4 * size[0] * size[1], hidden)
+        self.charges, self.frames = Charges(), Patterns(hidden)
+        self.first = nn.Linear(4 * SMALL[0] * SMALL[1], hidden)
         self.second, self.last = nn.Linear(hidden + 4, hidden), nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor, frame: Tensor) -> Tensor:
         """Score ``(batch, 1)`` of what `Patch` gives."""
-        seen = self.charges(x)
+        seen = self.charges(x, of_small(frame)[:, None].expand(-1, x.shape[2]))
         h = functional.leaky_relu(self.first(seen.flatten(1)) + self.frames(frame), SLOPE)
-        h = self.second(torch.cat((h, seen.sum(2) / self.side), dim=1))
+        h = self.second(torch.cat((h, seen.sum(2) / SMALL[1]), dim=1))
         return self.last(functional.leaky_relu(h, SLOPE))  # type: ignore[no-any-return]
 
 
@@ -252,7 +212,7 @@ def geometry(slope: Tensor, phase: Tensor, length: Tensor, along: Tensor) -> Ten
     line = phase + slope * along
     inside = ((along >= 0) & (along < length)).to(slope)
     ends = [(along == 0).to(slope), (along == length - 1).to(slope)]
-    return torch.stack([inside, *ends, 2 * (line - line.floor()) - 1, slope, slope.abs()], dim=-1)
+    return torch.stack([inside, *ends, 2 * (line - (line + EDGE).floor()) - 1, slope, slope.abs()], dim=-1)
 
 
 class Along(nn.Module):
@@ -294,38 +254,78 @@ class Strip(nn.Module):
     def __init__(self, noise: int, hidden: int) -> None:
         super().__init__()
         self.noise = noise
-        self.place, self.axis, self.whole = Place(hidden), nn.Linear(1, hidden), nn.Linear(noise, hidden)
+        self.frames, self.whole = Lines(hidden), nn.Linear(noise, hidden)
         self.first = Along(GEOMETRY + STEP_NOISE, hidden, 3)
         self.body = nn.ModuleList(Along(hidden, hidden, 3) for _ in range(BEYOND - 1))
-        self.last, self.finish = nn.Linear(hidden, 3 * STRIP), Pixels()
+        self.last, self.finish = nn.Linear(hidden, 3 * STRIP), Shares()
 
     def shared(self, noise: Tensor, frame: Tensor) -> Tensor:
-        """Features of whole tracks ``(tracks, hidden)``; frame: sensor, column, row, and 1 for tracks along u."""
-        return self.place(frame[:, :3]) + self.axis(frame[:, 3:4]) + self.whole(noise)  # type: ignore[no-any-return]
+        """Features of whole tracks ``(tracks, hidden)``; frame: see `Lines`."""
+        return self.frames(frame) + self.whole(noise)  # type: ignore[no-any-return]
 
-    def forward(self, known: Tensor, noise: Tensor, shared: Tensor) -> Tensor:
+    def forward(self, known: Tensor, noise: Tensor, shared: Tensor, place: Tensor) -> Tensor:
         """Hit and share ``(batch, pixels, 2, STRIP)``, without the `BEYOND` first and last pixels of what is given.
 
-        Every pixel along the track has at least one hit across it, and several without a gap; there are none beyond its
-        ends.
+        Every pixel along the track has at least one hit across it, and several without a gap, and touches those of the
+        pixel before; there are none beyond its ends.
 
         Args:
             known: `geometry`, ``(batch, pixels, 6)``.
             noise: ``(batch, pixels, 4 + 2 STRIP)``.
             shared: from `shared`, ``(batch, pixels - 2 or 1, hidden)``.
+            place: zones and axis, see `partigan.data.spectra.of_tracks`, ``(batch, pixels - 2 BEYOND or 1)``.
         """
-        own = noise[:, BEYOND:-BEYOND, STEP_NOISE:].unflatten(2, (2, STRIP))
+        gate, own = noise[:, BEYOND:-BEYOND, STEP_NOISE:].unflatten(2, (2, STRIP)).unbind(2)
         h = functional.leaky_relu(self.first(torch.cat((known, noise[:, :, :STEP_NOISE]), dim=2)) + shared, SLOPE)
         for convolution in self.body:
             h = functional.leaky_relu(convolution(h), SLOPE)
         made = self.last(h).unflatten(2, (3, STRIP))
-        logit = (made[:, :, 0] + own[:, :, 0]).detach()
-        largest, where = logit.max(2, keepdim=True)
-        lift = torch.where(largest <= 0, 1e-6 - largest, 0.0)
-        own = torch.stack((own[:, :, 0] + lift, own[:, :, 1]), dim=2)
-        gaps = (logit + lift <= 0).cumsum(2)
-        joined = (gaps == gaps.gather(2, where)).to(logit)  # no gap between a pixel and the one of the largest logit
-        return self.finish(made, own, known[:, BEYOND:-BEYOND, :1] * joined)  # type: ignore[no-any-return]
+        logit, known = made[:, :, 0] + gate, known[:, BEYOND:-BEYOND]
+        there = connected(logit.detach(), known)
+        lift = torch.where(there & (logit.detach() <= 0), 1e-6 - logit.detach(), 0.0)
+        hit = hard(logit + lift) * there
+        spectrum = of_tracks(there, place.expand(there.shape[:2]), known[:, :, 1:3].any(2))
+        share = self.finish(made[:, :, 1:], own, hit, spectrum[:, :, None].expand_as(hit))
+        return torch.stack((hit, share), dim=2)
+
+
+def connected(logit: Tensor, known: Tensor) -> Tensor:
+    """Which pixels of strips are hit, so that all of a track touch each other, ``(batch, pixels, STRIP)``.
+
+    At each pixel along the axis that of the largest logit is hit, with all that are joined to it by positive ones.
+    Where these do not touch those at the pixel before, what lies between is hit, too.
+
+    Args:
+        logit: ``(batch, pixels, STRIP)``.
+        known: `geometry`, ``(batch, pixels, 6)``.
+    """
+    across, inside = torch.arange(STRIP, device=logit.device), known[:, :, :1] > 0
+    largest = logit.argmax(2, keepdim=True)
+    gaps = ((logit <= 0) & (across != largest)).cumsum(2)
+    there = (gaps == gaps.gather(2, largest)) & ((logit > 0) | (across == largest))
+    low = torch.where(there, across, STRIP).amin(2, keepdim=True)
+    high = torch.where(there, across, -1).amax(2, keepdim=True)
+    step = torch.round(known[:, 1:, 4] - (known[:, 1:, 3] - known[:, :-1, 3]) / 2)[:, :, None]  # of the strip
+    before = low[:, :-1] - step, high[:, :-1] - step
+    between = (across > before[1]) & (across < low[:, 1:]) | (across < before[0]) & (across > high[:, 1:])
+    there[:, 1:] |= between & inside[:, :-1]
+    return there & inside
+
+
+class Lines(nn.Module):
+    """Features of whole tracks.
+
+    Args:
+        features: their number.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.place, self.line = Place(features), nn.Linear(2, features)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        """``(batch, features)`` of sensor, column, row, 1 for tracks along u, and length in pixels."""
+        return self.place(frame[:, :3]) + self.line(torch.stack((frame[:, 3], (frame[:, 4] / 8).log()), dim=1))  # type: ignore[no-any-return]
 
 
 class StripCritic(nn.Module):
@@ -337,27 +337,21 @@ class StripCritic(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.charges, self.place, self.axis = Charges(2), Place(hidden), nn.Linear(1, hidden)
+        self.charges, self.frames = Charges(), Lines(hidden)
         sizes = (hidden, hidden, 2 * hidden)
         self.scales = nn.ModuleList((Along(4 * STRIP + GEOMETRY, sizes[0], 3),))
         self.scales.extend(Along(a, b, 2, 2) for a, b in pairwise(sizes))
         self.join = nn.Linear(sum(sizes) + 4, hidden)
         self.last = nn.Linear(hidden, 1)
 
-    def forward(self, x: Tensor, known: Tensor, frame: Tensor) -> Tensor:
-        """Score ``(batch, 1)`` of hits and shares ``(batch, 2, pixels, STRIP)``."""
-        seen = self.charges(x)
+    def forward(self, x: Tensor, known: Tensor, frame: Tensor, place: Tensor) -> Tensor:
+        """Score ``(batch, 1)`` of hits and shares ``(batch, 2, pixels, STRIP)``; the rest as in `Strip`."""
+        spectrum = of_tracks(x[:, 0], place, known[:, :, 1:3].any(2))
+        seen = self.charges(x, spectrum[:, :, None].expand(x[:, 0].shape))
         h, sums = torch.cat((seen.transpose(1, 2).flatten(2), known), dim=2), []
         for number, convolution in enumerate(self.scales):
             h = functional.leaky_relu(convolution(h[:, : h.shape[1] // 2 * 2] if number else h), SLOPE)
             sums.append(h.sum(1) / x.shape[2] ** 0.5)
         sums.append(seen.sum((2, 3)) / x.shape[2])
-        features = self.join(torch.cat(sums, dim=1)) + self.place(frame[:, :3]) + self.axis(frame[:, 3:4])
+        features = self.join(torch.cat(sums, dim=1)) + self.frames(frame)
         return self.last(functional.leaky_relu(features, SLOPE))  # type: ignore[no-any-return]
-
-
-def _boxes(size: tuple[int, int]) -> Tensor:
-    """``(boxes, pixels)``: which pixels lie in each box, 0 or 1."""
-    rows, columns = (torch.arange(side) for side in size)
-    up, along = (each[:, None] >= each for each in (rows, columns))
-    return (up[:, None, :, None] & along[None, :, None, :]).flatten(0, 1).flatten(1).float()
