@@ -24,7 +24,7 @@ from partigan.data.transforms.hitmaps import ClusterShares, charges_of
 SLOPE = 0.2
 GRID = 128  # places of the share at which a critic knows the charge
 BEYOND = 2  # pixels of a strip before and after what is wanted: convolutions of a `Strip`
-CELLS, FARTHEST, MEMORY = 64, 5.0, 400  # of the distribution of shares: cells up to so many widths, steps
+CELLS, FARTHEST, MEMORY = 64, 5.0, 150  # of the distribution of shares: cells up to so many widths, steps
 PRIOR = 50.0  # hits of each spectrum that are spread as the normal distribution
 GEOMETRY = 6  # what a network knows of a strip at each pixel along it
 STEP_NOISE = 4  # noise of each pixel along a strip
