@@ -124,8 +124,8 @@ def test_packed_samples_are_the_same_events(models: dict[str, Model]) -> None:
 def test_a_run_of_networks_that_are_gone_is_refused_in_one_line(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED / "pxd-fast", tmp_path / "run")
     path = tmp_path / "run" / "config.yaml"
-    path.write_text(path.read_text().replace("clusters.SparseGenerator", "clusters.ClusterGenerator"))
-    with pytest.raises(PartiganError, match=r"ClusterGenerator', which is not a class of partigan") as error:
+    path.write_text(path.read_text().replace("images.clusters.SparseGenerator", "images.hitmap.HitmapGenerator"))
+    with pytest.raises(PartiganError, match=r"HitmapGenerator', which is not a class of partigan") as error:
         load(tmp_path / "run", verify=False)
     assert "\n" not in str(error.value)
 
