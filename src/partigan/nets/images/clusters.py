@@ -240,8 +240,8 @@ class Events(Generator):
         shared = network.shared(torch.from_numpy(_normal(rngs, map, network.noise)), frame)
         noise = torch.from_numpy(_normal(rngs, map[track], ALL_NOISE))
         of = torch.from_numpy(track)
-        line = (frame[:, number][of] for number in (5, 6, 4))
-        known = geometry(*line, torch.from_numpy(along.astype(np.float32)))
+        slope, phase, pixels = (frame[:, number][of] for number in (5, 6, 4))
+        known = geometry(slope, phase, pixels, torch.from_numpy(along.astype(np.float32)))
         place = place_of(frame)[of][None, BEYOND:-BEYOND]
         made = network(known[None], noise[None], shared[of[1:-1]][None], place)[0]
         spectrum = of_tracks(made[:, 0], place[0], known[BEYOND:-BEYOND, 1:3].any(1))
