@@ -102,3 +102,8 @@ def test_no_critic_moves_the_density_of_jets() -> None:
 def test_another_transform_is_refused() -> None:
     with pytest.raises(PartiganError, match="needs the transform JetGaps"):
         introduce(JetFirstGenerator(MDMAGenerator(conditions=4), jets()), LogStandardise())
+
+
+def test_a_density_of_other_numbers_is_refused() -> None:
+    with pytest.raises(PartiganError, match="4 numbers of their own, and the density has 3"):
+        JetFirst(MDMAGenerator(conditions=4), MixtureGenerator(3))

@@ -50,6 +50,8 @@ def test_particles_are_told_conditions() -> None:
     one, other = (network(noise, torch.full((2, 2), value)) for value in (0.0, 1.0))
     assert one.shape == noise.shape
     assert not torch.isclose(one, other).any()
+    with pytest.raises(PartiganError, match=r"conditions = 2, and is given \[3\]"):
+        network(noise, torch.zeros(2, 3))
 
 
 def test_critic_gives_the_same_for_real_and_generated_together() -> None:

@@ -16,6 +16,7 @@ from partigan.nets.contracts import Generator
 from partigan.nets.mixtures import MixtureGenerator
 
 TYPICAL = 30  # particles of a jet
+SHARED = 4  # channels that all particles of a jet share
 
 
 class JetFirst(Generator):
@@ -35,6 +36,9 @@ class JetFirst(Generator):
         noise ``(batch, particles, 3 + 8)``, jets ``(batch, particles, 7)``. The jet's noise is the sum over its
         particles over the root of their number: normal again.
 
+    Raises:
+        PartiganError: the density is not of four numbers.
+
     References:
         Ours.
     """
@@ -44,6 +48,8 @@ class JetFirst(Generator):
 
     def __init__(self, generator: Generator, jets: MixtureGenerator) -> None:
         super().__init__()
+        if jets.features != SHARED:
+            raise PartiganError(f"jets have {SHARED} numbers of their own, and the density has {jets.features}")
         self.generator, self.jets, self.normal = generator, jets, generator.normal
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:

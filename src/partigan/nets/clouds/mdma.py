@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from partigan.errors import PartiganError
 from partigan.nets.clouds.mean_field import MeanFieldNetwork
 from partigan.nets.contracts import Critic, CriticOutput, Generator
 from partigan.nets.layers import weight_normalised
@@ -67,9 +68,15 @@ class MDMAGenerator(Generator):
         return torch.randn(size, width, self.out.out_features, generator=rng, device=rng.device)
 
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Particles ``(batch, particles, features)``; a ``condition`` that it is not made for is not used."""
-        if self.body.features > noise.shape[2]:
-            assert condition is not None
+        """Particles ``(batch, particles, features)``; a ``condition`` that it is not made for is not used.
+
+        Raises:
+            PartiganError: it is made for conditions, and these are others.
+        """
+        if conditions := self.body.features - self.out.out_features:
+            if condition is None or condition.shape != (len(noise), conditions):
+                found = "none" if condition is None else list(condition.shape[1:])
+                raise PartiganError(f"MDMAGenerator has conditions = {conditions}, and is given {found}")
             noise = torch.cat((noise, condition[:, None].expand(-1, noise.shape[1], -1)), dim=-1)
         particles: Tensor = self.out(self.body(noise, mask)[0])
         return particles if mask is None else particles * mask[..., None]
