@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from partigan.data.cluster_tables import Drawn, extents
 from partigan.data.clusters import NAMES as CLASSES
@@ -151,7 +150,7 @@ def with_partners(drawn: Drawn, state: dict[str, Any], rng: np.random.Generator)
 
 
 def _matched(available: Ints, height: Floats, wanted: Ints, target: Floats) -> tuple[Ints, Ints]:
-    """Pairs of a cluster and a place of one group, as near along v as there are, all places if there are enough.
+    """Pairs of a cluster and a place of one group, those nearest along v first, all places if there are enough.
 
     Args:
         available: group of each cluster, ``(clusters,)``.
@@ -169,7 +168,17 @@ def _matched(available: Ints, height: Floats, wanted: Ints, target: Floats) -> t
     chosen, place = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for first, last, start, stop in zip(*ends, strict=True):
         some, spots = clusters[first:last], places[start:stop]
-        row, column = linear_sum_assignment(np.abs(height[some][:, None] - target[spots]))
+        row, column = _nearest(np.abs(height[some][:, None] - target[spots]))
         chosen.append(some[row])
         place.append(spots[column])
     return np.concatenate(chosen), np.concatenate(place)
+
+
+def _nearest(distance: Floats) -> tuple[Ints, Ints]:
+    """Rows and columns of a matrix, the nearest pair first, until either are used up."""
+    left = distance.astype(float)
+    pairs = np.zeros((min(left.shape), 2), np.int64)
+    for pair in pairs:
+        pair[:] = np.unravel_index(left.argmin(), left.shape)
+        left[pair[0]], left[:, pair[1]] = np.inf, np.inf
+    return pairs[:, 0], pairs[:, 1]
