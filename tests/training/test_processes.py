@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from torch import nn
 from partigan.data.batch import Batch
 from partigan.data.loader import Loader, Share
-from partigan.nets.contracts import CriticOutput
+from partigan.nets.contracts import Critic, CriticOutput
 from partigan.objectives.conditioning import Constraint, Contrastive
 from partigan.objectives.losses import Cramer
 from partigan.objectives.matching import FeatureMatching, MarginalMatching, SlicedMatching
@@ -53,7 +53,7 @@ class Generator(nn.Module):
         return self.layers(torch.cat((noise, condition[:, None].double()), 1))
 
 
-class Critic(nn.Module):
+class Judge(Critic):
     def __init__(self):
         super().__init__()
         self.body, self.score, self.embed = nn.Linear(3, 8), nn.Linear(8, 4), nn.Linear(8, 5)
@@ -70,7 +70,7 @@ def sgd(parameters):
     return torch.optim.SGD(parameters, 1.0)
 
 
-networks = {"generator": Generator(), "critic": Critic(), "constrainer": Critic()}
+networks = {"generator": Generator(), "critic": Judge(), "constrainer": Judge()}
 terms = {"contrastive": ScheduledTerm(Contrastive()), "r1": ScheduledTerm(R1())}
 matched = {
     "features": ScheduledTerm(FeatureMatching()),
