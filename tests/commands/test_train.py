@@ -137,8 +137,7 @@ def test_every_preset_trains_samples_and_is_reproducible(jet_file: JetFile, tmp_
             lambda: simulate_airshower(400, tmp_path / "maps.h5"),
         ),
         "pxd-crop": lambda: toy_hitmaps(tmp_path / "pxd.h5"),
-        "pxd-clusters": lambda: simulate_pxd(8, tmp_path / "pxd.h5"),
-        "pxd-layers": lambda: simulate_pxd(8, tmp_path / "pxd.h5"),
+        **dict.fromkeys(("pxd-clusters", "pxd-layers"), lambda: simulate_pxd(8, tmp_path / "pxd.h5")),
     }
     data = files[kind.name]()
     short = {key: value for key, value in SHORT.items() if key.startswith("trainer.")} | _small(preset)

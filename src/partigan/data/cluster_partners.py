@@ -33,17 +33,20 @@ OFFS = np.linspace(-REACH, REACH, 9)  # mm: edges
 SIGNIFICANT = 3.0  # standard deviations, below which an excess counts as none
 
 
-def centres(clusters: Found | Drawn) -> tuple[Floats, Floats]:
-    """Middle column and row of the box or line of each cluster."""
-    long = np.where(clusters.kind < SINGLES, 1, clusters.long)
-    low_u, low_v, span_u, span_v = extents(clusters.kind, clusters.u, clusters.v, long, clusters.wide, clusters.phase)
+def boxes(clusters: Found | Drawn) -> tuple[Ints, Ints, Ints, Ints]:
+    """Lowest column and row, and number of columns and rows, of each cluster."""
+    return extents(clusters.kind, clusters.u, clusters.v, clusters.long, clusters.wide, clusters.phase)
+
+
+def centres(low_u: Ints, low_v: Ints, span_u: Ints, span_v: Ints) -> tuple[Floats, Floats]:
+    """Middle column and row of each of some `boxes`."""
     return low_u + (span_u - 1) / 2, low_v + (span_v - 1) / 2
 
 
 def points(clusters: Found | Drawn) -> tuple[tuple[Points, Ints], tuple[Points, Ints]]:
     """For layers 1 and 2 the places of clusters of several pixels, and their rows in ``clusters``."""
     event, sensor = np.divmod(clusters.map, len(SENSORS))
-    phi, z = cylindrical(sensor, *centres(clusters))
+    phi, z = cylindrical(sensor, *centres(*boxes(clusters)))
     rows = [np.flatnonzero((LAYER_OF[sensor] == layer) & (clusters.kind >= SINGLES)) for layer in LAYERS]
     one, two = ((Points(event[row], phi[row], z[row]), row) for row in rows)
     return one, two
@@ -131,11 +134,10 @@ def with_partners(drawn: Drawn, state: dict[str, Any], rng: np.random.Generator)
     wanted = ((inner.event[who] * len(SENSORS) + sensor) * KINDS + kind)[there]
     available = drawn.map * KINDS + drawn.kind - SINGLES
     available = np.where(drawn.kind >= SINGLES, available, -1)
-    middle_u, middle_v = centres(drawn)
+    box = boxes(drawn)
+    middle_u, middle_v = centres(*box)
     chosen, place = _matched(available, middle_v, wanted, v[there])
     target_u, target_v = u[there][place], v[there][place]
-    long = np.where(drawn.kind < SINGLES, 1, drawn.long)
-    box = extents(drawn.kind, drawn.u, drawn.v, long, drawn.wide, drawn.phase)
     moved = []
     for column, middle, target, low, span, limit in (
         (drawn.u, middle_u, target_u, box[0], box[2], COLUMNS),

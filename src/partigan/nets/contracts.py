@@ -259,14 +259,11 @@ class Critic(nn.Module, ABC):
 
     def both(self, real: Batch, fake: Batch) -> tuple[CriticOutput, CriticOutput]:
         """What it says of real and of generated samples; of one shape, in one pass where it judges them one by one."""
-        batches = (real, fake)
+        batches = [Batch(batch.x, batch.mask, batch.condition) for batch in (real, fake)]
         if not self.one_by_one or real.x.shape != fake.x.shape:
             of_real, of_fake = (self(batch.x, batch.condition, batch.mask) for batch in batches)
             return of_real, of_fake
-        x, condition, mask = (
-            None if part[0] is None else torch.cat(part)
-            for part in zip(*((batch.x, batch.condition, batch.mask) for batch in batches), strict=True)
-        )
-        halves = [(None, None) if part is None else part.chunk(2) for part in self(x, condition, mask)]
+        both = Batch.joined(batches)
+        halves = [(None, None) if part is None else part.chunk(2) for part in self(both.x, both.condition, both.mask)]
         of_real, of_fake = (CriticOutput(*parts) for parts in zip(*halves, strict=True))
         return of_real, of_fake

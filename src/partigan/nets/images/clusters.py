@@ -153,7 +153,6 @@ class Events(Generator):
     def __init__(self, generator: SparseGenerator) -> None:
         super().__init__()
         self.generator = generator
-        self.edges = generator.edges.numpy()
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
         """A seed for each map, ``(size, 1)``."""
