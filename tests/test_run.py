@@ -108,6 +108,7 @@ def test_experts_may_use_changed_files(run: Path) -> None:
         ("manifest.json", {"files": {"x": "y"}}, "files.x = 'y'; expected a sha256"),
         ("manifest.json", {"plan": {"max_steps": "many"}}, "plan.max_steps = 'many'; expected a whole number"),
         ("manifest.json", {"layout": 1}, "has layout 1"),
+        ("manifest.json", {"data": {}}, r"data.sha256 = None; expected a sha256 .* or a mapping or nothing"),
     ],
 )
 def test_values_of_another_type_name_file_and_key(run: Path, name: str, change: dict[str, Any], message: str) -> None:

@@ -218,3 +218,10 @@ def test_nothing_that_can_be_reached_is_a_class_but_those_with_a_role() -> None:
 )
 def test_a_class_may_be_named_by_what_it_is_and_not_by_its_path(path: str, named: bool) -> None:
     assert (ends(lambda: class_named(path)) is None) == named
+
+
+@pytest.mark.parametrize("path", ["partigan.nets.clouds.mdma.Renamed", "partigan.nets.renamed.Critic"])
+def test_a_run_of_another_version_is_said_to_need_its_training_again(path: str) -> None:
+    for trust in (False, True):
+        with pytest.raises(PartiganError, match=rf"{path}.*train a run of another version of partigan again"):
+            class_named(path, trust)

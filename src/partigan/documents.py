@@ -180,7 +180,7 @@ def _fault(value: Any, schema: Any, path: tuple[str, ...]) -> _Fault | None:
         return _fault_of_mapping(value, schema, path)
     numeric = isinstance(value, int | float) and not isinstance(value, bool)
     fits = numeric and isinstance(value, int | schema) if schema in (int, float) else isinstance(value, schema)
-    return None if fits else (path, value, _names((schema,)))
+    return None if fits else (path, value, _names(schema))
 
 
 def _fault_of_mapping(value: Any, schema: Mapping[Any, Any], path: tuple[str, ...]) -> _Fault | None:
@@ -195,11 +195,11 @@ def _fault_of_mapping(value: Any, schema: Mapping[Any, Any], path: tuple[str, ..
         if (fault := _fault(entry, each, (*path, str(name)))) is not None:
             return fault
     missing = [name for name in known if name in schema and name not in value]
-    return ((*path, missing[0]), None, _names((known[missing[0]],))) if missing else None
+    return ((*path, missing[0]), None, _names(known[missing[0]])) if missing else None
 
 
-def _names(schemas: tuple[Any, ...]) -> str:
-    """What schemas are called in messages."""
+def _names(schema: Any) -> str:
+    """What a schema, or alternatives, is called in messages."""
     words = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", type(None): "nothing"}
     said = [
         each.expected
@@ -209,6 +209,6 @@ def _names(schemas: tuple[Any, ...]) -> str:
         else "a mapping"
         if isinstance(each, Mapping)
         else words.get(each, "a value")
-        for each in schemas
+        for each in (schema if isinstance(schema, tuple) else (schema,))
     ]
     return " or ".join(said)

@@ -68,13 +68,13 @@ class Run:
     """The files of one run.
 
     Args:
-        path: the directory, or the name of a run that comes with partigan.
+        path: the directory; `known_run` finds that of a name.
         product: name of the network that is kept, and of its file; None = as the manifest says.
         verify: refuse files whose sha256 is not that of the manifest.
     """
 
     def __init__(self, path: str | Path, product: str | None = None, verify: bool = True) -> None:
-        self.path = known_run(path)
+        self.path = Path(path)
         self.config_file, self._manifest = self.path / "config.yaml", self.path / "manifest.json"
         self.transform_file, self.log_file = self.path / "transform.json", self.path / "metrics.jsonl"
         self._product, self.verify = product, verify

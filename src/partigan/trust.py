@@ -48,6 +48,8 @@ OPTIMISERS = (
 
 _WORD = re.compile(r"[\w/+-]*")  # what a text in a configuration may be that is no class path
 _ENTRIES = {"class_path", "init_args"}  # of a mapping that names a class
+_OURS = "partigan."
+_AGAIN = "; train a run of another version of partigan again"
 
 
 def class_named(path: Any, trust: bool = False) -> Any:
@@ -69,9 +71,9 @@ def class_named(path: Any, trust: bool = False) -> Any:
             return found
     elif module == "torch.optim" and name in OPTIMISERS and hasattr(torch.optim, name):
         return getattr(torch.optim, name)
+    advice = f"check its name{_AGAIN}" if path.startswith(_OURS) else "look at its code, then give --trust to run it"
     raise PartiganError(
-        f"the configuration uses {path[:80]!r}, which is not a class of partigan for configurations; look at its code, "
-        "then give --trust to run it"
+        f"the configuration uses {path[:80]!r}, which is not a class of partigan for configurations; {advice}"
     )
 
 
@@ -85,7 +87,7 @@ def _modules() -> frozenset[str]:
 
 def _imported(path: str, module: str, name: str) -> Any:
     """Whatever stands at a path."""
-    advice = "" if module.startswith("partigan.") else ", and PYTHONPATH for one of your own"
+    advice = _AGAIN if module.startswith(_OURS) else ", and PYTHONPATH for one of your own"
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

@@ -191,6 +191,16 @@ def test_other_seeds_give_other_weights(jet_file: JetFile, tmp_path: Path) -> No
     assert not equal_tensors(weights(runs[0].path), weights(runs[1].path))
 
 
+def test_a_new_run_may_have_the_name_of_one_that_comes_with_partigan(
+    jet_file: JetFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = jet_file()
+    monkeypatch.chdir(tmp_path)
+    run = train("mdma", data, "pxd-fast", threads=1, overrides=SHORT)
+    assert run.path == Path("pxd-fast")
+    assert load("pxd-fast").kind.name == "jets"
+
+
 def test_150_particles_need_no_other_preset(jet_file: JetFile, tmp_path: Path) -> None:
     train("mdma", jet_file(300, 150), tmp_path / "r", threads=1, overrides=SHORT)
     assert load(tmp_path / "r").sample(10, 1).x.shape == (10, 150, 3)

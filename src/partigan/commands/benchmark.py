@@ -29,7 +29,7 @@ from partigan.outputs import writing
 from partigan.progress import console, tell
 from partigan.report.comparison import quality_against_time
 from partigan.report.style import png
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.threads import choose
 
 if TYPE_CHECKING:
@@ -207,14 +207,15 @@ def _trained(plan: Plan, job: Job) -> Path:
 
 def _measured(plan: Plan, job: Job, path: Path) -> dict[str, Any]:
     """What is known of a run, its time of generation, and its metrics in every protocol."""
-    manifest, config = Run(path).manifest, Run(path).config
+    run = Run(known_run(path))
+    manifest, config = run.manifest, run.config
     model = load(path)
     row: dict[str, Any] = {
         "title": config["about"].get("title", ""),
         "us_per_sample": _microseconds(model, plan.seed),
         "threads": torch.get_num_threads(),
         "parameters": sum(parameter.numel() for parameter in model.generator.parameters()),
-        "other_data": bool(trained := Run(path).trained_on) and sha256(job.data) not in trained,
+        "other_data": bool(trained := run.trained_on) and sha256(job.data) not in trained,
         "epochs": None,
     }
     if "finished" in manifest:

@@ -86,7 +86,7 @@ def export(
         "made_by": f"partigan {__version__}",
         "conditions": model.conditions,
         "manifest": model.manifest,
-        "generator_sha256": sha256(Run(run).weights),
+        "generator_sha256": sha256(Run(known_run(run)).weights),
     }
     with writing(out, [known_run(run)], overwrite=overwrite), atomic_folder(out, "partigan export") as folder:
         for name, content in files.items():

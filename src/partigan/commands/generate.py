@@ -75,7 +75,8 @@ def generate(
     check_seed(seed)
     check_workers(workers)
     begin(threads)
-    files = (Run(run).config_file, Run(run).transform_file, Run(run).weights)
+    trained = Run(known_run(run))
+    files = (trained.config_file, trained.transform_file, trained.weights)
     digests = tuple(sha256(file) for file in files if file.exists())
     plain = _Generation(located(run), trust, verify, truncation, digests)
     _ready.cache_clear()
@@ -100,9 +101,9 @@ def generate(
         "engine": engine,
         "threads": number,
         **({} if truncation is None else {"truncation": truncation}),
-        **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
-        **({} if (only := Run(run).species) is None else {TRAINED_SPECIES: only}),
-        "generator_sha256": sha256(Run(run).weights),
+        **({"training_data_sha256": " ".join(data)} if (data := trained.trained_on) else {}),
+        **({} if trained.species is None else {TRAINED_SPECIES: trained.species}),
+        "generator_sha256": sha256(trained.weights),
     }
     chunks = Chunks(
         samples=n,
@@ -115,7 +116,7 @@ def generate(
         ),
         said=layout.attributes,
         suffixes=layout.suffixes,
-        inputs=[known_run(run), conditions],
+        inputs=[trained.path, conditions],
     )
     job = {**attributes, "conditions": model.conditions}
     return in_chunks(out, job, chunks, attributes, workers=workers, resume=resume, overwrite=overwrite)

@@ -66,7 +66,8 @@ def refine(
     """
     check_seed(seed)
     check_workers(workers)
-    weights = sha256(Run(run).weights) if Run(run).weights.exists() else ""
+    trained = Run(known_run(run))
+    weights = sha256(trained.weights) if trained.weights.exists() else ""
     translator = (located(run), backward, trust, verify, weights)
     model = _loaded(*translator)
     start, layout = source(Path(given), model.kind, trust), model.kind.format
@@ -91,7 +92,7 @@ def refine(
         "refiner_sha256": weights,
         "refined_backward": backward,
         "refined_seed": seed,
-        **({"training_data_sha256": " ".join(trained)} if (trained := Run(run).trained_on) else {}),
+        **({"training_data_sha256": " ".join(digests)} if (digests := trained.trained_on) else {}),
     }
     chunks = Chunks(
         samples=count,
@@ -102,7 +103,7 @@ def refine(
         merge=lambda path, parts, said: layout.write(path, (layout.read(p, "all") for p in parts), said, job.state),
         said=layout.attributes,
         suffixes=layout.suffixes,
-        inputs=[known_run(run), given],
+        inputs=[trained.path, given],
     )
     remembered = {name: str(value) for name, value in attributes.items()}
     return in_chunks(out, remembered, chunks, attributes, workers=workers, resume=resume, overwrite=overwrite)

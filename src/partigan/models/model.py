@@ -26,7 +26,7 @@ from partigan.nets.contracts import Generator, NoisyTranslator, Translator, intr
 from partigan.progress import tell
 from partigan.randomness import check_seed, rng_for
 from partigan.reading import assure_memory
-from partigan.run import Run
+from partigan.run import Run, known_run
 
 EXAMPLES = 64  # samples whose conditions a native form is tried with
 PRECISIONS = ("float32", "bfloat16")
@@ -370,7 +370,7 @@ def load(path: str | Path, trust: bool = False, verify: bool = True) -> Model:
         >>> maps.x.shape  # 40 sensors, one channel, 250 columns, 768 rows
         torch.Size([40, 1, 250, 768])
     """
-    run = Run(path, verify=verify)
+    run = Run(known_run(path), verify=verify)
     network, transform = opened(run, trust)
     if not isinstance(network, Generator | Translator):
         raise PartiganError(f"{run.path}: {type(network).__name__} is neither a Generator nor a Translator")

@@ -10,7 +10,7 @@ from partigan.errors import PartiganError
 from partigan.files import sha256
 from partigan.models.checkpoint import Checkpoints, load_tensors, unpack_module
 from partigan.progress import tell
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.systems.system import System
 
 
@@ -29,7 +29,7 @@ class Start:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.run = Run(path)
+        self.run = Run(known_run(path))
         self.run.require()
         if not self.run.weights.exists():
             raise PartiganError(f"{self.run.path} has no weights yet to start from; finish it first: --resume")

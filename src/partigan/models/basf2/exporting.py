@@ -17,7 +17,7 @@ from partigan.kinds.pxd import makes_events
 from partigan.models.basf2.event import EventModel
 from partigan.models.bundling import Bundle, bundle
 from partigan.models.model import Model
-from partigan.run import Run
+from partigan.run import Run, known_run
 from partigan.trust import class_named
 
 CHECKED = 1  # seed of the event that is compared
@@ -60,7 +60,7 @@ def basf2_files(model: Model) -> dict[str, str | bytes]:
     """
     if not makes_events(model.kind):
         raise PartiganError(f"basf2 takes whole hitmaps of the PXD; this is a run of the kind {model.kind.name}")
-    run = Run(model.name)
+    run = Run(known_run(model.name))
     stored, config = run.transform, run.config
     fitted = json.dumps({"state": stored["state"], "conditions": stored["conditions"]}).encode()
     objects = typed(config, trust=True)  # as when the model was loaded
