@@ -248,7 +248,8 @@ def drawn(found: dict[str, Any]) -> Figure:
             (line,) = axis.plot(minutes, values.mean(0), label=name)
             axis.fill_between(minutes, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
         axis.axhline(unit * found["in_sample"]["curve"][metric][0], color="black", ls="--", lw=1, label="in-sample")
-        axis.set(xlabel="CPU minutes", title=label, yscale="log")
+        axis.set(xlabel="CPU minutes", title=label)
+        axis.set_yscale("symlog" if metric == "fpd" else "log")  # FPD may be negative
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
     return figure
 
