@@ -58,6 +58,40 @@ def test_a_phase_acts_in_every_nth_step_and_takes_several() -> None:
     assert calls == [0, 0, 3, 3, 6, 6]
 
 
+class _Counting(TableGenerator):
+    """Counts the means of what it makes."""
+
+    passes = 4
+
+    def __init__(self) -> None:
+        super().__init__(width=8)
+        self.seen: list[float] = []
+
+    def recount(self) -> None:
+        self.seen = []
+
+    def forward(self, noise, condition=None, mask=None):  # type: ignore[no-untyped-def]
+        made = super().forward(noise, condition, mask)
+        if self.training:
+            self.seen.append(float(made.mean()))
+        return made
+
+
+def test_averaged_weights_count_again_what_they_make() -> None:
+    """With weights of their own; nothing else changes."""
+    made = players({"generator": Phase(["generator"], GeneratorLoss(Hinge()), sgd)})
+    average = _Counting().eval().requires_grad_(False)
+    average.load_state_dict(made.networks["generator"].state_dict())
+    average.out.bias += 5
+    average.seen = [0.0]
+    before = {name: value.clone() for name, value in made.networks["generator"].state_dict().items()}
+    made.recounted("generator", average, 3)
+    assert len(average.seen) == 4
+    assert min(average.seen) > 3
+    assert not average.training
+    assert all(torch.equal(value, before[name]) for name, value in made.networks["generator"].state_dict().items())
+
+
 def test_gradients_of_two_processes_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     network = torch.nn.Linear(2, 2)
     network.weight.grad = torch.tensor([[1.0, 2.0], [3.0, 4.0]])  # the bias has none and keeps none

@@ -126,6 +126,28 @@ class Players:
             for layer, value in first_singular_values(network).items()
         }
 
+    def recounted(self, name: str, network: nn.Module, step: int) -> None:
+        """Let parts of a network count again what they make, with averaged weights in place of those being trained.
+
+        Parts with a method ``recount`` forget what they have counted, and see the batches of so many steps as their
+        ``passes`` say, in training mode. Other networks have no such parts.
+
+        Args:
+            name: of the network whose weights are averaged.
+            network: the average.
+            step: number of training steps done.
+        """
+        parts = [part for part in network.modules() if hasattr(part, "recount")]
+        phases = [phase for phase in self.phases.values() if any(x.partition("/")[0] == name for x in phase.updates)]
+        for part in parts:
+            part.recount()  # type: ignore[operator]
+        network.train()
+        for turn in range(max((int(part.passes) for part in parts), default=0)):  # type: ignore[arg-type]
+            batches = {key: loader.batch(turn).to(self.fabric.device) for key, loader in self.feed.loaders.items()}
+            tick = Tick(step, self._rng(turn), 1.0, self.feed.physical)
+            phases[0].loss.parts(Named({**self.networks, name: network}), batches, tick)
+        network.eval()
+
     def _rng(self, turn: int) -> torch.Generator:
         """Randomness of one turn; dropout draws from the global generator, which is set to the same."""
         rng = rng_for("turn", self.feed.seed, turn, self.fabric.global_rank, device=self.fabric.device)

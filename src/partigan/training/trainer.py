@@ -238,6 +238,7 @@ class _Training:
 
     def _validate(self, log: Log, display: TrainingDisplay, validate: Validate) -> None:
         """Validate the average, keep it where it is the best, and see whether to stop."""
+        self.players.recounted(self.system.product, self.ema.network, self.step)
         values = validate(self.ema.network, self.step)
         log.write(self.step, values | self.players.singular_values())
         if self.selection.take(self.step, values):
