@@ -180,7 +180,7 @@ def figures(real: Hitmaps, generated: Hitmaps, folder: Path) -> None:
     shares = [np.bincount(sample.charge, minlength=MAXIMUM + 1) / len(sample.charge) for sample in (real, generated)]
     for share, label, style in zip(shares, ("simulated", "generated"), ("k-", "C1-"), strict=True):
         axes[0].stairs(share[THRESHOLD:], np.arange(THRESHOLD, MAXIMUM + 2), color=style[:-1], label=label)
-    axes[0].set(yscale="log", ylabel="share of the hits", ylim=(1e-5, 0.1), xlim=(0, 200))
+    axes[0].set(yscale="log", ylabel="share of the hits", ylim=(1e-7, 0.1), xlim=(0, MAXIMUM + 1))
     axes[0].legend(frameon=False)
     with np.errstate(divide="ignore", invalid="ignore"):
         axes[1].plot(charge, shares[1] / shares[0], "C1.", ms=3)

@@ -7,7 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from partigan.data.cluster_tables import LINES, SHORT, WIDTHS, Counts, Tables, capacity, extents, moments, numbers
+from partigan.data.cluster_numbers import capacity, moments, numbers
+from partigan.data.cluster_tables import (
+    LINES,
+    SHORT,
+    TOTALS,
+    WIDTHS,
+    Counts,
+    Tables,
+    extents,
+)
 from partigan.data.clusters import IS_TRACK_V, NAMES, SINGLES, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
@@ -57,8 +66,7 @@ def test_what_is_drawn_is_like_what_was_counted(counts: Counts) -> None:
     table = counts.tables["classes"].reshape(len(SENSORS), len(NAMES), -1)
     of_class = np.bincount(drawn.kind, minlength=len(NAMES))
     np.testing.assert_allclose(of_class, table.sum((0, 2)), rtol=0.12)
-    long = np.where(drawn.kind < SINGLES, 1, drawn.long)
-    low_u, low_v, span_u, span_v = extents(drawn.kind, drawn.u, drawn.v, long, drawn.wide, drawn.phase)
+    low_u, low_v, span_u, span_v = extents(drawn.kind, drawn.u, drawn.v, drawn.long, drawn.wide, drawn.phase)
     assert low_u.min() == 0
     assert low_v.min() == 0
     assert (low_u + span_u).max() == COLUMNS
@@ -66,9 +74,11 @@ def test_what_is_drawn_is_like_what_was_counted(counts: Counts) -> None:
     charges = drawn.long[drawn.kind < SINGLES]
     seen = counts.tables["charges"].sum(0)
     assert charges.mean() == pytest.approx((seen * np.arange(256)).sum() / seen.sum(), rel=0.03)
-    boxes = drawn.long[drawn.kind == SINGLES]
-    assert boxes.min() == 1
-    assert boxes.max() == 3
+    small = drawn.kind == SINGLES
+    assert {*span_u[small], *span_v[small]} == {1, 2, 3}
+    totals, middles = counts.tables["totals"].sum(0), (TOTALS[1:] + TOTALS[:-1] - 1) / 2
+    assert drawn.long[small].mean() == pytest.approx((totals * middles).sum() / totals.sum(), rel=0.03)
+    assert drawn.long[small].min() >= 14
     track = drawn.kind >= IS_TRACK_V
     assert (np.abs(drawn.wide[track]) <= 1).all()
     rise = 2 * drawn.wide[track] * (drawn.long[track] - 1)

@@ -49,7 +49,7 @@ def test_soft_photons_are_a_band_of_their_own() -> None:
 def test_boxes() -> None:
     assert _drawn([(5, 5)]).kind.tolist() == [2]
     small = _drawn([(5, 7), (6, 6)])
-    assert (small.kind[0], small.u[0], small.v[0], small.long[0], small.wide[0]) == (IS_SMALL, 5, 6, 2, 2.0)
+    assert (small.kind[0], small.u[0], small.v[0], small.long[0], small.phase[0]) == (IS_SMALL, 5, 6, 40, 0b1010)
     assert small.row.tolist() == [0, 1]
     assert small.column.tolist() == [1, 0]
 

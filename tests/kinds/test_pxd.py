@@ -81,10 +81,12 @@ def test_clusters_are_trained_on_and_whole_maps_are_everywhere_else(tmp_path: Pa
     small, strip = sample.x.float().split(list(PIXELS), dim=1)
     patterns = torch.from_numpy(PATTERNS)[sample.condition[:, 3].long()]
     assert torch.equal((small > 0).long(), patterns)
+    assert torch.equal(small.sum(1), sample.condition[:, 4])
     along = (strip.view(-1, WINDOW, STRIP) > 0).any(2)
-    length, first = sample.condition[:, -4], sample.condition[:, -1]
+    length, first = sample.condition[:, 9], sample.condition[:, -1]
     place = first[:, None] + torch.arange(WINDOW)
     assert torch.equal(along, (place >= 0) & (place < length[:, None]))
+    assert torch.equal((strip > 0).sum(1) - along.sum(1), sample.condition[:, -2])
     assert torch.equal(kind.format.training(path).x, sample.x)
     assert torch.equal(kind.format.read(path, "valid").x, find("pxd").format.read(path, "valid").x)
 

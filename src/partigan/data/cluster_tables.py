@@ -3,7 +3,8 @@
 An event is a compound point process. Numbers of clusters of the 40 sensors are negative binomial, with a common factor;
 given its number, a sensor's clusters are independent. Each has a class and a row, then a column, then what its class
 needs, each drawn from counts of the training sample given those before: the charge of a single pixel, the pattern of a
-small cluster, the length of a track and then its line. What lies inside is for networks.
+small cluster and then its charge, the length of a track, its line, and then how many hits and how much charge it has.
+What lies inside is for networks.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from partigan.data.cluster_numbers import moments, numbers
 from partigan.data.clusters import EDGE, IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
@@ -35,16 +37,35 @@ GROUPS = np.array([2 * (sensor.layer - 1) + sensor.number - 1 for sensor in SENS
 """Layer and forward or backward of each sensor, 0 to 3."""
 BOXES = np.stack([1 + (PATTERNS.reshape(-1, *SMALL).any(axis) * np.arange(3)).max(1) for axis in (2, 1)], axis=1)
 """Columns and rows of the box of each pattern of small clusters, ``(512, 2)``."""
+SHAPES = 8
+"""Of small clusters: two pixels along u, along v, at corners; three along v; three else; four; five; more."""
+TOTALS = np.unique(np.concatenate([np.arange(MAXIMUM + 1), np.geomspace(MAXIMUM + 1, 9 * MAXIMUM + 1, 40).astype(int)]))
+"""ADU: edges of the charges of small clusters."""
+DENSE = np.array([1, 1.001, 1.08, 1.14, 1.18, 1.22, 1.28, 1.36, 1.45, 1.55, 1.7, 1.9, 2.15, 2.5, 3.2, 5])
+"""Hits a pixel along a track: edges."""
+BRIGHT = np.array([7, 9.5, 11.5, 13.5, 15.5, 18, 21, 25, 31, 40, 55, 80, 120, MAXIMUM + 1])
+"""ADU: edges of the mean charge of the hits of a track."""
 WIDTHS = {
     "classes": len(NAMES) * V_BINS,
     "columns": U_BINS,
     "charges": MAXIMUM + 1,
+    "totals": len(TOTALS) - 1,
     "lengths": len(LENGTHS) - 1,
+    "looks": (len(DENSE) - 1) * (len(BRIGHT) - 1),
 }
 """Columns of the tables, but for those that have the patterns or the lines that occur."""
 LISTS = {"small": "patterns", "tracks": "lines"}
 """What the columns of those are in a state."""
-_SIGMAS = 8  # above the mean number of clusters that there is room for
+
+
+def _shapes() -> Ints:
+    """The shape of each pattern of a small cluster, ``(512,)``."""
+    number, (columns, rows) = PATTERNS.sum(1), BOXES.T
+    two = np.where(columns == 1, 1, np.where(rows == 1, 0, 2))
+    return np.select([number <= 2, number == 3], [two, np.where(columns == 1, 3, 4)], (number + 1).clip(max=SHAPES - 1))
+
+
+_SHAPES = _shapes()
 
 
 class Drawn(NamedTuple):
@@ -55,9 +76,11 @@ class Drawn(NamedTuple):
         kind: class.
         u: column.
         v: row.
-        long: columns of the box, or length; of a single pixel its charge in ADU.
-        wide: rows of the box, or slope.
+        long: charge in ADU; of a track its length.
+        wide: slope of a track.
         phase: of tracks; the pattern of small clusters.
+        dense: hits a pixel along a track, about; 0 for others.
+        bright: mean charge of the hits of a track, about, ADU; 0 for others.
     """
 
     map: Ints
@@ -67,6 +90,8 @@ class Drawn(NamedTuple):
     long: Ints
     wide: Floats
     phase: Floats
+    dense: Floats
+    bright: Floats
 
 
 class Counts:
@@ -89,16 +114,18 @@ class Counts:
             "columns": _count(group * len(NAMES) + kind, len(NAMES) * 4, column, WIDTHS["columns"]),
         }
         single = kind < SINGLES
-        charge = found.charge[found.first[:-1][single]]
         quarter = _part(row, V_BINS)
         self.tables["charges"] = _count(
             (group * QUARTERS + quarter)[single] * SINGLES + kind[single],
             4 * QUARTERS * SINGLES,
-            charge,
+            found.long[single],
             WIDTHS["charges"],
         )
         some = kind == IS_SMALL
-        self.tables["small"] = _count(shelf[some], SHELVES, found.phase[some].astype(np.int64), len(PATTERNS))
+        pattern = found.phase[some].astype(np.int64)
+        self.tables["small"] = _count(shelf[some], SHELVES, pattern, len(PATTERNS))
+        total = np.searchsorted(TOTALS, found.long[some], side="right") - 1
+        self.tables["totals"] = _count(_pile(group[some], found.v[some], pattern), PILES, total, WIDTHS["totals"])
         some = kind >= IS_TRACK_V
         length = np.maximum(found.long[some], LENGTHS[0])  # of what was parted from others some are shorter
         bin = np.searchsorted(LENGTHS, length, side="right") - 1
@@ -106,6 +133,9 @@ class Counts:
         self.tables["lengths"] = _count(_rack(*at)[some], RACKS, bin, WIDTHS["lengths"])
         line = bin * LINES + _line(length, found.wide[some], found.phase[some])
         self.tables["tracks"] = _count(_side(*at)[some], SIDES, line, WIDTHS["lengths"] * LINES)
+        look = np.ravel_multi_index(tuple(x[some] for x in _looks(found)), (len(DENSE) - 1, len(BRIGHT) - 1))
+        row = _album(group[some], found.v[some], kind[some], length, found.wide[some])
+        self.tables["looks"] = _count(row, ALBUMS, look, WIDTHS["looks"])
 
     def add(self, other: Counts) -> None:
         """Take the counts of further events."""
@@ -129,45 +159,40 @@ RACKS = 4 * QUARTERS * (SIXTHS + 2) * 2
 """Layer and side, quarter along v, edge or sixth along u, and axis of tracks."""
 SIDES = 4 * 2 * SIXTHS * 2
 """Layer and side, half along v, sixth along u, and axis of tracks."""
+PILES = 4 * SIXTHS * SHAPES
+"""Layer and side, sixth along v, and shape of small clusters."""
+AGES = np.array([5, 7, 13, 41, 101])
+"""Pixels: edges of the lengths of tracks that are counted apart for their looks."""
+TILTS = np.array([0.15, 0.5])
+"""The same of absolute slopes."""
+ALBUMS = 4 * 3 * 2 * (len(AGES) + 1) * (len(TILTS) + 1)
+"""Layer and side, third along v, axis, length and slope of tracks."""
 
 
-def moments(numbers: Ints) -> tuple[Floats, Floats, float]:
-    """Mean, variance beyond Poisson's over the squared mean, and covariance over the product of means.
+def looks(found: Found, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Hits a pixel along each cluster's axis and mean charge of its hits, as `Tables` draws them; of use for tracks.
 
-    Args:
-        numbers: ``(events, sensors)``.
-
-    Returns:
-        ``(sensors,)``, ``(sensors,)`` not below 0, and the mean over pairs of sensors, not below 0.
+    They are blurred within their bins: a network that is told the very numbers would be judged by these alone.
     """
-    mean = np.maximum(numbers.mean(0), 1e-9)
-    if len(numbers) < 2:
-        return mean, np.zeros_like(mean), 0.0
-    relative = np.cov(numbers.T) / np.outer(mean, mean)
-    excess = np.maximum(np.diagonal(relative) - 1 / mean, 0)
-    off = ~np.eye(len(mean), dtype=bool)
-    common = max(float(relative[off].mean()), 0.0)
-    return mean, excess, common
+    return _seen(*_looks(found), rng)
 
 
-def capacity(state: dict[str, Any]) -> int:
-    """For how many clusters of a map there is room."""
-    mean, excess = np.asarray(state["mean"]), np.asarray(state["excess"])
-    return int(np.ceil((mean + _SIGMAS * np.sqrt(mean + (excess + state["common"]) * mean**2)).max())) + _SIGMAS
+def _looks(found: Found) -> tuple[Ints, Ints]:
+    """Bins of `DENSE` and `BRIGHT`."""
+    size = np.diff(found.first)
+    total = np.add.reduceat(found.charge, found.first[:-1]) if len(size) else size
+    dense, bright = size / np.maximum(found.long, 1), total / np.maximum(size, 1)
+    return (
+        np.searchsorted(DENSE, dense, side="right").clip(1, len(DENSE) - 1) - 1,
+        np.searchsorted(BRIGHT, bright, side="right").clip(1, len(BRIGHT) - 1) - 1,
+    )
 
 
-def numbers(state: dict[str, Any], events: int, rng: np.random.Generator) -> Ints:
-    """Numbers of clusters, ``(events, 40)``, from the ``mean``, ``excess`` and ``common`` of a state."""
-    mean, excess = np.asarray(state["mean"]), np.asarray(state["excess"])
-    factor = _gamma(np.full((events, 1), state["common"]), rng)
-    own = _gamma(np.broadcast_to(np.maximum(excess - state["common"], 0), (events, len(mean))), rng)
-    return np.minimum(rng.poisson(mean * factor * own), capacity(state))
-
-
-def _gamma(variance: Floats, rng: np.random.Generator) -> Floats:
-    """Positive factors of mean 1."""
-    shape = 1 / np.maximum(variance, 1e-12)
-    return np.where(variance > 0, rng.gamma(shape) / shape, 1.0)
+def _seen(dense: Ints, bright: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Values within bins of `DENSE` and `BRIGHT`."""
+    ends = ((edges[bin], edges[bin + 1]) for edges, bin in ((DENSE, dense), (BRIGHT, bright)))
+    one, two = (low * (high / low) ** rng.random(len(low)) for low, high in ends)
+    return one, two
 
 
 class Tables:
@@ -201,10 +226,9 @@ class Tables:
         group = GROUPS[sensor]
         column = self._draw("columns", group * len(NAMES) + kind, rng)
         shelf = _shelf(group, row, column)
-        long, wide, phase = np.ones(len(map), np.int64), np.ones(len(map)), np.zeros(len(map))
-        some = kind == IS_SMALL
-        phase[some] = pattern = self.patterns[self._draw("small", shelf[some], rng)]
-        long[some], wide[some] = BOXES[pattern].T
+        long, wide, phase = np.ones(len(map), np.int64), np.zeros(len(map)), np.zeros(len(map))
+        small = kind == IS_SMALL
+        phase[small] = pattern = self.patterns[self._draw("small", shelf[small], rng)]
         some = kind >= IS_TRACK_V
         at = (group, row, column, kind)
         bin = self._draw("lengths", _rack(*at)[some], rng)
@@ -219,7 +243,13 @@ class Tables:
         some = kind < SINGLES
         quarter = _part(row[some], V_BINS)
         long[some] = self._draw("charges", (group[some] * QUARTERS + quarter) * SINGLES + kind[some], rng)
-        return Drawn(map, kind, u, v, long, wide, phase)
+        bin = self._draw("totals", _pile(group[small], v[small], pattern), rng)
+        long[small] = rng.integers(TOTALS[bin], TOTALS[bin + 1])
+        some = kind >= IS_TRACK_V
+        row = _album(group[some], v[some], kind[some], length, wide[some])
+        dense, bright = np.zeros((2, len(map)))
+        dense[some], bright[some] = _seen(*np.divmod(self._draw("looks", row, rng), len(BRIGHT) - 1), rng)
+        return Drawn(map, kind, u, v, long, wide, phase, dense, bright)
 
     def _draw(self, name: str, rows: Ints, rng: np.random.Generator, between: Ints | None = None) -> Ints:
         """A column of a table for each of some rows, with probabilities as counted, between two columns if given."""
@@ -238,17 +268,17 @@ TABLES = (*WIDTHS, *LISTS)
 
 def extents(kind: Ints, u: Ints, v: Ints, long: Ints, wide: Floats, phase: Floats) -> tuple[Ints, Ints, Ints, Ints]:
     """Lowest column and row, and number of columns and rows, of boxes and of the lines of tracks."""
-    track, single = kind >= IS_TRACK_V, kind < SINGLES
+    track = kind >= IS_TRACK_V
     end = np.floor(phase + wide * (long - 1) + EDGE).astype(np.int64)
     below, across = np.minimum(end, 0), np.abs(end) + 1
-    box = (np.where(single, 1, long), np.where(single, 1, wide).astype(np.int64))
+    columns, rows = BOXES[np.where(kind == IS_SMALL, phase, 0).astype(np.int64)].T
     turned = kind == IS_TRACK_V
     flat = track & ~turned
     return (
         u + np.where(turned, below, 0),
         v + np.where(flat, below, 0),
-        np.where(turned, across, box[0]),
-        np.where(flat, across, np.where(turned, long, box[1])),
+        np.where(turned, across, np.where(flat, long, columns)),
+        np.where(flat, across, np.where(turned, long, rows)),
     )
 
 
@@ -309,6 +339,18 @@ def _side(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
     """Row of the table of lines."""
     place = (group * 2 + _part(row, V_BINS, 2)) * SIXTHS + _part(column, U_BINS, SIXTHS)
     return place * 2 + kind - IS_TRACK_V
+
+
+def _pile(group: Ints, v: Ints, pattern: Ints) -> Ints:
+    """Row of the table of charges of small clusters."""
+    return (group * SIXTHS + v * SIXTHS // ROWS) * SHAPES + _SHAPES[pattern]
+
+
+def _album(group: Ints, v: Ints, kind: Ints, length: Ints, slope: Floats) -> Ints:
+    """Row of the table of the looks of tracks."""
+    place = (group * 3 + v.clip(0, ROWS - 1) * 3 // ROWS) * 2 + kind - IS_TRACK_V
+    age, tilt = np.searchsorted(AGES, length, side="right"), np.searchsorted(TILTS, np.abs(slope))
+    return np.asarray((place * (len(AGES) + 1) + age) * (len(TILTS) + 1) + tilt)
 
 
 def _line(length: Ints, slope: Floats, phase: Floats) -> Ints:

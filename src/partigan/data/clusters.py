@@ -36,8 +36,8 @@ PIXELS = (SMALL[0] * SMALL[1], STRIP * WINDOW)
 """Pixels of a small cluster, and of a part of a track: a training sample has one of each."""
 PATTERNS = (np.arange(2 ** (SMALL[0] * SMALL[1]))[:, None] >> np.arange(SMALL[0] * SMALL[1])) & 1
 """Which pixels are hit in each pattern of a small cluster, column by column, 0 or 1, ``(512, 9)``."""
-FRAMES = (4, 8)
-"""Numbers that say where each of the two is, and which pattern or line it has."""
+FRAMES = (5, 11)
+"""Numbers that say where each of the two is, and which pattern or line, hits and charge it has."""
 SINGLES = len(BANDS) + 1
 NAMES = ("single 1", "single 2", "single 3", "single 4", "small", "track in v", "track in u")
 IS_SMALL, IS_TRACK_V, IS_TRACK_U = range(SINGLES, len(NAMES))
@@ -56,8 +56,8 @@ class Found(NamedTuple):
         kind: index in ``NAMES``.
         u: lowest column; of a track, the column of its beginning, which is the lower integer of the line.
         v: the same for rows.
-        long: columns of the box; of a track its length along the axis, pixels.
-        wide: rows of the box; of a track the slope of its line.
+        long: charge of the whole, ADU; of a track its length along the axis, pixels.
+        wide: slope of a track's line; 0 for others.
         phase: where inside the pixel (u, v) a track's line begins, 0 to 1; of small clusters the pattern, see
             `PATTERNS`; 0 for others.
         first: ``(clusters + 1,)``: the hits of a cluster lie between two of these.
@@ -101,7 +101,7 @@ def _parted(image: Ints, u: Ints, v: Ints, q: Ints, level: int = 0) -> Iterator[
     low_u, high_u, low_v, high_v = _boxes(first, u, v)
     height, width = high_u - low_u + 1, high_v - low_v + 1
     large = (height > SMALL[0]) | (width > SMALL[1])
-    yield _boxed(~large, image, u, v, q, label, (low_u, low_v, height, width))
+    yield _boxed(~large, image, u, v, q, label, (low_u, low_v))
     if large.any():
         chosen = large[label]
         numbers = np.cumsum(large) - 1
@@ -122,23 +122,23 @@ def _boxes(first: Ints, u: Ints, v: Ints) -> tuple[Ints, Ints, Ints, Ints]:
 
 
 def _boxed(
-    chosen: NDArray[np.bool_], image: Ints, u: Ints, v: Ints, q: Ints, label: Ints, box: tuple[Ints, Ints, Ints, Ints]
+    chosen: NDArray[np.bool_], image: Ints, u: Ints, v: Ints, q: Ints, label: Ints, low: tuple[Ints, Ints]
 ) -> Found:
     """The chosen clusters: single pixels and small ones."""
     hit = chosen[label]
-    low_u, low_v, height, width = box
+    low_u, low_v = low
     row, column, charge = (u - low_u[label])[hit], (v - low_v[label])[hit], q[hit]
     size = np.bincount(label, minlength=len(chosen))[chosen]
     first = np.concatenate([[0], np.cumsum(size)])
     at = first[:-1]
-    height, width = height[chosen], width[chosen]
     single = np.searchsorted(BANDS, charge[at], side="right") if len(at) else at
     kind = np.where(size == 1, single, IS_SMALL)
     place = (low_u[chosen], low_v[chosen])
     starts = np.searchsorted(label, np.flatnonzero(chosen))
     bits = 2.0 ** (row * SMALL[1] + column)
+    total = np.add.reduceat(charge, at) if len(at) else at
     pattern = np.where(kind == IS_SMALL, np.add.reduceat(bits, at) if len(at) else 0.0, 0.0)
-    return Found(image[starts], kind, *place, height, width.astype(float), pattern, first, row, column, charge)
+    return Found(image[starts], kind, *place, total, np.zeros(len(at)), pattern, first, row, column, charge)
 
 
 def _tracks(

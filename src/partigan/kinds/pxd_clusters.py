@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from partigan.data.batch import Batch
+from partigan.data.cluster_numbers import capacity
 from partigan.data.cluster_partners import PartnerCounts, with_partners
-from partigan.data.cluster_tables import LINES, TABLES, WIDTHS, Counts, Tables, capacity
+from partigan.data.cluster_tables import LINES, TABLES, WIDTHS, Counts, Tables, looks
 from partigan.data.clusters import (
     FRAMES,
     IS_SMALL,
@@ -56,8 +57,9 @@ class ClusterFormat(MapFormat):
     """Whole maps, and clusters to train on. Files are those of whole maps.
 
     A training sample is one small cluster and a part of a track, drawn at random from all of the training split. Its
-    condition has 12 features: sensor, column, row and pattern of the first; sensor, column, row, 1 for a track along u,
-    length, slope, phase and the first pixel of the part of the second.
+    condition has 16 features: sensor, column, row, pattern and charge of the first; sensor, column, row, 1 for a track
+    along u, length, slope, phase, hits a pixel along it, mean charge of its hits, hits of the part beyond one a pixel,
+    and the first pixel of the part of the second.
 
     Args:
         layers: count partners of clusters of layer 1 in layer 2, too.
@@ -215,15 +217,18 @@ def _fill(
     along, across, charge = block.row[hit], block.column[hit], block.charge[hit]
     columns = [block.map[chosen] % len(SENSORS), block.u[chosen], block.v[chosen]]
     if part == 0:
-        frame[row] = np.stack((*columns, block.phase[chosen]), axis=1)
+        frame[row] = np.stack((*columns, block.phase[chosen], block.long[chosen]), axis=1)
         pixels[row[which], along * SMALL[1] + across] = charge
         return
     length = block.long[chosen]
     first = rng.integers(-OUTSIDE, np.maximum(length + OUTSIDE - WINDOW, -OUTSIDE) + 1)
     turned = block.kind[chosen] == IS_TRACK_U
-    frame[row] = np.stack((*columns, turned, length, block.wide[chosen], block.phase[chosen], first), axis=1)
+    line = (turned, length, block.wide[chosen], block.phase[chosen])
     along = along - first[which]
     seen = (along >= 0) & (along < WINDOW)
+    steps = np.minimum(first + WINDOW, length) - np.maximum(first, 0)
+    more = np.bincount(which[seen], minlength=len(chosen)) - steps
+    frame[row] = np.stack((*columns, *line, *(look[chosen] for look in looks(block, rng)), more, first), axis=1)
     assert across.max(initial=0) < STRIP
     pixels[row[which[seen]], along[seen] * STRIP + across[seen]] = charge[seen]
 

@@ -86,7 +86,9 @@ def hitmaps() -> Batch:
 def clusters() -> Batch:
     hit = torch.rand(40, sum(PIXELS), generator=rng()) < 0.4
     x = hit * torch.randint(7, 256, hit.shape, generator=rng()).float()
-    return Batch(x, condition=torch.rand(40, sum(FRAMES), generator=rng()))
+    frames = torch.rand(40, sum(FRAMES), generator=rng())
+    frames[:, FRAMES[0] - 1] = x[:, : PIXELS[0]].sum(1)
+    return Batch(x, condition=frames)
 
 
 def showers() -> Batch:

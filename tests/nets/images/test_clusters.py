@@ -10,20 +10,21 @@ from torch import Tensor
 
 from partigan.data.batch import Batch
 from partigan.data.cluster_tables import Counts, Drawn, Tables
-from partigan.data.clusters import EDGE, PIXELS, STRIP, WINDOW, found
+from partigan.data.clusters import EDGE, FRAMES, PIXELS, STRIP, WINDOW, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.spectra import SPECTRA, of_rows
+from partigan.data.spectra import SPECTRA, of_strips
 from partigan.data.transforms.hitmaps import ClusterShares
 from partigan.errors import PartiganError
 from partigan.nets.images.clusters import Events, MapHits, SparseCritic, SparseGenerator, packed, unpacked
-from partigan.nets.images.patches import connected as joined
-from partigan.nets.images.patches import geometry
+from partigan.nets.images.patches import Shares
+from partigan.nets.images.strips import Given, geometry, limits
+from partigan.nets.images.strips import connected as joined
 from partigan.observables.hitmaps import connected
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
 
-FRAME = torch.tensor([[7, 9, 90, 0b110111, 30, 9, 9, 1, 12, 0.5, 0.5, -2]])
+FRAME = torch.tensor([[7, 9, 90, 0b110111, 240, 30, 9, 9, 1, 12, 0.5, 0.5, 1.4, 18, 5, -2]])
 
 
 def _generator() -> SparseGenerator:
@@ -47,7 +48,7 @@ def event() -> Drawn:
 
 def test_sizes() -> None:
     numbers = [sum(p.numel() for p in network.parameters()) for network in (SparseGenerator(), SparseCritic())]
-    assert numbers == [48_513, 98_266]
+    assert numbers == [72_929, 136_642]
 
 
 def test_boxes_and_strips_hold_what_frames_say() -> None:
@@ -60,6 +61,7 @@ def test_boxes_and_strips_hold_what_frames_say() -> None:
     assert 0.9 < share.max() <= 1
     small, strip = hit.split(list(PIXELS), dim=1)
     assert (small == torch.tensor([1.0, 1, 1, 0, 1, 1, 0, 0, 0])).all()
+    torch.testing.assert_close(share[:, : PIXELS[0]].sum(1), torch.ones(200))
     along = strip.view(-1, WINDOW, STRIP).any(2)
     assert along[:, 2:14].all()
     assert not along[:, :2].any()
@@ -88,6 +90,24 @@ def test_tracks_hang_together_whatever_the_logits() -> None:
     assert torch.equal(joined(straight, flat), straight > 0)
 
 
+def test_tracks_have_as_many_hits_as_asked_for() -> None:
+    """Where those that follow one another touch by themselves; one after another, or side by side."""
+    tracks, rng = 60, torch.Generator().manual_seed(1)
+    along = torch.arange(WINDOW).expand(tracks, -1).float()
+    length, middle = torch.randint(4, WINDOW + 1, (tracks, 1), generator=rng), torch.full_like(along, 0.5)
+    known = geometry(torch.zeros_like(along), middle, length.expand_as(along), along)
+    logit = torch.randn(tracks, WINDOW, STRIP, generator=rng) + torch.tensor([0.0, 0, 9, 0, 0])
+    more = (torch.rand(tracks, generator=rng) * 4.2 * length[:, 0]).floor()
+    track = torch.arange(tracks)[:, None].expand(-1, WINDOW)
+    flat = [each.reshape(1, tracks * WINDOW, -1) for each in (logit, known, track)]
+    for x, frames, of in ((logit, known, track), (flat[0], flat[1], flat[2][:, :, 0])):
+        given = Given(torch.zeros(1, 1), of, more)
+        limit, logits = limits(x, frames, given)
+        there = joined(logits - limit, frames)
+        seen = there.reshape(tracks, -1).sum(1)
+        assert torch.equal(seen, torch.minimum(length[:, 0] + more, STRIP * length[:, 0]).long())
+
+
 def _hits(there: Tensor, line: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     track, step, across = there.nonzero(as_tuple=True)
     return track, across + line[track, step] + 40, step
@@ -103,8 +123,7 @@ def test_every_part_learns_through_the_gate() -> None:
 
 def test_shares_become_uniform_in_each_spectrum_whatever_the_weights() -> None:
     generator, frames = _generator(), _frames(2000)
-    with torch.no_grad():  # means of shares, and their widths
-        generator.small.last.bias[: PIXELS[0]] += 0.7
+    with torch.no_grad():  # widths of shares
         generator.strip.last.bias[2 * STRIP :] -= 1.0
     far = []
     for steps in (0, 30):
@@ -114,12 +133,23 @@ def test_shares_become_uniform_in_each_spectrum_whatever_the_weights() -> None:
         generator.eval()
         made = generator(generator.noise(2000, None, torch.Generator().manual_seed(99)), frames).detach()
         hit, share = made.unflatten(1, (2, -1)).unbind(1)
-        spectrum = of_rows(hit, frames)
+        hit, share = (each[:, PIXELS[0] :] for each in (hit, share))
+        spectrum = of_strips(hit, frames[:, FRAMES[0] :])
         seen = [share[(hit > 0) & (spectrum == number)] for number in range(SPECTRA)]
         far.append([kstest(some.numpy(), "uniform").statistic for some in seen if len(some) > 1000])
-    assert len(far[0]) == 5  # small; ends and other steps, each with one hit and with more
+    assert len(far[0]) == 4  # ends and other steps, each with one hit and with more
     assert min(far[0]) > 0.1
     assert max(far[1]) < 0.03
+
+
+def test_no_shares_lie_beyond_their_cells() -> None:
+    """They would all be the largest one: one hit in a thousand had 255 ADU once."""
+    shares = Shares().train()
+    made, noise = torch.stack((torch.full((20_000, 1), 8.0), torch.zeros(20_000, 1)), 1), torch.randn(20_000, 1)
+    for _ in range(300):
+        share = shares(made, noise, torch.ones_like(noise), torch.zeros_like(noise).long())
+    assert len(share.unique()) > 15_000
+    assert kstest(share[:, 0].numpy(), "uniform").statistic < 0.1
 
 
 def test_scores_are_of_their_own_cluster_alone() -> None:
@@ -151,6 +181,7 @@ def test_whole_events(event: Drawn) -> None:
         np.testing.assert_allclose(one, two, rtol=1e-6)
     seeds = events.noise(maps, None, torch.Generator().manual_seed(5))
     made = _made(events, event, seeds, condition)
+    assert made.charge.min() >= 7
     address = (made.map * COLUMNS + made.u) * ROWS + made.v
     assert (np.diff(address) > 0).all()
     number, _ = connected(made.map, made.u, made.v)

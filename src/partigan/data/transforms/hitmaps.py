@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from partigan.data.batch import Batch
-from partigan.data.clusters import PIXELS
+from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS
-from partigan.data.spectra import SPECTRA, of_rows
+from partigan.data.spectra import SPECTRA, of_strips
 from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
@@ -27,6 +27,7 @@ from partigan.randomness import rng_for
 LEAST_SHARE = 5e-7  # least share of the hits that a charge takes; above what rounding in float32 needs
 DIGITS = 8  # of edges, in files
 ROUNDING = 1.2e-7  # by which shares stay away from those of other charges
+MARGIN = 0.002  # ADU, by which cuts through the charge of a small cluster stay away from whole ones
 PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 
@@ -96,14 +97,16 @@ class LogIntensity(Transform):
 
 
 class ClusterShares(Transform):
-    """Charges of clusters as two values a pixel: whether it is hit, and the share of training hits with less charge.
+    """Charges of clusters as two values a pixel: whether it is hit, and a share from 0 to 1.
 
-    Each spectrum that is counted apart (`partigan.data.spectra`) has a table of its own, so that the shares of each are
-    uniform. Within one ADU the share is drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels
-    ``(samples, pixels)``, a small cluster and a part of a track, become ``(samples, 2 * pixels)``, all hits before
-    all shares, which are 0 without hit. Generators of whole maps give their hits as addresses and charges
-    ``(maps, 2, hits)`` (see `partigan.nets.images.clusters.Events`), and the inverse makes the maps. Whole maps become
-    shares by the table of all hits, -1 without hit, and so do the hits of rows without conditions.
+    In tracks the share is that of the training hits with less charge. Each spectrum that is counted apart
+    (`partigan.data.spectra`) has a table of its own, so that the shares of each are uniform. In small clusters, whose
+    charge is known, the share is the pixel's part of what they have above the least charge of their hits. Within one
+    ADU both are drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels ``(samples, pixels)``, a
+    small cluster and a part of a track, become ``(samples, 2 * pixels)``, all hits before all shares, which are 0
+    without hit. Generators of whole maps give their hits as addresses and charges ``(maps, 2, hits)`` (see
+    `partigan.nets.images.clusters.Events`), and the inverse makes the maps. Whole maps become shares by the table of
+    all hits, -1 without hit, and so do the hits of rows without conditions.
 
     Args:
         seed: of the uniform shares.
@@ -120,7 +123,11 @@ class ClusterShares(Transform):
 
     def fit(self, sample: Batch) -> None:
         """Count the charges of the hits of each spectrum; one without hits becomes that of all."""
-        address = _spectra(sample.x, sample.condition) * (MAXIMUM + 1) + sample.x.long()
+        spectrum = torch.zeros(sample.x.shape, dtype=torch.long)
+        if sample.condition is not None:
+            strip = sample.x[:, PIXELS[0] :]
+            spectrum[:, PIXELS[0] :] = of_strips(strip, sample.condition[:, FRAMES[0] :])
+        address = spectrum * (MAXIMUM + 1) + sample.x.long()
         counts = torch.bincount(address[sample.x > 0], minlength=SPECTRA * (MAXIMUM + 1)).reshape(SPECTRA, -1)
         counts[0] = counts.sum(0)
         self.edges = _edges(torch.where(counts.any(1, keepdim=True), counts, counts[0]))
@@ -141,16 +148,28 @@ class ClusterShares(Transform):
     def batch(self, held: Batch, rng: torch.Generator) -> Batch:
         """`forward` with shares from ``rng``."""
         charge = held.x.long()
-        hit, spectrum = (charge > 0).float(), _spectra(held.x, held.condition)
-        low, high = self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge]
-        return replace(held, x=torch.cat((hit, hit * _inside(low, high, rng)), dim=1))
+        hit = (charge > 0).float()
+        if held.condition is None:
+            return replace(held, x=torch.cat((hit, hit * self._shares(charge, torch.zeros_like(charge), rng)), dim=1))
+        small, strip = charge.split(list(PIXELS), dim=1)
+        spectrum = of_strips(strip, held.condition[:, FRAMES[0] :])
+        parts = parted(small, least_charge(self.edges), rng)
+        return replace(held, x=torch.cat((hit, parts, hit[:, PIXELS[0] :] * self._shares(strip, spectrum, rng)), dim=1))
+
+    def _shares(self, charge: Tensor, spectrum: Tensor, rng: torch.Generator) -> Tensor:
+        """Shares of charges, drawn uniformly within one ADU, away from both ends by more than rounding."""
+        return _inside(self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge], rng)
 
     def inverse(self, sample: Batch) -> Batch:
         """Hits and shares to whole ADU; addresses and charges to whole maps ``(maps, 1, 250, 768)``, float16."""
         if sample.x.dim() == 2:
             hit, share = sample.x.split(sum(PIXELS), dim=1)
-            charge = charges_of(share, _spectra(hit, sample.condition), self.edges)
-            return replace(sample, x=charge * hit)
+            if (frames := sample.condition) is None:
+                return replace(sample, x=hit * charges_of(share, torch.zeros_like(hit).long(), self.edges))
+            small, strip = share.split(list(PIXELS), dim=1)
+            charge = charges_of(strip, of_strips(hit[:, PIXELS[0] :], frames[:, FRAMES[0] :]), self.edges)
+            whole = joined(small, hit[:, : PIXELS[0]], frames[:, FRAMES[0] - 1], least_charge(self.edges))
+            return replace(sample, x=hit * torch.cat((whole, charge), dim=1))
         maps = torch.zeros(len(sample), 1 + COLUMNS * ROWS, dtype=torch.float16, device=sample.x.device)
         maps.scatter_(1, sample.x[:, 0].long(), sample.x[:, 1].half())
         return replace(sample, x=maps[:, 1:].unflatten(1, (1, COLUMNS, ROWS)))
@@ -176,9 +195,43 @@ def charges_of(share: Tensor, spectrum: Tensor, edges: Tensor) -> Tensor:
     return (place - spectrum * edges.shape[1]).clamp(0, MAXIMUM)
 
 
-def _spectra(x: Tensor, frames: Tensor | None) -> Tensor:
-    """The table of each pixel."""
-    return torch.zeros(x.shape, dtype=torch.long, device=x.device) if frames is None else of_rows(x, frames)
+def least_charge(edges: Tensor) -> int:
+    """The least charge of training hits, ADU; edges as in `ClusterShares`."""
+    return int((edges[0] > 0).nonzero()[0])
+
+
+def parted(charge: Tensor, least: int, rng: torch.Generator) -> Tensor:
+    """Each pixel's part of what a small cluster has above the least charges of its hits, ``(clusters, pixels)``.
+
+    With a_k this charge of pixels up to k, and A of all, cuts at (a_k + d) / (A + 1), d uniform, part the whole.
+
+    Args:
+        charge: whole ADU, 0 without hit, ``(clusters, pixels)``.
+        least: ADU.
+        rng: of the d.
+    """
+    hit = charge > 0
+    above = ((charge - least) * hit).cumsum(1)
+    number, whole = hit.cumsum(1), above[:, -1:]
+    inside = hit & (number < number[:, -1:])
+    within = MARGIN + (1 - 2 * MARGIN) * torch.rand(charge.shape, generator=rng).to(charge.device)
+    cuts = torch.where(inside, above + within, torch.inf).sort(1).values  # those within the same ADU in order
+    ends = pad(torch.minimum(cuts, whole + 1.0), (1, 0))
+    return torch.where(hit, ends.diff(dim=1).gather(1, (number - 1).clamp_min(0)), 0.0) / (whole + 1)
+
+
+def joined(part: Tensor, hit: Tensor, total: Tensor, least: int) -> Tensor:
+    """The inverse of `parted`: whole ADU of hits, at most 255; of no meaning without hit.
+
+    Args:
+        part: ``(clusters, pixels)``, 0 without hit.
+        hit: 0 or 1, ``(clusters, pixels)``.
+        total: charge of each cluster in ADU, ``(clusters,)``.
+        least: of a hit, ADU.
+    """
+    whole = (total - least * hit.sum(1)).clamp_min(0)[:, None]
+    above = (part.cumsum(1) * (whole + 1)).floor().minimum(whole)
+    return (above.diff(dim=1, prepend=torch.zeros_like(whole)) + least).clamp_max(MAXIMUM)
 
 
 def _edges(counts: Tensor) -> Tensor:

@@ -1,10 +1,10 @@
 """Our networks for sparse hitmaps: an event as a compound process of clusters, whose hits are made adversarially.
 
 How many clusters there are, where, and in which patterns or along which lines is drawn from counts of the training
-sample (`partigan.data.cluster_tables`) and is the condition of a map. Networks make what lies inside: one the charges
-of boxes of at most 3 x 3 pixels, one hits and charges of the strips along tracks. Both are trained at once: a sample is
-one cluster of each, side by side, and the critic has a score for each. `Events`, the deployed form, makes whole maps,
-on which clusters that touch are moved apart.
+sample (`partigan.data.cluster_tables`) and is the condition of a map. Networks make what lies inside: one how the
+pixels of boxes of at most 3 x 3 share their charge, one hits and charges of the strips along tracks. Both are trained
+at once: a sample is one cluster of each, side by side, and the critic has a score for each. `Events`, the deployed
+form, makes whole maps, on which clusters that touch are moved apart.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from partigan.data.cluster_tables import Drawn
 from partigan.data.clusters import FRAMES, IS_SMALL, IS_TRACK_U, IS_TRACK_V, PIXELS, SINGLES, SMALL, STRIP, WINDOW, hits
 from partigan.data.placing import Placed, apart
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.spectra import SPECTRA, of_small, of_tracks, zone
-from partigan.data.transforms.hitmaps import ClusterShares, charges_of
+from partigan.data.spectra import SPECTRA, of_tracks, zone
+from partigan.data.transforms.hitmaps import ClusterShares, charges_of, joined, least_charge
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
-from partigan.nets.images.patches import ALL_NOISE, BEYOND, Patch, PatchCritic, Strip, StripCritic, geometry
+from partigan.nets.images.patches import ALL_NOISE, BEYOND, Patch, PatchCritic, Strip, StripCritic
+from partigan.nets.images.strips import Given, geometry
 
-COLUMNS_OF = 6  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
+COLUMNS_OF = 8  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
 Ints = NDArray[np.int64]
 
 
@@ -43,7 +44,7 @@ class SparseGenerator(Generator):
 
     Example:
         >>> generator = SparseGenerator()
-        >>> frames = torch.tensor([[0, 9, 9, 3, 0, 9, 9, 1, 30, 0.5, 0.5, 0]])
+        >>> frames = torch.tensor([[0, 9, 9, 3, 40, 0, 9, 9, 1, 30, 0.5, 0.5, 1.3, 20, 2, 0]])
         >>> generator(generator.noise(1, None, torch.Generator()), frames).shape  # hits and shares
         torch.Size([1, 178])
     """
@@ -51,7 +52,7 @@ class SparseGenerator(Generator):
     def __init__(
         self,
         noise: tuple[int, int] = (12, 8),
-        hidden: tuple[int, int] = (64, 32),
+        hidden: tuple[int, int] = (96, 32),
         features: int = 2 * sum(PIXELS),
     ) -> None:
         super().__init__()
@@ -69,10 +70,12 @@ class SparseGenerator(Generator):
     def forward(self, noise: Tensor, condition: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         """Hits of a small cluster and of a part of a track, then their shares, ``(batch, 2 * pixels)``."""
         assert condition is not None
-        small, track, steps = noise.split([*self.sizes, noise.shape[1] - sum(self.sizes)], dim=1)
+        small, whole, steps = noise.split([*self.sizes, noise.shape[1] - sum(self.sizes)], dim=1)
         frames = condition.split(list(FRAMES), dim=1)
-        known, shared = along_strip(frames[1], BEYOND), self.strip.shared(track, frames[1])[:, None]
-        strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared, place_of(frames[1])[:, None])
+        known, shared = along_strip(frames[1], BEYOND), self.strip.shared(whole, frames[1])[:, None]
+        track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 9]
+        given = Given(place_of(frames[1])[:, None], track.expand(-1, WINDOW), more)
+        strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared, given)
         made = (self.small(small, frames[0]), strip.transpose(1, 2).flatten(2))
         return torch.cat(made, dim=2).flatten(1)
 
@@ -98,10 +101,10 @@ def along_strip(frame: Tensor, beyond: int = 0) -> Tensor:
     """`geometry` of parts of tracks ``(batch, pixels, 6)``.
 
     Args:
-        frame: sensor, column, row, 1 for tracks along u, length, slope, phase, and the first pixel that is wanted.
+        frame: see `partigan.kinds.pxd_clusters`; its last number is the first pixel that is wanted.
         beyond: pixels before and after the window.
     """
-    length, slope, phase, first = (frame[:, number : number + 1] for number in range(4, 8))
+    length, slope, phase, first = (frame[:, number : number + 1] for number in (4, 5, 6, 10))
     along = first + torch.arange(-beyond, WINDOW + beyond, device=frame.device)
     return geometry(slope.expand_as(along), phase.expand_as(along), length.expand_as(along), along)
 
@@ -113,12 +116,12 @@ class SparseCritic(Critic):
         hidden: features of the hidden layers of the two networks.
 
     Example:
-        >>> frames = torch.tensor([[0, 9, 9, 3, 0, 9, 9, 1, 30, 0.5, 0.5, 0]])
+        >>> frames = torch.tensor([[0, 9, 9, 3, 40, 0, 9, 9, 1, 30, 0.5, 0.5, 1.3, 20, 2, 0]])
         >>> SparseCritic()(torch.rand(1, 178), frames).score.shape
         torch.Size([1, 2])
     """
 
-    def __init__(self, hidden: tuple[int, int] = (96, 40)) -> None:
+    def __init__(self, hidden: tuple[int, int] = (128, 40)) -> None:
         super().__init__()
         self.small, self.strip = PatchCritic(hidden[0]), StripCritic(hidden[1])
 
@@ -206,12 +209,12 @@ class Events(Generator):
     ) -> tuple[Ints, Ints, Ints, Ints]:
         """Cluster, column, row and charge of the hits of small clusters."""
         network, map = self.generator.small, drawn.map[chosen]
-        columns = (sensors[map], drawn.u[chosen], drawn.v[chosen], drawn.phase[chosen])
+        columns = (sensors[map], drawn.u[chosen], drawn.v[chosen], drawn.phase[chosen], drawn.long[chosen])
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
         hit, share = network(torch.from_numpy(_normal(rngs, map, network.noise)), frame).unbind(1)
-        which, pixel = torch.nonzero(hit, as_tuple=True)
-        charge = charges_of(share[which, pixel], of_small(frame)[which], self.generator.edges).numpy()
-        return chosen[which.numpy()], *np.divmod(pixel.numpy(), SMALL[1]), charge
+        charge = joined(share, hit, frame[:, 4], least_charge(self.generator.edges)).numpy().astype(np.int64)
+        which, pixel = np.nonzero(hit.numpy())
+        return chosen[which], *np.divmod(pixel, SMALL[1]), charge[which, pixel]
 
     def _tracks(
         self, chosen: Ints, drawn: Drawn, sensors: Ints, rngs: list[np.random.Generator]
@@ -234,6 +237,8 @@ class Events(Generator):
             length,
             drawn.wide[chosen],
             drawn.phase[chosen],
+            drawn.dense[chosen],
+            drawn.bright[chosen],
         )
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
         shared = network.shared(torch.from_numpy(_normal(rngs, map, network.noise)), frame)
@@ -242,7 +247,10 @@ class Events(Generator):
         slope, phase, pixels = (frame[:, number][of] for number in (5, 6, 4))
         known = geometry(slope, phase, pixels, torch.from_numpy(along.astype(np.float32)))
         place = place_of(frame)[of][None, BEYOND:-BEYOND]
-        made = network(known[None], noise[None], shared[of[1:-1]][None], place)[0]
+        more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
+        made = network(known[None], noise[None], shared[of[1:-1]][None], Given(place, of[None, BEYOND:-BEYOND], more))[
+            0
+        ]
         spectrum = of_tracks(made[:, 0], place[0], known[BEYOND:-BEYOND, 1:3].any(1))
         step, across = torch.nonzero(made[:, 0], as_tuple=True)
         charge = charges_of(made[step, 1, across], spectrum[step], self.generator.edges).numpy()
@@ -274,7 +282,7 @@ def unpacked(condition: Tensor) -> tuple[Ints, Drawn]:
     map, place = np.nonzero(clusters[:, :, 0])
     known = clusters[map, place].astype(np.float64).T
     kind, u, v, long = known[:4].astype(np.int64)
-    return sensor, Drawn(map, kind - 1, u, v, long, known[4], known[5])
+    return sensor, Drawn(map, kind - 1, u, v, long, *known[4:])
 
 
 def _normal(rngs: list[np.random.Generator], map: Ints, values: int) -> NDArray[np.float32]:

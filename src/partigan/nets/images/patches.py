@@ -1,10 +1,11 @@
 """Small networks for what lies inside the frame of a cluster of pixels: a box, or a strip along a track.
 
-A pixel has two numbers: whether it is hit, 0 or 1, and the share of the training hits with less charge, 0 without hit.
-Hits of boxes are known. Pixels of a strip are hit where a logit and a normal number exceed 0, a gate that is hard
-forwards and has the slope of a sigmoid backwards (straight-through, Y. Bengio et al., arXiv:1308.3432). A share is
-where a mean plus a width times a normal number lies in the distribution of these, so that an untrained network has the
-right spectrum. Critics see exactly what generators make.
+A pixel has two numbers: whether it is hit, 0 or 1, and a share, 0 without hit, see
+`partigan.data.transforms.hitmaps.ClusterShares`. Hits and the charge of boxes are known; what is learned is how their
+pixels share it. Of a strip as many pixels are hit as is known, those of the largest logits plus normal numbers, a gate
+that is hard forwards and has the slope of a sigmoid backwards (straight-through, Y. Bengio et al., arXiv:1308.3432).
+Their share is where a mean plus a width times a normal number lies in the distribution of these, so that an untrained
+network has the right spectrum. Critics see exactly what generators make.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from partigan.data.clusters import EDGE, PATTERNS, SMALL, STRIP
+from partigan.data.clusters import PATTERNS, SMALL, STRIP
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_small, of_tracks
-from partigan.data.transforms.hitmaps import ClusterShares, charges_of
+from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
+from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
+from partigan.nets.images.strips import GEOMETRY, Given, connected, limits
 
 SLOPE = 0.2
 GRID = 128  # places of the share at which a critic knows the charge
 BEYOND = 2  # pixels of a strip before and after what is wanted: convolutions of a `Strip`
-CELLS, FARTHEST, MEMORY = 64, 5.0, 150  # of the distribution of shares: cells up to so many widths, steps
+CELLS, FARTHEST, MEMORY = 64, 5.0, 150  # of the distribution of shares: cells, see `_bent`, steps
 PRIOR = 50.0  # hits of each spectrum that are spread as the normal distribution
-GEOMETRY = 6  # what a network knows of a strip at each pixel along it
 STEP_NOISE = 4  # noise of each pixel along a strip
 ALL_NOISE = STEP_NOISE + 2 * STRIP  # and two values for every pixel across it
 
@@ -40,21 +41,33 @@ def hard(logit: Tensor) -> Tensor:
     return there + (soft - soft.detach())
 
 
+def _bent(x: Tensor) -> Tensor:
+    """All numbers between -1 and 1, rising; nearly x / `FARTHEST` in the middle."""
+    return x * (x**2 + FARTHEST**2).rsqrt()
+
+
 class Shares(nn.Module):
-    """Shares of hits from what a network gives for pixels.
+    """Shares of hits of tracks from what a network gives for pixels.
 
     Shares of real hits are uniform in each spectrum. Those of generated ones are made so by their own distribution,
-    which is counted during training over the last `MEMORY` steps or so, in cells that are finest in its tails.
+    which is counted during training over the last `MEMORY` steps or so, in cells that are finest in its tails. No value
+    lies beyond the cells: these would all have one share, and the largest charge.
     """
 
     counts: Tensor
     prior: Tensor
+    passes = MEMORY
 
     def __init__(self) -> None:
         super().__init__()
-        ends = torch.special.ndtr(torch.linspace(-FARTHEST, FARTHEST, CELLS + 1))
+        bent = torch.linspace(-1, 1, CELLS + 1)
+        ends = torch.special.ndtr(FARTHEST * bent * (1 - bent**2).rsqrt())
         self.register_buffer("prior", PRIOR * ends.diff(), persistent=False)
         self.register_buffer("counts", self.prior.repeat(SPECTRA, 1))
+
+    def recount(self) -> None:
+        """Forget the distribution; `partigan.training.players.Players.recounted` counts that of averaged weights."""
+        self.counts.copy_(self.prior)
 
     def forward(self, made: Tensor, noise: Tensor, hit: Tensor, spectrum: Tensor) -> Tensor:
         """Shares, 0 without hit; all are shaped alike, but for one axis.
@@ -66,7 +79,7 @@ class Shares(nn.Module):
             spectrum: see `partigan.data.spectra`.
         """
         mean, width = made.unbind(-2)
-        place = ((mean + width.clamp(-5, 2).exp() * noise) / FARTHEST + 1).clamp(0, 2) * (CELLS / 2)
+        place = (_bent(mean + width.clamp(-5, 2).exp() * noise) + 1) * (CELLS / 2)
         cell = place.detach().long().clamp_max(CELLS - 1)
         if self.training:
             seen = torch.bincount((spectrum * CELLS + cell)[hit > 0], minlength=SPECTRA * CELLS)
@@ -99,7 +112,7 @@ class Place(nn.Module):
 
 
 class Charges(nn.Module):
-    """What a critic sees of pixels: hit, share, and the charge on a logarithmic and a linear scale."""
+    """What a critic sees of pixels of tracks: hit, share, and the charge on a logarithmic and a linear scale."""
 
     scales: Tensor
 
@@ -119,7 +132,7 @@ class Charges(nn.Module):
         grid = torch.linspace(0, 1, GRID + 1, device=edges.device).expand(SPECTRA, -1)
         spectrum = torch.arange(SPECTRA, device=edges.device)[:, None].expand_as(grid)
         charge = charges_of(grid, spectrum, edges).clamp(THRESHOLD, MAXIMUM).float()
-        self.scales.copy_(torch.stack(((charge / 20).log(), charge / 50)))
+        self.scales.copy_(torch.stack(scaled(charge)))
 
     def forward(self, x: Tensor, spectrum: Tensor) -> Tensor:
         """``(batch, 2, ...)`` hit and share, with the spectrum of each ``(batch, ...)``, to ``(batch, 4, ...)``."""
@@ -133,6 +146,11 @@ class Charges(nn.Module):
         return torch.stack(seen, dim=1)
 
 
+def scaled(charge: Tensor) -> tuple[Tensor, Tensor]:
+    """Charges in ADU as critics see them, on a logarithmic and a linear scale."""
+    return (charge / 20).log(), charge / 50
+
+
 class Patterns(nn.Module):
     """Features of small clusters.
 
@@ -143,15 +161,19 @@ class Patterns(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.place, self.shape = Place(features), nn.Embedding(len(PATTERNS), features)
+        self.charge = nn.Linear(2, features)
         nn.init.normal_(self.shape.weight, std=0.5)
 
     def forward(self, frame: Tensor) -> Tensor:
-        """``(batch, features)`` of sensor, column, row and pattern."""
-        return self.place(frame[:, :3]) + self.shape(frame[:, 3].long())  # type: ignore[no-any-return]
+        """``(batch, features)`` of sensor, column, row, pattern and charge."""
+        charge = torch.stack(scaled(frame[:, 4]), dim=1)
+        return self.place(frame[:, :3]) + self.shape(frame[:, 3].long()) + self.charge(charge)  # type: ignore[no-any-return]
 
 
 class Patch(nn.Module):
-    """Generator of the charges of small clusters.
+    """Generator of how the pixels of small clusters share their charge: by the sizes of numbers with normal noise.
+
+    So a pixel with next to nothing above the threshold is as likely as others from the start.
 
     Args:
         noise: noise values of the whole, beside one for each pixel.
@@ -165,18 +187,18 @@ class Patch(nn.Module):
         self.pixels, self.values = SMALL[0] * SMALL[1], noise
         self.noise = noise + self.pixels
         self.register_buffer("hit", torch.from_numpy(PATTERNS).float(), persistent=False)
-        self.frames, self.finish = Patterns(hidden), Shares()
+        self.frames = Patterns(hidden)
         self.first, self.second = nn.Linear(noise, hidden), nn.Linear(hidden, hidden)
         self.last = nn.Linear(hidden, 2 * self.pixels)
 
     def forward(self, noise: Tensor, frame: Tensor) -> Tensor:
-        """Hit and share ``(batch, 2, pixels)``; frames: sensor, column, row and pattern."""
+        """Hit and share ``(batch, 2, pixels)``; frames: sensor, column, row, pattern and charge."""
         whole, own = noise[:, : self.values], noise[:, self.values :]
         h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
         made = self.last(functional.leaky_relu(self.second(h), SLOPE)).unflatten(1, (2, self.pixels))
         hit = self.hit[frame[:, 3].long()]
-        share = self.finish(made, own, hit, of_small(frame)[:, None].expand_as(hit))
-        return torch.stack((hit, share), dim=1)
+        size = hit * (made[:, 0] + made[:, 1].clamp(-5, 2).exp() * own).abs()
+        return torch.stack((hit, size / size.sum(1, keepdim=True).clamp_min(1e-9)), dim=1)
 
 
 class PatchCritic(nn.Module):
@@ -188,31 +210,27 @@ class PatchCritic(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.charges, self.frames = Charges(), Patterns(hidden)
+        self.frames, self.least = Patterns(hidden), THRESHOLD
         self.first = nn.Linear(4 * SMALL[0] * SMALL[1], hidden)
-        self.second, self.last = nn.Linear(hidden + 4, hidden), nn.Linear(hidden, 1)
+        self.second, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, 1)
+
+    def meet(self, transform: ClusterShares) -> None:
+        """Take the least charge of hits.
+
+        Args:
+            transform: the fitted normalisation.
+        """
+        if transform.edges.shape[1]:
+            self.least = least_charge(transform.edges)
 
     def forward(self, x: Tensor, frame: Tensor) -> Tensor:
         """Score ``(batch, 1)`` of what `Patch` gives."""
-        seen = self.charges(x, of_small(frame)[:, None].expand(-1, x.shape[2]))
-        h = functional.leaky_relu(self.first(seen.flatten(1)) + self.frames(frame), SLOPE)
-        h = self.second(torch.cat((h, seen.sum(2) / SMALL[1]), dim=1))
-        return self.last(functional.leaky_relu(h, SLOPE))  # type: ignore[no-any-return]
-
-
-def geometry(slope: Tensor, phase: Tensor, length: Tensor, along: Tensor) -> Tensor:
-    """What is known of a strip at pixels along it: ends, where in the pixel the line is, slope; ``(..., 6)``.
-
-    Args:
-        slope: of the line, in pixels a pixel.
-        phase: where the line begins in its pixel.
-        length: of the track in pixels.
-        along: pixel from the track's beginning, shaped like the others.
-    """
-    line = phase + slope * along
-    inside = ((along >= 0) & (along < length)).to(slope)
-    ends = [(along == 0).to(slope), (along == length - 1).to(slope)]
-    return torch.stack([inside, *ends, 2 * (line - (line + EDGE).floor()) - 1, slope, slope.abs()], dim=-1)
+        hit, share = x.unbind(1)
+        above = (frame[:, 4] - self.least * hit.sum(1)).clamp_min(0)[:, None]
+        charge = (self.least + share * (above + 1)).clamp_min(1)  # shares may have noise
+        charge = torch.stack(scaled(charge), dim=1) * hit[:, None]
+        h = functional.leaky_relu(self.first(torch.cat((x, charge), dim=1).flatten(1)) + self.frames(frame), SLOPE)
+        return self.last(functional.leaky_relu(self.second(h), SLOPE))  # type: ignore[no-any-return]
 
 
 class Along(nn.Module):
@@ -263,17 +281,17 @@ class Strip(nn.Module):
         """Features of whole tracks ``(tracks, hidden)``; frame: see `Lines`."""
         return self.frames(frame) + self.whole(noise)  # type: ignore[no-any-return]
 
-    def forward(self, known: Tensor, noise: Tensor, shared: Tensor, place: Tensor) -> Tensor:
+    def forward(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Tensor:
         """Hit and share ``(batch, pixels, 2, STRIP)``, without the `BEYOND` first and last pixels of what is given.
 
         Every pixel along the track has at least one hit across it, and several without a gap, and touches those of the
-        pixel before; there are none beyond its ends.
+        pixel before; there are none beyond its ends. As many as are asked for are hit, those of the largest logits.
 
         Args:
             known: `geometry`, ``(batch, pixels, 6)``.
             noise: ``(batch, pixels, 4 + 2 STRIP)``.
             shared: from `shared`, ``(batch, pixels - 2 or 1, hidden)``.
-            place: zones and axis, see `partigan.data.spectra.of_tracks`, ``(batch, pixels - 2 BEYOND or 1)``.
+            given: of the wanted pixels.
         """
         gate, own = noise[:, BEYOND:-BEYOND, STEP_NOISE:].unflatten(2, (2, STRIP)).unbind(2)
         h = functional.leaky_relu(self.first(torch.cat((known, noise[:, :, :STEP_NOISE]), dim=2)) + shared, SLOPE)
@@ -281,35 +299,13 @@ class Strip(nn.Module):
             h = functional.leaky_relu(convolution(h), SLOPE)
         made = self.last(h).unflatten(2, (3, STRIP))
         logit, known = made[:, :, 0] + gate, known[:, BEYOND:-BEYOND]
-        there = connected(logit.detach(), known)
+        limit, joined = limits(logit.detach(), known, given)
+        logit, there = logit - limit, connected(joined - limit, known)
         lift = torch.where(there & (logit.detach() <= 0), 1e-6 - logit.detach(), 0.0)
         hit = hard(logit + lift) * there
-        spectrum = of_tracks(there, place.expand(there.shape[:2]), known[:, :, 1:3].any(2))
+        spectrum = of_tracks(there, given.place.expand(there.shape[:2]), known[:, :, 1:3].any(2))
         share = self.finish(made[:, :, 1:], own, hit, spectrum[:, :, None].expand_as(hit))
         return torch.stack((hit, share), dim=2)
-
-
-def connected(logit: Tensor, known: Tensor) -> Tensor:
-    """Which pixels of strips are hit, so that all of a track touch each other, ``(batch, pixels, STRIP)``.
-
-    At each pixel along the axis that of the largest logit is hit, with all that are joined to it by positive ones.
-    Where these do not touch those at the pixel before, what lies between is hit, too.
-
-    Args:
-        logit: ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 6)``.
-    """
-    across, inside = torch.arange(STRIP, device=logit.device), known[:, :, :1] > 0
-    largest = logit.argmax(2, keepdim=True)
-    gaps = ((logit <= 0) & (across != largest)).cumsum(2)
-    there = (gaps == gaps.gather(2, largest)) & ((logit > 0) | (across == largest))
-    low = torch.where(there, across, STRIP).amin(2, keepdim=True)
-    high = torch.where(there, across, -1).amax(2, keepdim=True)
-    step = torch.round(known[:, 1:, 4] - (known[:, 1:, 3] - known[:, :-1, 3]) / 2)[:, :, None]  # of the strip
-    before = low[:, :-1] - step, high[:, :-1] - step
-    between = (across > before[1]) & (across < low[:, 1:]) | (across < before[0]) & (across > high[:, 1:])
-    there[:, 1:] |= between & inside[:, :-1]
-    return there & inside
 
 
 class Lines(nn.Module):
@@ -321,11 +317,13 @@ class Lines(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.place, self.line = Place(features), nn.Linear(2, features)
+        self.place, self.line = Place(features), nn.Linear(4, features)
 
     def forward(self, frame: Tensor) -> Tensor:
-        """``(batch, features)`` of sensor, column, row, 1 for tracks along u, and length in pixels."""
-        return self.place(frame[:, :3]) + self.line(torch.stack((frame[:, 3], (frame[:, 4] / 8).log()), dim=1))  # type: ignore[no-any-return]
+        """``(batch, features)`` of frames as in `partigan.kinds.pxd_clusters`."""
+        turned, length, dense, bright = (frame[:, number] for number in (3, 4, 7, 8))
+        line = torch.stack((turned, (length / 8).log(), 2 * dense.log(), (bright / 20).log()), dim=1)
+        return self.place(frame[:, :3]) + self.line(line)  # type: ignore[no-any-return]
 
 
 class StripCritic(nn.Module):
@@ -337,11 +335,11 @@ class StripCritic(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.charges, self.frames = Charges(), Lines(hidden)
+        self.charges, self.frames = Charges(), Lines(2 * hidden)
         sizes = (hidden, hidden, 2 * hidden)
         self.scales = nn.ModuleList((Along(4 * STRIP + GEOMETRY, sizes[0], 3),))
         self.scales.extend(Along(a, b, 2, 2) for a, b in pairwise(sizes))
-        self.join = nn.Linear(sum(sizes) + 4, hidden)
+        self.join, self.second = nn.Linear(sum(sizes) + 4, 2 * hidden), nn.Linear(2 * hidden, hidden)
         self.last = nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor, known: Tensor, frame: Tensor, place: Tensor) -> Tensor:
@@ -353,5 +351,5 @@ class StripCritic(nn.Module):
             h = functional.leaky_relu(convolution(h[:, : h.shape[1] // 2 * 2] if number else h), SLOPE)
             sums.append(h.sum(1) / x.shape[2] ** 0.5)
         sums.append(seen.sum((2, 3)) / x.shape[2])
-        features = self.join(torch.cat(sums, dim=1)) + self.frames(frame)
-        return self.last(functional.leaky_relu(features, SLOPE))  # type: ignore[no-any-return]
+        h = functional.leaky_relu(self.join(torch.cat(sums, dim=1)) + self.frames(frame), SLOPE)
+        return self.last(functional.leaky_relu(self.second(h), SLOPE))  # type: ignore[no-any-return]
