@@ -81,14 +81,15 @@ def export(
         name = {"c": "C", "onnx": "ONNX", "par04": "ONNX for Par04", "basf2": "a model for basf2"}[format]
         said = f"{run} cannot be exported as {name}: {error}".replace("; take --engine torch", "")
         raise PartiganError(said) from error
+    trained = Run(known_run(run))
     about = {
         "kind": model.kind.name,
         "made_by": f"partigan {__version__}",
         "conditions": model.conditions,
         "manifest": model.manifest,
-        "generator_sha256": sha256(Run(known_run(run)).weights),
+        "generator_sha256": sha256(trained.weights),
     }
-    with writing(out, [known_run(run)], overwrite=overwrite), atomic_folder(out, "partigan export") as folder:
+    with writing(out, [trained.path], overwrite=overwrite), atomic_folder(out, "partigan export") as folder:
         for name, content in files.items():
             (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
         write_json(folder / "about.json", about)

@@ -182,10 +182,9 @@ def _looks(found: Found) -> tuple[Ints, Ints]:
     size = np.diff(found.first)
     total = np.add.reduceat(found.charge, found.first[:-1]) if len(size) else size
     dense, bright = size / np.maximum(found.long, 1), total / np.maximum(size, 1)
-    return (
-        np.searchsorted(DENSE, dense, side="right").clip(1, len(DENSE) - 1) - 1,
-        np.searchsorted(BRIGHT, bright, side="right").clip(1, len(BRIGHT) - 1) - 1,
-    )
+    values = ((DENSE, dense), (BRIGHT, bright))
+    one, two = (np.searchsorted(edges, x, side="right").clip(1, len(edges) - 1) - 1 for edges, x in values)
+    return one, two
 
 
 def _seen(dense: Ints, bright: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from partigan.data.cluster_tables import GROUPS
 from partigan.data.clusters import STRIP, WINDOW
-from partigan.data.pxd import SENSORS
 
 PITCH_CHANGES = 512
 """Row at which the pitch along v changes."""
@@ -19,7 +19,7 @@ ZONES = 8
 ROLES = 8
 """In a track: its axis, whether a step is the first or last one, and whether it has one hit."""
 SPECTRA = 1 + ZONES * ROLES
-_GROUPS = torch.tensor([2 * (sensor.layer - 1) + sensor.number - 1 for sensor in SENSORS])
+_GROUPS = torch.from_numpy(GROUPS)
 
 
 def zone(frame: Tensor) -> Tensor:
@@ -27,12 +27,17 @@ def zone(frame: Tensor) -> Tensor:
     return 2 * _GROUPS.to(frame.device)[frame[:, 0].long()] + (frame[:, 2] >= PITCH_CHANGES).long()
 
 
+def place_of(frame: Tensor) -> Tensor:
+    """Twice the zone of tracks, and 1 for those along u, ``(tracks,)``; frames as in `partigan.kinds.pxd_clusters`."""
+    return 2 * zone(frame) + frame[:, 3].long()
+
+
 def of_tracks(hit: Tensor, place: Tensor, end: Tensor) -> Tensor:
     """Spectra of the pixels of each step along tracks, ``(..., steps)``.
 
     Args:
         hit: above 1/2 where a pixel is hit, ``(..., steps, STRIP)``.
-        place: twice the zone, and 1 for tracks along u, ``(..., steps)`` or what becomes that.
+        place: see `place_of`, ``(..., steps)`` or what becomes that.
         end: whether a step is the first or the last one, ``(..., steps)``.
     """
     return 1 + place * 4 + 2 * end.long() + ((hit > 0.5).sum(-1) == 1).long()
@@ -47,5 +52,5 @@ def of_strips(hit: Tensor, frame: Tensor) -> Tensor:
     """
     along = frame[:, 10:] + torch.arange(WINDOW, device=frame.device)
     end = (along == 0) | (along == frame[:, 4:5] - 1)
-    place = 2 * zone(frame) + frame[:, 3].long()
-    return of_tracks(hit.unflatten(1, (WINDOW, STRIP)), place[:, None], end).repeat_interleave(STRIP, 1)
+    hit = hit.unflatten(1, (WINDOW, STRIP))
+    return of_tracks(hit, place_of(frame)[:, None], end).repeat_interleave(STRIP, 1)

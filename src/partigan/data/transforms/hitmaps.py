@@ -123,11 +123,7 @@ class ClusterShares(Transform):
 
     def fit(self, sample: Batch) -> None:
         """Count the charges of the hits of each spectrum; one without hits becomes that of all."""
-        spectrum = torch.zeros(sample.x.shape, dtype=torch.long)
-        if sample.condition is not None:
-            strip = sample.x[:, PIXELS[0] :]
-            spectrum[:, PIXELS[0] :] = of_strips(strip, sample.condition[:, FRAMES[0] :])
-        address = spectrum * (MAXIMUM + 1) + sample.x.long()
+        address = _spectra(sample.x, sample.condition) * (MAXIMUM + 1) + sample.x.long()
         counts = torch.bincount(address[sample.x > 0], minlength=SPECTRA * (MAXIMUM + 1)).reshape(SPECTRA, -1)
         counts[0] = counts.sum(0)
         self.edges = _edges(torch.where(counts.any(1, keepdim=True), counts, counts[0]))
@@ -148,28 +144,24 @@ class ClusterShares(Transform):
     def batch(self, held: Batch, rng: torch.Generator) -> Batch:
         """`forward` with shares from ``rng``."""
         charge = held.x.long()
-        hit = (charge > 0).float()
-        if held.condition is None:
-            return replace(held, x=torch.cat((hit, hit * self._shares(charge, torch.zeros_like(charge), rng)), dim=1))
-        small, strip = charge.split(list(PIXELS), dim=1)
-        spectrum = of_strips(strip, held.condition[:, FRAMES[0] :])
-        parts = parted(small, least_charge(self.edges), rng)
-        return replace(held, x=torch.cat((hit, parts, hit[:, PIXELS[0] :] * self._shares(strip, spectrum, rng)), dim=1))
-
-    def _shares(self, charge: Tensor, spectrum: Tensor, rng: torch.Generator) -> Tensor:
-        """Shares of charges, drawn uniformly within one ADU, away from both ends by more than rounding."""
-        return _inside(self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge], rng)
+        hit, spectrum = (charge > 0).float(), _spectra(held.x, held.condition)
+        values = [hit]
+        if held.condition is not None:
+            values.append(parted(charge[:, : PIXELS[0]], least_charge(self.edges), rng))
+            charge, hit, spectrum = (each[:, PIXELS[0] :] for each in (charge, hit, spectrum))
+        low, high = self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge]
+        return replace(held, x=torch.cat((*values, hit * _inside(low, high, rng)), dim=1))
 
     def inverse(self, sample: Batch) -> Batch:
         """Hits and shares to whole ADU; addresses and charges to whole maps ``(maps, 1, 250, 768)``, float16."""
         if sample.x.dim() == 2:
             hit, share = sample.x.split(sum(PIXELS), dim=1)
-            if (frames := sample.condition) is None:
-                return replace(sample, x=hit * charges_of(share, torch.zeros_like(hit).long(), self.edges))
-            small, strip = share.split(list(PIXELS), dim=1)
-            charge = charges_of(strip, of_strips(hit[:, PIXELS[0] :], frames[:, FRAMES[0] :]), self.edges)
-            whole = joined(small, hit[:, : PIXELS[0]], frames[:, FRAMES[0] - 1], least_charge(self.edges))
-            return replace(sample, x=hit * torch.cat((whole, charge), dim=1))
+            charge = hit * charges_of(share, _spectra(hit, sample.condition), self.edges)
+            if sample.condition is not None:
+                small, total = slice(PIXELS[0]), sample.condition[:, FRAMES[0] - 1]
+                whole = joined(share[:, small], hit[:, small], total, least_charge(self.edges))
+                charge[:, small] = hit[:, small] * whole
+            return replace(sample, x=charge)
         maps = torch.zeros(len(sample), 1 + COLUMNS * ROWS, dtype=torch.float16, device=sample.x.device)
         maps.scatter_(1, sample.x[:, 0].long(), sample.x[:, 1].half())
         return replace(sample, x=maps[:, 1:].unflatten(1, (1, COLUMNS, ROWS)))
@@ -193,6 +185,14 @@ def charges_of(share: Tensor, spectrum: Tensor, edges: Tensor) -> Tensor:
     flat = (edges + first[:, None]).flatten()
     place = torch.bucketize(share + first[spectrum], flat, right=True)
     return (place - spectrum * edges.shape[1]).clamp(0, MAXIMUM)
+
+
+def _spectra(x: Tensor, frames: Tensor | None) -> Tensor:
+    """The table of each pixel; that of all hits for small clusters, and without frames."""
+    spectrum = torch.zeros(x.shape, dtype=torch.long, device=x.device)
+    if frames is not None:
+        spectrum[:, PIXELS[0] :] = of_strips(x[:, PIXELS[0] :], frames[:, FRAMES[0] :])
+    return spectrum
 
 
 def least_charge(edges: Tensor) -> int:

@@ -20,7 +20,7 @@ from partigan.data.cluster_tables import Drawn
 from partigan.data.clusters import FRAMES, IS_SMALL, IS_TRACK_U, IS_TRACK_V, PIXELS, SINGLES, SMALL, STRIP, WINDOW, hits
 from partigan.data.placing import Placed, apart
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.spectra import SPECTRA, of_tracks, zone
+from partigan.data.spectra import SPECTRA, of_tracks, place_of
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, joined, least_charge
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
@@ -90,11 +90,6 @@ class SparseGenerator(Generator):
             transform: the fitted normalisation.
         """
         self.edges = transform.edges.clone()
-
-
-def place_of(frame: Tensor) -> Tensor:
-    """Zones and axis of tracks, see `partigan.data.spectra.of_tracks`; frame as of `along_strip`."""
-    return 2 * zone(frame) + frame[:, 3].long()
 
 
 def along_strip(frame: Tensor, beyond: int = 0) -> Tensor:
@@ -248,9 +243,8 @@ class Events(Generator):
         known = geometry(slope, phase, pixels, torch.from_numpy(along.astype(np.float32)))
         place = place_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
-        made = network(known[None], noise[None], shared[of[1:-1]][None], Given(place, of[None, BEYOND:-BEYOND], more))[
-            0
-        ]
+        given = Given(place, of[None, BEYOND:-BEYOND], more)
+        made = network(known[None], noise[None], shared[of[1:-1]][None], given)[0]
         spectrum = of_tracks(made[:, 0], place[0], known[BEYOND:-BEYOND, 1:3].any(1))
         step, across = torch.nonzero(made[:, 0], as_tuple=True)
         charge = charges_of(made[step, 1, across], spectrum[step], self.generator.edges).numpy()

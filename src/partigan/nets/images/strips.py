@@ -19,7 +19,7 @@ class Given(NamedTuple):
     """What else a `Strip` is told.
 
     Attributes:
-        place: zones and axis, see `partigan.data.spectra.of_tracks`, ``(batch, pixels or 1)``.
+        place: see `partigan.data.spectra.place_of`, ``(batch, pixels or 1)``.
         track: number of the track of each pixel along, from 0, rising, ``(batch, pixels)``.
         more: hits of each track beyond one for each pixel along it, about, ``(tracks,)``.
     """
