@@ -17,9 +17,10 @@ from partigan.data.cluster_tables import (
     Tables,
     extents,
 )
-from partigan.data.clusters import IS_TRACK_V, NAMES, SINGLES, found
+from partigan.data.clusters import EDGE, IS_TRACK_V, NAMES, SINGLES, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+from partigan.data.track_looks import DENSE, SIDES
 from partigan.errors import PartiganError
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
@@ -84,6 +85,13 @@ def test_what_is_drawn_is_like_what_was_counted(counts: Counts) -> None:
     rise = 2 * drawn.wide[track] * (drawn.long[track] - 1)
     np.testing.assert_allclose(rise, np.rint(rise), atol=1e-9)
     assert set(drawn.phase[track]) == {0, 0.5}
+    seen = counts.tables["sides"].sum(0)
+    made = np.bincount(((drawn.below + 1) * SIDES + drawn.above + 1)[track], minlength=len(seen))
+    np.testing.assert_allclose(made / track.sum(), seen / seen.sum(), atol=0.01)
+    bare = track & (drawn.wide == 0) & (drawn.dense < DENSE[1])
+    assert np.abs(drawn.below + drawn.above)[bare].mean() < 0.05  # a hit a pixel, nearly all on the line
+    end = np.floor(drawn.phase + drawn.wide * (drawn.long - 1) + EDGE)
+    assert (np.abs(end) + 1 + drawn.below + drawn.above)[track].min() == 1  # columns
 
 
 def test_lines_of_short_tracks_are_drawn_as_often_as_counted(counts: Counts) -> None:

@@ -9,6 +9,7 @@ from helpers import assert_same_hits
 from partigan.data.clusters import BANDS, IS_SMALL, IS_TRACK_U, IS_TRACK_V, NAMES, SINGLES, Found, found, hits
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import SENSORS
+from partigan.data.track_looks import sides
 from partigan.observables.hitmaps import HARD, KEV_PER_ADU, clusters
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
@@ -65,6 +66,24 @@ def test_lines_of_short_tracks_end_at_half_pixels(pixels: list[int], rise: float
         assert track.wide[0] * 3 == pytest.approx(rise)
         assert track.phase[0] == phase
         assert track.column.tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(
+    ("line", "beside", "below", "above"),
+    [
+        ([5] * 6, [], 0, 0),
+        ([5] * 6, [(2, 6)], 0, 1),
+        ([5] * 20, [(4, 4), (15, 6)], 1, 1),
+        ([*range(5, 25)], [(1, 5), (17, 23)], 0, 0),
+    ],
+)
+def test_sides_are_columns_beyond_the_box_of_the_line(
+    turned: bool, line: list[int], beside: list[tuple[int, int]], below: int, above: int
+) -> None:
+    pixels = [*enumerate(line), *beside]
+    track = _drawn([(across, along) if turned else (along, across) for along, across in pixels])
+    assert [side.tolist() for side in sides(track)] == [[below], [above]]
 
 
 @pytest.mark.parametrize(("turned", "kind"), [(False, IS_TRACK_U), (True, IS_TRACK_V)])

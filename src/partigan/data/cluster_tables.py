@@ -3,12 +3,14 @@
 An event is a compound point process. Numbers of clusters of the 40 sensors are negative binomial, with a common factor;
 given its number, a sensor's clusters are independent. Each has a class and a row, then a column, then what its class
 needs, each drawn from counts of the training sample given those before: the charge of a single pixel, the pattern of a
-small cluster and then its charge, the length of a track, its line, and then how many hits and how much charge it has.
+small cluster and then its charge, the length of a track, its line, how many hits and how much charge it has, and how
+far its hits go beyond the line.
 What lies inside is for networks.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,18 @@ from partigan.data.cluster_numbers import moments, numbers
 from partigan.data.clusters import EDGE, IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+from partigan.data.track_looks import (
+    BRIGHT,
+    DENSE,
+    FLANKS,
+    LOOKS,
+    SIDES,
+    blurred,
+    look_bins,
+    looks_row,
+    sides,
+    sides_row,
+)
 from partigan.errors import PartiganError
 
 Ints = NDArray[np.int64]
@@ -41,10 +55,6 @@ SHAPES = 8
 """Of small clusters: two pixels along u, along v, at corners; three along v; three else; four; five; more."""
 TOTALS = np.unique(np.concatenate([np.arange(MAXIMUM + 1), np.geomspace(MAXIMUM + 1, 9 * MAXIMUM + 1, 40).astype(int)]))
 """ADU: edges of the charges of small clusters."""
-DENSE = np.array([1, 1.001, 1.08, 1.14, 1.18, 1.22, 1.28, 1.36, 1.45, 1.55, 1.7, 1.9, 2.15, 2.5, 3.2, 5])
-"""Hits a pixel along a track: edges."""
-BRIGHT = np.array([7, 9.5, 11.5, 13.5, 15.5, 18, 21, 25, 31, 40, 55, 80, 120, MAXIMUM + 1])
-"""ADU: edges of the mean charge of the hits of a track."""
 WIDTHS = {
     "classes": len(NAMES) * V_BINS,
     "columns": U_BINS,
@@ -52,6 +62,7 @@ WIDTHS = {
     "totals": len(TOTALS) - 1,
     "lengths": len(LENGTHS) - 1,
     "looks": (len(DENSE) - 1) * (len(BRIGHT) - 1),
+    "sides": SIDES**2,
 }
 """Columns of the tables, but for those that have the patterns or the lines that occur."""
 LISTS = {"small": "patterns", "tracks": "lines"}
@@ -81,6 +92,9 @@ class Drawn(NamedTuple):
         phase: of tracks; the pattern of small clusters.
         dense: hits a pixel along a track, about; 0 for others.
         bright: mean charge of the hits of a track, about, ADU; 0 for others.
+        below: columns of hits beside the box of a track's line, across it, on the lower side; -1 = its lowest column
+            has no hits; 0 for others.
+        above: the same on the upper side.
     """
 
     map: Ints
@@ -92,6 +106,8 @@ class Drawn(NamedTuple):
     phase: Floats
     dense: Floats
     bright: Floats
+    below: Ints
+    above: Ints
 
 
 class Counts:
@@ -131,11 +147,15 @@ class Counts:
         bin = np.searchsorted(LENGTHS, length, side="right") - 1
         at = (group, row, column, kind)
         self.tables["lengths"] = _count(_rack(*at)[some], RACKS, bin, WIDTHS["lengths"])
-        line = bin * LINES + _line(length, found.wide[some], found.phase[some])
-        self.tables["tracks"] = _count(_side(*at)[some], SIDES, line, WIDTHS["lengths"] * LINES)
-        look = np.ravel_multi_index(tuple(x[some] for x in _looks(found)), (len(DENSE) - 1, len(BRIGHT) - 1))
-        row = _album(group[some], found.v[some], kind[some], length, found.wide[some])
-        self.tables["looks"] = _count(row, ALBUMS, look, WIDTHS["looks"])
+        line = (length, found.wide[some], found.phase[some])
+        number = bin * LINES + _line(*line)
+        self.tables["tracks"] = _count(_half(*at)[some], HALVES, number, WIDTHS["lengths"] * LINES)
+        dense, bright = (x[some] for x in look_bins(found))
+        row = looks_row(group[some], found.v[some], kind[some], line)
+        self.tables["looks"] = _count(row, prod(LOOKS), dense * (len(BRIGHT) - 1) + bright, WIDTHS["looks"])
+        below, above = (x[some] for x in sides(found))
+        column = (below + 1) * SIDES + above + 1
+        self.tables["sides"] = _count(sides_row(kind[some], line, dense), prod(FLANKS), column, WIDTHS["sides"])
 
     def add(self, other: Counts) -> None:
         """Take the counts of further events."""
@@ -157,41 +177,10 @@ SHELVES = 4 * QUARTERS * (QUARTERS + 2)
 """Layer and side, quarter along v, and edge or quarter along u."""
 RACKS = 4 * QUARTERS * (SIXTHS + 2) * 2
 """Layer and side, quarter along v, edge or sixth along u, and axis of tracks."""
-SIDES = 4 * 2 * SIXTHS * 2
+HALVES = 4 * 2 * SIXTHS * 2
 """Layer and side, half along v, sixth along u, and axis of tracks."""
 PILES = 4 * SIXTHS * SHAPES
 """Layer and side, sixth along v, and shape of small clusters."""
-AGES = np.array([5, 7, 13, 41, 101])
-"""Pixels: edges of the lengths of tracks that are counted apart for their looks."""
-TILTS = np.array([0.15, 0.5])
-"""The same of absolute slopes."""
-ALBUMS = 4 * 3 * 2 * (len(AGES) + 1) * (len(TILTS) + 1)
-"""Layer and side, third along v, axis, length and slope of tracks."""
-
-
-def looks(found: Found, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Hits a pixel along each cluster's axis and mean charge of its hits, as `Tables` draws them; of use for tracks.
-
-    They are blurred within their bins: a network that is told the very numbers would be judged by these alone.
-    """
-    return _seen(*_looks(found), rng)
-
-
-def _looks(found: Found) -> tuple[Ints, Ints]:
-    """Bins of `DENSE` and `BRIGHT`."""
-    size = np.diff(found.first)
-    total = np.add.reduceat(found.charge, found.first[:-1]) if len(size) else size
-    dense, bright = size / np.maximum(found.long, 1), total / np.maximum(size, 1)
-    values = ((DENSE, dense), (BRIGHT, bright))
-    one, two = (np.searchsorted(edges, x, side="right").clip(1, len(edges) - 1) - 1 for edges, x in values)
-    return one, two
-
-
-def _seen(dense: Ints, bright: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Values within bins of `DENSE` and `BRIGHT`."""
-    ends = ((edges[bin], edges[bin + 1]) for edges, bin in ((DENSE, dense), (BRIGHT, bright)))
-    one, two = (low * (high / low) ** rng.random(len(low)) for low, high in ends)
-    return one, two
 
 
 class Tables:
@@ -233,8 +222,8 @@ class Tables:
         bin = self._draw("lengths", _rack(*at)[some], rng)
         long[some] = length = np.minimum(rng.integers(LENGTHS[bin], LENGTHS[bin + 1]), _longest(kind[some]))
         between = np.searchsorted(self.lines, [bin * LINES, (bin + 1) * LINES])
-        line = self.lines[self._draw("tracks", _side(*at)[some], rng, between)] % LINES
-        wide[some], phase[some] = _drawn_line(length, line, rng)
+        number = self.lines[self._draw("tracks", _half(*at)[some], rng, between)] % LINES
+        wide[some], phase[some] = _drawn_line(length, number, rng)
         zero = np.zeros_like(map)
         below_u, below_v, span_u, span_v = extents(kind, zero, zero, long, wide, phase)
         u = _place(column, COLUMNS - span_u, U_BINS, rng) - below_u
@@ -245,10 +234,16 @@ class Tables:
         bin = self._draw("totals", _pile(group[small], v[small], pattern), rng)
         long[small] = rng.integers(TOTALS[bin], TOTALS[bin + 1])
         some = kind >= IS_TRACK_V
-        row = _album(group[some], v[some], kind[some], length, wide[some])
+        line = (length, wide[some], phase[some])
+        row = looks_row(group[some], v[some], kind[some], line)
         dense, bright = np.zeros((2, len(map)))
-        dense[some], bright[some] = _seen(*np.divmod(self._draw("looks", row, rng), len(BRIGHT) - 1), rng)
-        return Drawn(map, kind, u, v, long, wide, phase, dense, bright)
+        bins = np.divmod(self._draw("looks", row, rng), len(BRIGHT) - 1)
+        dense[some], bright[some] = blurred(*bins, rng)
+        below, above = np.zeros((2, len(map)), np.int64)
+        column = self._draw("sides", sides_row(kind[some], line, bins[0]), rng)
+        below[some], above[some] = column // SIDES - 1, column % SIDES - 1
+        above = np.maximum(above, 1 - below - np.where(kind == IS_TRACK_V, span_u, span_v))  # a column is left
+        return Drawn(map, kind, u, v, long, wide, phase, dense, bright, below, above)
 
     def _draw(self, name: str, rows: Ints, rng: np.random.Generator, between: Ints | None = None) -> Ints:
         """A column of a table for each of some rows, with probabilities as counted, between two columns if given."""
@@ -329,12 +324,12 @@ def _shelf(group: Ints, row: Ints, column: Ints) -> Ints:
 
 
 def _rack(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
-    """Row of the table of lengths; of no meaning for others than tracks, as `_side`."""
+    """Row of the table of lengths; of no meaning for others than tracks, as `_half`."""
     place = (group * QUARTERS + _part(row, V_BINS)) * (SIXTHS + 2) + _ends(column, SIXTHS)
     return place * 2 + kind - IS_TRACK_V
 
 
-def _side(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
+def _half(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
     """Row of the table of lines."""
     place = (group * 2 + _part(row, V_BINS, 2)) * SIXTHS + _part(column, U_BINS, SIXTHS)
     return place * 2 + kind - IS_TRACK_V
@@ -343,13 +338,6 @@ def _side(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
 def _pile(group: Ints, v: Ints, pattern: Ints) -> Ints:
     """Row of the table of charges of small clusters."""
     return (group * SIXTHS + v * SIXTHS // ROWS) * SHAPES + _SHAPES[pattern]
-
-
-def _album(group: Ints, v: Ints, kind: Ints, length: Ints, slope: Floats) -> Ints:
-    """Row of the table of the looks of tracks."""
-    place = (group * 3 + v.clip(0, ROWS - 1) * 3 // ROWS) * 2 + kind - IS_TRACK_V
-    age, tilt = np.searchsorted(AGES, length, side="right"), np.searchsorted(TILTS, np.abs(slope))
-    return np.asarray((place * (len(AGES) + 1) + age) * (len(TILTS) + 1) + tilt)
 
 
 def _line(length: Ints, slope: Floats, phase: Floats) -> Ints:

@@ -36,8 +36,8 @@ PIXELS = (SMALL[0] * SMALL[1], STRIP * WINDOW)
 """Pixels of a small cluster, and of a part of a track: a training sample has one of each."""
 PATTERNS = (np.arange(2 ** (SMALL[0] * SMALL[1]))[:, None] >> np.arange(SMALL[0] * SMALL[1])) & 1
 """Which pixels are hit in each pattern of a small cluster, column by column, 0 or 1, ``(512, 9)``."""
-FRAMES = (5, 11)
-"""Numbers that say where each of the two is, and which pattern or line, hits and charge it has."""
+FRAMES = (5, 13)
+"""Numbers that say where each of the two is, and which pattern or line, hits and charge it has, see the kind."""
 SINGLES = len(BANDS) + 1
 NAMES = ("single 1", "single 2", "single 3", "single 4", "small", "track in v", "track in u")
 IS_SMALL, IS_TRACK_V, IS_TRACK_U = range(SINGLES, len(NAMES))

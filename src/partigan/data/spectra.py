@@ -48,9 +48,9 @@ def of_strips(hit: Tensor, frame: Tensor) -> Tensor:
 
     Args:
         hit: above 1/2 where a pixel is hit, ``(samples, WINDOW * STRIP)``.
-        frame: see `partigan.kinds.pxd_clusters`, ``(samples, 11)``.
+        frame: see `partigan.kinds.pxd_clusters`, ``(samples, 13)``.
     """
-    along = frame[:, 10:] + torch.arange(WINDOW, device=frame.device)
+    along = frame[:, -1:] + torch.arange(WINDOW, device=frame.device)
     end = (along == 0) | (along == frame[:, 4:5] - 1)
     hit = hit.unflatten(1, (WINDOW, STRIP))
     return of_tracks(hit, place_of(frame)[:, None], end).repeat_interleave(STRIP, 1)

@@ -204,9 +204,9 @@ class HitmapEvaluation(Evaluation):
 
 
 class ClusterEvaluation(HitmapEvaluation):
-    """The same for generators whose spectrum of pixels is right by construction: checkpoints are chosen by clusters."""
+    """The same for generators of clusters: checkpoints are chosen by charges of pixels, since much else is counted."""
 
-    selection = ("charge_w1", "adu_w1")
+    selection = ("adu_ks", "adu_w1")
 
     def validate(self, real: Batch, fake: Batch) -> dict[str, float]:
         """Those of all hitmaps, and W1 of size and charge of clusters."""

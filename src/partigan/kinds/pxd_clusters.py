@@ -19,7 +19,7 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.cluster_numbers import capacity
 from partigan.data.cluster_partners import PartnerCounts, with_partners
-from partigan.data.cluster_tables import LINES, TABLES, WIDTHS, Counts, Tables, looks
+from partigan.data.cluster_tables import LINES, TABLES, WIDTHS, Counts, Tables
 from partigan.data.clusters import (
     FRAMES,
     IS_SMALL,
@@ -36,6 +36,7 @@ from partigan.data.clusters import (
 from partigan.data.hitmap_files import read_hitmaps, write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import ROWS, SENSORS
+from partigan.data.track_looks import looks, sides
 from partigan.documents import Rule
 from partigan.errors import PartiganError
 from partigan.kinds import classifiers
@@ -57,9 +58,9 @@ class ClusterFormat(MapFormat):
     """Whole maps, and clusters to train on. Files are those of whole maps.
 
     A training sample is one small cluster and a part of a track, drawn at random from all of the training split. Its
-    condition has 16 features: sensor, column, row, pattern and charge of the first; sensor, column, row, 1 for a track
-    along u, length, slope, phase, hits a pixel along it, mean charge of its hits, hits of the part beyond one a pixel,
-    and the first pixel of the part of the second.
+    condition has 18 features: sensor, column, row, pattern and charge of the first; sensor, column, row, 1 for a track
+    along u, length, slope, phase, hits a pixel along it, mean charge of its hits, columns of hits below and above its
+    line, hits of the part beyond one a pixel, and the first pixel of the part of the second.
 
     Args:
         layers: count partners of clusters of layer 1 in layer 2, too.
@@ -228,7 +229,8 @@ def _fill(
     seen = (along >= 0) & (along < WINDOW)
     steps = np.minimum(first + WINDOW, length) - np.maximum(first, 0)
     more = np.bincount(which[seen], minlength=len(chosen)) - steps
-    frame[row] = np.stack((*columns, *line, *(look[chosen] for look in looks(block, rng)), more, first), axis=1)
+    told = (each[chosen] for each in (*looks(block, rng), *sides(block)))
+    frame[row] = np.stack((*columns, *line, *told, more, first), axis=1)
     assert across.max(initial=0) < STRIP
     pixels[row[which[seen]], along[seen] * STRIP + across[seen]] = charge[seen]
 

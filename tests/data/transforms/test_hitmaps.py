@@ -66,8 +66,8 @@ def test_shares_of_clusters_are_uniform_in_each_spectrum() -> None:
     rng = torch.Generator().manual_seed(1)
     frames = torch.tensor(
         [
-            [0.0, 5, 5, 3, 9, 0, 5, 5, 0, 40, 0, 0.5, 1.4, 18, 5, 9],
-            [39, 5, 600, 3, 9, 39, 5, 600, 1, 40, 0, 0.5, 1.4, 18, 5, 9],
+            [0.0, 5, 5, 3, 9, 0, 5, 5, 0, 40, 0, 0.5, 1.4, 18, 1, 1, 5, 9],
+            [39, 5, 600, 3, 9, 39, 5, 600, 1, 40, 0, 0.5, 1.4, 18, 1, 1, 5, 9],
         ]
     )
     frames = frames.repeat(300, 1)

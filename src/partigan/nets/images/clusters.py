@@ -20,14 +20,14 @@ from partigan.data.cluster_tables import Drawn
 from partigan.data.clusters import FRAMES, IS_SMALL, IS_TRACK_U, IS_TRACK_V, PIXELS, SINGLES, SMALL, STRIP, WINDOW, hits
 from partigan.data.placing import Placed, apart
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.spectra import SPECTRA, of_tracks, place_of
+from partigan.data.spectra import SPECTRA, place_of
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, joined, least_charge
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Patch, PatchCritic, Strip, StripCritic
 from partigan.nets.images.strips import Given, geometry
 
-COLUMNS_OF = 8  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
+COLUMNS_OF = 10  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
 Ints = NDArray[np.int64]
 
 
@@ -44,7 +44,7 @@ class SparseGenerator(Generator):
 
     Example:
         >>> generator = SparseGenerator()
-        >>> frames = torch.tensor([[0, 9, 9, 3, 40, 0, 9, 9, 1, 30, 0.5, 0.5, 1.3, 20, 2, 0]])
+        >>> frames = torch.tensor([[0, 9, 9, 3, 40, 0, 9, 9, 1, 30, 0.5, 0.5, 1.3, 20, 1, 0, 2, 0]])
         >>> generator(generator.noise(1, None, torch.Generator()), frames).shape  # hits and shares
         torch.Size([1, 178])
     """
@@ -73,7 +73,7 @@ class SparseGenerator(Generator):
         small, whole, steps = noise.split([*self.sizes, noise.shape[1] - sum(self.sizes)], dim=1)
         frames = condition.split(list(FRAMES), dim=1)
         known, shared = along_strip(frames[1], BEYOND), self.strip.shared(whole, frames[1])[:, None]
-        track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 9]
+        track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 11]
         given = Given(place_of(frames[1])[:, None], track.expand(-1, WINDOW), more)
         strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared, given)
         made = (self.small(small, frames[0]), strip.transpose(1, 2).flatten(2))
@@ -93,15 +93,15 @@ class SparseGenerator(Generator):
 
 
 def along_strip(frame: Tensor, beyond: int = 0) -> Tensor:
-    """`geometry` of parts of tracks ``(batch, pixels, 6)``.
+    """`geometry` of parts of tracks ``(batch, pixels, 8)``.
 
     Args:
         frame: see `partigan.kinds.pxd_clusters`; its last number is the first pixel that is wanted.
         beyond: pixels before and after the window.
     """
-    length, slope, phase, first = (frame[:, number : number + 1] for number in (4, 5, 6, 10))
-    along = first + torch.arange(-beyond, WINDOW + beyond, device=frame.device)
-    return geometry(slope.expand_as(along), phase.expand_as(along), length.expand_as(along), along)
+    along = frame[:, -1:] + torch.arange(-beyond, WINDOW + beyond, device=frame.device)
+    slope, phase, length, *sides = (frame[:, number, None].expand_as(along) for number in (5, 6, 4, 9, 10))
+    return geometry((slope, phase, length), (sides[0], sides[1]), along)
 
 
 class SparseCritic(Critic):
@@ -111,7 +111,7 @@ class SparseCritic(Critic):
         hidden: features of the hidden layers of the two networks.
 
     Example:
-        >>> frames = torch.tensor([[0, 9, 9, 3, 40, 0, 9, 9, 1, 30, 0.5, 0.5, 1.3, 20, 2, 0]])
+        >>> frames = torch.tensor([[0, 9, 9, 3, 40, 0, 9, 9, 1, 30, 0.5, 0.5, 1.3, 20, 1, 0, 2, 0]])
         >>> SparseCritic()(torch.rand(1, 178), frames).score.shape
         torch.Size([1, 2])
     """
@@ -234,20 +234,23 @@ class Events(Generator):
             drawn.phase[chosen],
             drawn.dense[chosen],
             drawn.bright[chosen],
+            drawn.below[chosen],
+            drawn.above[chosen],
         )
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
         shared = network.shared(torch.from_numpy(_normal(rngs, map, network.noise)), frame)
         noise = torch.from_numpy(_normal(rngs, map[track], ALL_NOISE))
         of = torch.from_numpy(track)
-        slope, phase, pixels = (frame[:, number][of] for number in (5, 6, 4))
-        known = geometry(slope, phase, pixels, torch.from_numpy(along.astype(np.float32)))
+        slope, phase, pixels, *sides = (frame[:, number][of] for number in (5, 6, 4, 9, 10))
+        known = geometry((slope, phase, pixels), (sides[0], sides[1]), torch.from_numpy(along.astype(np.float32)))
         place = place_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
         given = Given(place, of[None, BEYOND:-BEYOND], more)
-        made = network(known[None], noise[None], shared[of[1:-1]][None], given)[0]
-        spectrum = of_tracks(made[:, 0], place[0], known[BEYOND:-BEYOND, 1:3].any(1))
-        step, across = torch.nonzero(made[:, 0], as_tuple=True)
-        charge = charges_of(made[step, 1, across], spectrum[step], self.generator.edges).numpy()
+        made = network.pixels(known[None], noise[None], shared[of[1:-1]][None], given)
+        step, across = torch.nonzero(made.hit[0], as_tuple=True)
+        hit, spectrum, own = (each[0, step, across] for each in (made.hit, made.spectrum, made.noise))
+        share = network.finish(made.made[0, step, :, across].T, own, hit, spectrum)
+        charge = charges_of(share, spectrum, self.generator.edges).numpy()
         at = step.numpy() + BEYOND
         return chosen[track[at]], along[at], across.numpy(), charge
 
@@ -276,7 +279,9 @@ def unpacked(condition: Tensor) -> tuple[Ints, Drawn]:
     map, place = np.nonzero(clusters[:, :, 0])
     known = clusters[map, place].astype(np.float64).T
     kind, u, v, long = known[:4].astype(np.int64)
-    return sensor, Drawn(map, kind - 1, u, v, long, *known[4:])
+    wide, phase, dense, bright = known[4:8]
+    below, above = known[8:].astype(np.int64)
+    return sensor, Drawn(map, kind - 1, u, v, long, wide, phase, dense, bright, below, above)
 
 
 def _normal(rngs: list[np.random.Generator], map: Ints, values: int) -> NDArray[np.float32]:

@@ -21,24 +21,17 @@ from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
-from partigan.nets.images.strips import GEOMETRY, Given, connected, limits
+from partigan.nets.images.strips import FAR, GEOMETRY, Given, Pixels, chosen, roomy, softened
 
 SLOPE = 0.2
 GRID = 128  # places of the share at which a critic knows the charge
 BEYOND = 2  # pixels of a strip before and after what is wanted: convolutions of a `Strip`
-CELLS, FARTHEST, MEMORY = 64, 5.0, 150  # of the distribution of shares: cells, see `_bent`, steps
-PRIOR = 50.0  # hits of each spectrum that are spread as the normal distribution
+CELLS, FARTHEST, MEMORY = 128, 5.0, 150  # of the distribution of shares: cells, see `_bent`, steps
+LARGEST, WIDTHS = 4.0, (-3.0, 0.5)  # absolute mean of a pixel, and logarithm of its width: none lies far out
+PRIOR = 50.0  # hits of each spectrum that are spread as those of all
+SHARPER = 1.5  # power of normal numbers whose shares are nearly those of two pixels
 STEP_NOISE = 4  # noise of each pixel along a strip
 ALL_NOISE = STEP_NOISE + 2 * STRIP  # and two values for every pixel across it
-
-
-def hard(logit: Tensor) -> Tensor:
-    """1 where the logit is positive, else 0; the gradient is that of the sigmoid."""
-    there = (logit > 0).to(logit)
-    if not logit.requires_grad:
-        return there
-    soft = torch.sigmoid(logit)
-    return there + (soft - soft.detach())
 
 
 def _bent(x: Tensor) -> Tensor:
@@ -51,7 +44,8 @@ class Shares(nn.Module):
 
     Shares of real hits are uniform in each spectrum. Those of generated ones are made so by their own distribution,
     which is counted during training over the last `MEMORY` steps or so, in cells that are finest in its tails. No value
-    lies beyond the cells: these would all have one share, and the largest charge.
+    lies beyond the cells: these would all have one share, and the largest charge. A share is at most what the largest
+    of as many hits has, since of n hits one in n is larger than all others.
     """
 
     counts: Tensor
@@ -62,7 +56,7 @@ class Shares(nn.Module):
         super().__init__()
         bent = torch.linspace(-1, 1, CELLS + 1)
         ends = torch.special.ndtr(FARTHEST * bent * (1 - bent**2).rsqrt())
-        self.register_buffer("prior", PRIOR * ends.diff(), persistent=False)
+        self.register_buffer("prior", ends.diff(), persistent=False)
         self.register_buffer("counts", self.prior.repeat(SPECTRA, 1))
 
     def recount(self) -> None:
@@ -79,15 +73,19 @@ class Shares(nn.Module):
             spectrum: see `partigan.data.spectra`.
         """
         mean, width = made.unbind(-2)
-        place = (_bent(mean + width.clamp(-5, 2).exp() * noise) + 1) * (CELLS / 2)
+        mean = LARGEST * (mean / LARGEST).tanh()
+        place = (_bent(mean + width.clamp(*WIDTHS).exp() * noise) + 1) * (CELLS / 2)
         cell = place.detach().long().clamp_max(CELLS - 1)
         if self.training:
             seen = torch.bincount((spectrum * CELLS + cell)[hit > 0], minlength=SPECTRA * CELLS)
             self.counts.lerp_(MEMORY * seen.reshape(SPECTRA, CELLS) + self.prior, 1 / MEMORY)
-        edges = functional.pad(self.counts.cumsum(1), (1, 0))
-        edges = edges / edges[:, -1:]
+        of_all = self.counts.sum(0)
+        edges = functional.pad((self.counts + PRIOR * of_all / of_all.sum()).cumsum(1), (1, 0))
+        total = edges[:, -1:]
+        edges, largest = edges / total, 1 - 0.5 / total[:, 0]
         low = edges[spectrum, cell]
-        return hit * (low + (place - cell) * (edges[spectrum, cell + 1] - low))
+        share = low + (place - cell) * (edges[spectrum, cell + 1] - low)
+        return hit * torch.minimum(share, largest[spectrum])
 
 
 class Place(nn.Module):
@@ -171,7 +169,7 @@ class Patterns(nn.Module):
 
 
 class Patch(nn.Module):
-    """Generator of how the pixels of small clusters share their charge: by the sizes of numbers with normal noise.
+    """Generator of how the pixels of small clusters share their charge: by powers of numbers with normal noise.
 
     So a pixel with next to nothing above the threshold is as likely as others from the start.
 
@@ -197,7 +195,7 @@ class Patch(nn.Module):
         h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
         made = self.last(functional.leaky_relu(self.second(h), SLOPE)).unflatten(1, (2, self.pixels))
         hit = self.hit[frame[:, 3].long()]
-        size = hit * (made[:, 0] + made[:, 1].clamp(-5, 2).exp() * own).abs()
+        size = hit * (made[:, 0] + made[:, 1].clamp(-5, 2).exp() * own).abs() ** SHARPER
         return torch.stack((hit, size / size.sum(1, keepdim=True).clamp_min(1e-9)), dim=1)
 
 
@@ -282,13 +280,18 @@ class Strip(nn.Module):
         return self.frames(frame) + self.whole(noise)  # type: ignore[no-any-return]
 
     def forward(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Tensor:
-        """Hit and share ``(batch, pixels, 2, STRIP)``, without the `BEYOND` first and last pixels of what is given.
+        """Hit and share ``(batch, pixels, 2, STRIP)``; all as in `pixels`."""
+        hit, spectrum, made, own = self.pixels(known, noise, shared, given)
+        return torch.stack((hit, self.finish(made, own, hit, spectrum)), dim=2)
+
+    def pixels(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Pixels:
+        """Hits, and what their shares come from, without the `BEYOND` first and last pixels of what is given.
 
         Every pixel along the track has at least one hit across it, and several without a gap, and touches those of the
         pixel before; there are none beyond its ends. As many as are asked for are hit, those of the largest logits.
 
         Args:
-            known: `geometry`, ``(batch, pixels, 6)``.
+            known: `geometry`, ``(batch, pixels, 8)``.
             noise: ``(batch, pixels, 4 + 2 STRIP)``.
             shared: from `shared`, ``(batch, pixels - 2 or 1, hidden)``.
             given: of the wanted pixels.
@@ -298,14 +301,15 @@ class Strip(nn.Module):
         for convolution in self.body:
             h = functional.leaky_relu(convolution(h), SLOPE)
         made = self.last(h).unflatten(2, (3, STRIP))
-        logit, known = made[:, :, 0] + gate, known[:, BEYOND:-BEYOND]
-        limit, joined = limits(logit.detach(), known, given)
-        logit, there = logit - limit, connected(joined - limit, known)
-        lift = torch.where(there & (logit.detach() <= 0), 1e-6 - logit.detach(), 0.0)
-        hit = hard(logit + lift) * there
+        known = known[:, BEYOND:-BEYOND]
+        logit = torch.where(roomy(known), made[:, :, 0] + gate, -FAR / 10)
+        there, limit = chosen(logit.detach(), known, given)
+        hit = there.to(logit)
+        if logit.requires_grad:
+            soft = softened(logit, limit, there, known, given)
+            hit = hit + (soft - soft.detach())
         spectrum = of_tracks(there, given.place.expand(there.shape[:2]), known[:, :, 1:3].any(2))
-        share = self.finish(made[:, :, 1:], own, hit, spectrum[:, :, None].expand_as(hit))
-        return torch.stack((hit, share), dim=2)
+        return Pixels(hit, spectrum[:, :, None].expand_as(hit), made[:, :, 1:], own)
 
 
 class Lines(nn.Module):
@@ -317,12 +321,12 @@ class Lines(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.place, self.line = Place(features), nn.Linear(4, features)
+        self.place, self.line = Place(features), nn.Linear(6, features)
 
     def forward(self, frame: Tensor) -> Tensor:
         """``(batch, features)`` of frames as in `partigan.kinds.pxd_clusters`."""
-        turned, length, dense, bright = (frame[:, number] for number in (3, 4, 7, 8))
-        line = torch.stack((turned, (length / 8).log(), 2 * dense.log(), (bright / 20).log()), dim=1)
+        turned, length, dense, bright, *sides = (frame[:, number] for number in (3, 4, 7, 8, 9, 10))
+        line = torch.stack((turned, (length / 8).log(), 2 * dense.log(), (bright / 20).log(), *sides), dim=1)
         return self.place(frame[:, :3]) + self.line(line)  # type: ignore[no-any-return]
 
 

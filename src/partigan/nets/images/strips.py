@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import reduce
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -11,8 +12,25 @@ from torch.nn import functional
 
 from partigan.data.clusters import EDGE, STRIP
 
-GEOMETRY = 6  # what a network knows of a strip at each pixel along it
+GEOMETRY = 8  # what a network knows of a strip at each pixel along it
+SIDE = STRIP // 2
 FAR = 1e6  # more than any two logits differ by
+
+
+class Pixels(NamedTuple):
+    """What a `Strip` makes of the pixels along tracks, ``(batch, pixels, STRIP)``.
+
+    Attributes:
+        hit: 0 or 1, with the gradient of a sigmoid.
+        spectrum: see `partigan.data.spectra`.
+        made: mean and logarithm of the width of the share, ``(batch, pixels, 2, STRIP)``.
+        noise: normal, for the share.
+    """
+
+    hit: Tensor
+    spectrum: Tensor
+    made: Tensor
+    noise: Tensor
 
 
 class Given(NamedTuple):
@@ -29,19 +47,70 @@ class Given(NamedTuple):
     more: Tensor
 
 
-def geometry(slope: Tensor, phase: Tensor, length: Tensor, along: Tensor) -> Tensor:
-    """What is known of a strip at pixels along it: ends, where in the pixel the line is, slope; ``(..., 6)``.
+def geometry(line: tuple[Tensor, Tensor, Tensor], sides: tuple[Tensor, Tensor], along: Tensor) -> Tensor:
+    """What is known of a strip at pixels along it: ends, where in the pixel the line is, slope, room; ``(..., 8)``.
 
     Args:
-        slope: of the line, in pixels a pixel.
-        phase: where the line begins in its pixel.
-        length: of the track in pixels.
+        line: its slope, in pixels a pixel; where it begins in its pixel; length of the track in pixels.
+        sides: columns below and above the box of the line that hits have, -1 where they end before it.
         along: pixel from the track's beginning, shaped like the others.
     """
-    line = phase + slope * along
+    slope, phase, length = line
+    at, end = phase + slope * along, (phase + slope * (length - 1) + EDGE).floor()
+    pixel = (at + EDGE).floor()
     inside = ((along >= 0) & (along < length)).to(slope)
     ends = [(along == 0).to(slope), (along == length - 1).to(slope)]
-    return torch.stack([inside, *ends, 2 * (line - (line + EDGE).floor()) - 1, slope, slope.abs()], dim=-1)
+    room = [pixel - end.clamp_max(0) + sides[0], end.clamp_min(0) - pixel + sides[1]]
+    room = [each.clamp(max=SIDE + 1) for each in room]
+    return torch.stack([inside, *ends, 2 * (at - pixel) - 1, slope, slope.abs(), *room], dim=-1)
+
+
+def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
+    """Which pixels of strips are hit, ``(batch, pixels, STRIP)``, and what their logits exceed, ``(batch, pixels, 1)``.
+
+    Args:
+        logit: ``(batch, pixels, STRIP)``.
+        known: `geometry`, ``(batch, pixels, 8)``.
+        given: the tracks, and how many hits.
+    """
+    logit = reaching(logit, known, given)
+    limit, joined = limits(logit, known, given)
+    there = connected(joined - limit, known)
+    beside = (there.sum(2) - known[:, :, 0]).flatten()
+    extra = beside.new_zeros(len(given.more)).index_add(0, given.track.flatten(), beside) - given.more.clamp_min(0)
+    limit, joined = limits(logit, known, given._replace(more=given.more - extra.clamp_min(0)))  # for what joins others
+    return connected(joined - limit, known), limit
+
+
+def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
+    """Logits of which, in the first and in the last column that a track has, the largest one is the largest across.
+
+    Parts of tracks may end before these columns; they are left alone.
+
+    Args:
+        logit: ``(batch, pixels, STRIP)``.
+        known: `geometry`, ``(batch, pixels, 8)``.
+        given: the tracks.
+    """
+    off, track = torch.arange(-SIDE, SIDE + 1, device=logit.device), given.track.flatten()
+    ends = logit.new_zeros(len(given.more)).index_add(0, track, known[:, :, 1:3].sum(2).flatten())
+    whole = ((ends == 2)[given.track] & (known[:, :, 0] > 0))[:, :, None]
+    taken = torch.zeros_like(whole)
+    for column in (-known[:, :, 6:7], known[:, :, 7:8]):
+        some = torch.where(whole & ~taken & (off == column), logit, -torch.inf)
+        best = reduce(torch.maximum, some.unbind(2))
+        none = torch.full_like(ends, -torch.inf)
+        most = none.scatter_reduce(0, track, best.flatten(), "amax")[given.track]
+        there = ((best == most) & (best > -FAR / 100))[:, :, None]
+        taken = taken | there
+        logit = logit + FAR / 100 * (there & (off == column))
+    return logit
+
+
+def roomy(known: Tensor) -> Tensor:
+    """Which pixels of strips can be hit, ``(batch, pixels, STRIP)``; known: `geometry`."""
+    off = torch.arange(-SIDE, SIDE + 1, device=known.device)
+    return (off >= -known[:, :, 6:7]) & (off <= known[:, :, 7:8])
 
 
 def limits(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
@@ -51,28 +120,31 @@ def limits(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
 
     Args:
         logit: ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 6)``.
+        known: `geometry`, ``(batch, pixels, 8)``.
         given: the tracks, and how many hits.
 
     Returns:
         ``(batch, pixels, 1)``, and ``(batch, pixels, STRIP)`` that falls on both sides of the largest logit.
     """
     across, largest = torch.arange(STRIP, device=logit.device), logit.argmax(2, keepdim=True)
-    up = torch.where(across > largest, logit, torch.inf).cummin(2).values
-    down = torch.where(across < largest, logit, torch.inf).flip(2).cummin(2).values.flip(2)
-    counted = (across != largest) & (known[:, :, :1] > 0)
+    up = list(accumulate(torch.where(across > largest, logit, torch.inf).unbind(2), torch.minimum))
+    down = list(accumulate(torch.where(across < largest, logit, torch.inf).flip(2).unbind(2), torch.minimum))[::-1]
+    more = given.more.long().clamp_min(0)
+    counted = (across != largest) & (known[:, :, :1] > 0) & roomy(known) & (more > 0)[given.track][:, :, None]
     track = given.track[:, :, None].expand(logit.shape)[counted]
-    joined = torch.minimum(up, down) - 1e-3 * (across - largest).abs()  # of equal ones the nearer
+    least = torch.stack([torch.minimum(*both) for both in zip(up, down, strict=True)], dim=2)  # cummin takes longer
+    joined = least - 1e-3 * (across - largest).abs()  # of equal ones the nearer
     value = joined[counted]
     order = (track * FAR - value.double()).argsort()
     track, value = track[order], value[order]
     first = torch.searchsorted(track, torch.arange(len(given.more) + 1, device=track.device))
     number = first.diff()
-    more = torch.minimum(given.more.long().clamp_min(0), number)
+    more = torch.minimum(more, number)
     padded = functional.pad(value, (1, 1))
     low, high = (padded[(first[:-1] + more + step).clamp_max(len(value) + 1)] for step in (1, 0))
-    low, high = torch.where(more < number, low, high - 1), torch.where(more > 0, high, low + 1)
-    return ((low + high) / 2)[given.track][:, :, None], joined
+    low = torch.where(more < number, low, high - 1)
+    limit = torch.where(more > 0, (low + high) / 2, logit.amax() + 1)
+    return limit[given.track][:, :, None], joined
 
 
 def connected(logit: Tensor, known: Tensor) -> Tensor:
@@ -83,7 +155,7 @@ def connected(logit: Tensor, known: Tensor) -> Tensor:
 
     Args:
         logit: ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 6)``.
+        known: `geometry`, ``(batch, pixels, 8)``.
     """
     across, inside = torch.arange(STRIP, device=logit.device), known[:, :, :1] > 0
     largest = logit.argmax(2, keepdim=True)
@@ -96,3 +168,25 @@ def connected(logit: Tensor, known: Tensor) -> Tensor:
     between = (across > before[1]) & (across < low[:, 1:]) | (across < before[0]) & (across > high[:, 1:])
     there[:, 1:] |= between & inside[:, :-1]
     return there & inside
+
+
+def softened(logit: Tensor, limit: Tensor, there: Tensor, known: Tensor, given: Given) -> Tensor:
+    """What has the gradients of hits, ``(tracks, pixels, STRIP)``; a batch has one track in each row.
+
+    One hit at each pixel along the axis is sure: that of the largest logit, as the softmax of those across. Of the
+    others the sigmoid is taken. Their number is given, so that what their logits have in common has no gradient.
+
+    Args:
+        logit: ``(tracks, pixels, STRIP)``.
+        limit: from `limits`.
+        there: from `connected`.
+        known: `geometry`, ``(tracks, pixels, 8)``.
+        given: the tracks.
+    """
+    sure = torch.zeros_like(there).scatter(2, logit.argmax(2, keepdim=True), True) & (known[:, :, :1] > 0)
+    above = logit - limit
+    free = ~sure & roomy(known) & (known[:, :, :1] > 0) & (given.more > 0)[:, None, None] & (there | (above <= 0))
+    above = torch.where(free, above - (above.detach().clamp_max(0) * there), 0.0)
+    common = above.sum((1, 2), keepdim=True) / free.sum((1, 2), keepdim=True).clamp_min(1)
+    others = torch.sigmoid(above - (common - common.detach())) * free
+    return logit.softmax(2) * sure.any(2, keepdim=True) + others

@@ -1,0 +1,89 @@
+"""What is counted of tracks beside their lines: how many hits and how much charge, and how far hits go to each side."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partigan.data.clusters import EDGE, IS_TRACK_V, STRIP, Found
+from partigan.data.hitmaps import MAXIMUM
+from partigan.data.pxd import ROWS
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+DENSE = np.array([1, 1.001, 1.08, 1.14, 1.18, 1.22, 1.28, 1.36, 1.45, 1.55, 1.7, 1.9, 2.15, 2.5, 3.2, 5])
+"""Hits a pixel along a track: edges."""
+BRIGHT = np.array([7, 9.5, 11.5, 13.5, 15.5, 18, 21, 25, 31, 40, 55, 80, 120, MAXIMUM + 1])
+"""ADU: edges of the mean charge of the hits of a track."""
+SIDES = 2 + STRIP // 2
+"""How far hits can reach on each side of a track's line: one column less than it, as far, or beyond."""
+AGES = np.array([5, 7, 13, 41, 101])
+"""Pixels: edges of the lengths of tracks that are counted apart for their looks."""
+TILTS = np.array([0.15, 0.5])
+"""The same of absolute slopes; straight tracks between two pixels, and in the middle of one, are apart."""
+LOOKS = (4, 3, 2, len(AGES) + 1, len(TILTS) + 3)
+"""Layer and side, third along v, axis, length and slope of tracks."""
+FLANKS = (2, 3, 5, 3, 2, 2, 2)
+"""Axis, length and hits a pixel of tracks; columns of their line, whether it falls, where in a pixel both ends are."""
+
+
+def looks(found: Found, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Hits a pixel along each cluster's axis and mean charge of its hits, as `Tables` draws them; of use for tracks.
+
+    They are blurred within their bins: a network that is told the very numbers would be judged by these alone.
+    """
+    return blurred(*look_bins(found), rng)
+
+
+def sides(found: Found) -> tuple[Ints, Ints]:
+    """How many columns the hits of tracks reach beyond the box of their line, across it, below and above; -1 = less."""
+    cluster = np.repeat(np.arange(len(found.kind)), np.diff(found.first))
+    at = np.floor(found.phase[cluster] + found.wide[cluster] * found.row + EDGE).astype(np.int64)
+    across = at + found.column - STRIP // 2
+    low, high = (
+        each.reduceat(across, found.first[:-1]) if len(cluster) else across for each in (np.minimum, np.maximum)
+    )
+    end = np.floor(found.phase + found.wide * (found.long - 1) + EDGE).astype(np.int64)
+    return (np.minimum(end, 0) - low).clip(-1, SIDES - 2), (high - np.maximum(end, 0)).clip(-1, SIDES - 2)
+
+
+def look_bins(found: Found) -> tuple[Ints, Ints]:
+    """Bins of `DENSE` and `BRIGHT`."""
+    size = np.diff(found.first)
+    total = np.add.reduceat(found.charge, found.first[:-1]) if len(size) else size
+    dense, bright = size / np.maximum(found.long, 1), total / np.maximum(size, 1)
+    values = ((DENSE, dense), (BRIGHT, bright))
+    one, two = (np.searchsorted(edges, x, side="right").clip(1, len(edges) - 1) - 1 for edges, x in values)
+    return one, two
+
+
+def blurred(dense: Ints, bright: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
+    """Values within bins of `DENSE` and `BRIGHT`."""
+    ends = ((edges[bin], edges[bin + 1]) for edges, bin in ((DENSE, dense), (BRIGHT, bright)))
+    one, two = (low * (high / low) ** rng.random(len(low)) for low, high in ends)
+    return one, two
+
+
+def looks_row(group: Ints, v: Ints, kind: Ints, line: tuple[Ints, Floats, Floats]) -> Ints:
+    """Row of the table of the looks of tracks; line: length, slope and phase of each."""
+    third = v.clip(0, ROWS - 1) * 3 // ROWS
+    return np.asarray(np.ravel_multi_index((group, third, kind - IS_TRACK_V, *_line_bins(*line)), LOOKS))
+
+
+def sides_row(kind: Ints, line: tuple[Ints, Floats, Floats], dense: Ints) -> Ints:
+    """Row of the table of what is beside the lines of tracks; line: see `looks_row`, dense: see `look_bins`."""
+    length, slope, phase = line
+    age, crowd = np.searchsorted(AGES[1:3], length, side="right"), np.searchsorted((1, 6, 10, 13), dense, side="right")
+    end = phase + slope * (length - 1)
+    columns = np.abs(np.floor(end + EDGE)).astype(np.int64).clip(max=2)
+    begins, ends = (np.rint(2 * at).astype(np.int64) % 2 for at in (phase, end))
+    falls = (slope < 0).astype(np.int64)
+    return np.asarray(np.ravel_multi_index((kind - IS_TRACK_V, age, crowd, columns, falls, begins, ends), FLANKS))
+
+
+def _line_bins(length: Ints, slope: Floats, phase: Floats) -> tuple[Ints, Ints]:
+    """Bins of length and slope."""
+    middle = np.rint(2 * phase).astype(np.int64) % 2
+    tilt = np.where(slope == 0, middle, np.searchsorted(TILTS, np.abs(slope)) + 2)
+    return np.searchsorted(AGES, length, side="right"), tilt
