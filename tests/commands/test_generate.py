@@ -207,7 +207,7 @@ def test_the_run_that_comes_with_partigan_makes_hitmaps(tmp_path: Path, monkeypa
     assert layers[1] == pytest.approx(0.0051, rel=0.1)
     assert made.charge.min() >= 7
     assert hitmap_attributes(tmp_path / "a.h5")["kind"] == "pxd"
-    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 1.6e6
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 1.3e6
     with pytest.raises(PartiganError, match="n = 50 samples of pxd-clusters are no whole events of 40; ask for 80"):
         generate("pxd-fast", 50, tmp_path / "b.h5", threads=1)
     (tmp_path / "pxd-fast").mkdir()

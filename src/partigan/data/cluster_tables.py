@@ -17,10 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan.data.cluster_numbers import moments, numbers
+from partigan.data.cluster_sensors import GROUPS, of_sensors
 from partigan.data.clusters import EDGE, IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
+from partigan.data.sparse_rows import full, pairs
+from partigan.data.track_lines import LENGTHS, LINES, TURNS, drawn_line, length_bin, line_number, turn
 from partigan.data.track_looks import (
+    AGES,
     BRIGHT,
     DENSE,
     FLANKS,
@@ -40,43 +44,40 @@ Floats = NDArray[np.float64]
 V_BINS, U_BINS = 26, 14  # of places; the first and the last are the edges of the sensor
 QUARTERS = 4  # of a sensor along v, and along u between its edges
 SIXTHS = 6  # of a sensor along u between its edges, where the directions of tracks change
-SHORT = 12  # pixels of tracks whose lines are counted one by one
-LENGTHS = np.unique(np.concatenate([np.arange(4, SHORT + 1), np.geomspace(SHORT + 1, ROWS + 1, 44).astype(int)]))
-"""Pixels: edges of the lengths of tracks."""
-SLOPES = (np.arange(34) - 16.5) / 16
-"""Edges of the slopes of longer tracks."""
-LINES = 8 * SHORT
-"""Numbers of lines for one length: half pixels that a short one rises and where it begins, or the bin of a slope."""
-GROUPS = np.array([2 * (sensor.layer - 1) + sensor.number - 1 for sensor in SENSORS])
-"""Layer and forward or backward of each sensor, 0 to 3."""
 BOXES = np.stack([1 + (PATTERNS.reshape(-1, *SMALL).any(axis) * np.arange(3)).max(1) for axis in (2, 1)], axis=1)
 """Columns and rows of the box of each pattern of small clusters, ``(512, 2)``."""
 SHAPES = 8
 """Of small clusters: two pixels along u, along v, at corners; three along v; three else; four; five; more."""
 TOTALS = np.unique(np.concatenate([np.arange(MAXIMUM + 1), np.geomspace(MAXIMUM + 1, 9 * MAXIMUM + 1, 40).astype(int)]))
 """ADU: edges of the charges of small clusters."""
+BANDS = np.searchsorted((14, 20, 26, 32, 40, 55, 80), TOTALS[:-1], side="right")
+"""Of the charges of small clusters: those that are counted for each sensor."""
 WIDTHS = {
     "classes": len(NAMES) * V_BINS,
     "columns": U_BINS,
     "charges": MAXIMUM + 1,
+    "small": len(PATTERNS),
     "totals": len(TOTALS) - 1,
     "lengths": len(LENGTHS) - 1,
+    "tracks": (len(LENGTHS) - 1) * LINES,
     "looks": (len(DENSE) - 1) * (len(BRIGHT) - 1),
     "sides": SIDES**2,
+    "shapes": SHAPES,
+    "bands": int(BANDS.max()) + 1,
+    "turns": TURNS,
 }
-"""Columns of the tables, but for those that have the patterns or the lines that occur."""
-LISTS = {"small": "patterns", "tracks": "lines"}
-"""What the columns of those are in a state."""
+"""Columns of the tables."""
 
 
 def _shapes() -> Ints:
-    """The shape of each pattern of a small cluster, ``(512,)``."""
+    """The shape of each pattern, see `SHAPES`."""
     number, (columns, rows) = PATTERNS.sum(1), BOXES.T
     two = np.where(columns == 1, 1, np.where(rows == 1, 0, 2))
     return np.select([number <= 2, number == 3], [two, np.where(columns == 1, 3, 4)], (number + 1).clip(max=SHAPES - 1))
 
 
-_SHAPES = _shapes()
+SHAPE_OF = _shapes()
+"""The shape of each pattern of a small cluster, ``(512,)``."""
 
 
 class Drawn(NamedTuple):
@@ -139,23 +140,26 @@ class Counts:
         )
         some = kind == IS_SMALL
         pattern = found.phase[some].astype(np.int64)
-        self.tables["small"] = _count(shelf[some], SHELVES, pattern, len(PATTERNS))
+        self.tables["small"] = _count(shelf[some], SHELVES, pattern, WIDTHS["small"])
         total = np.searchsorted(TOTALS, found.long[some], side="right") - 1
         self.tables["totals"] = _count(_pile(group[some], found.v[some], pattern), PILES, total, WIDTHS["totals"])
+        for name, of in (("shapes", SHAPE_OF[pattern]), ("bands", BANDS[total])):
+            self.tables[name] = _count(sensor[some], len(SENSORS), of, WIDTHS[name])
         some = kind >= IS_TRACK_V
         length = np.maximum(found.long[some], LENGTHS[0])  # of what was parted from others some are shorter
-        bin = np.searchsorted(LENGTHS, length, side="right") - 1
         at = (group, row, column, kind)
-        self.tables["lengths"] = _count(_rack(*at)[some], RACKS, bin, WIDTHS["lengths"])
+        self.tables["lengths"] = _count(_rack(*at)[some], RACKS, length_bin(length), WIDTHS["lengths"])
         line = (length, found.wide[some], found.phase[some])
-        number = bin * LINES + _line(*line)
-        self.tables["tracks"] = _count(_half(*at)[some], HALVES, number, WIDTHS["lengths"] * LINES)
+        number = line_number(*line)
+        self.tables["tracks"] = _count(_half(*at)[some], HALVES, number, WIDTHS["tracks"])
         dense, bright = (x[some] for x in look_bins(found))
         row = looks_row(group[some], found.v[some], kind[some], line)
         self.tables["looks"] = _count(row, prod(LOOKS), dense * (len(BRIGHT) - 1) + bright, WIDTHS["looks"])
         below, above = (x[some] for x in sides(found))
         column = (below + 1) * SIDES + above + 1
         self.tables["sides"] = _count(sides_row(kind[some], line, dense), prod(FLANKS), column, WIDTHS["sides"])
+        own = 2 * sensor[some] + kind[some] - IS_TRACK_V
+        self.tables["turns"] = _count(own, 2 * len(SENSORS), turn(number), WIDTHS["turns"])
 
     def add(self, other: Counts) -> None:
         """Take the counts of further events."""
@@ -164,17 +168,15 @@ class Counts:
             self.tables[name] += table
 
     def state(self) -> dict[str, Any]:
-        """Numbers and tables, as JSON values."""
+        """Numbers and tables, as JSON values. See `sparse_rows` for the tables."""
         mean, excess, common = moments(self.numbers)
-        tables = {name: self.tables[name].tolist() for name in WIDTHS}
-        for name, columns in LISTS.items():
-            seen = np.flatnonzero(self.tables[name].any(0))
-            tables |= {columns: seen.tolist(), name: self.tables[name][:, seen].tolist()}
-        return {"mean": mean.tolist(), "excess": excess.tolist(), "common": common, **tables}
+        tables = {name: [pairs(row) for row in table] for name, table in self.tables.items()}
+        numbers = {"mean": mean.tolist(), "excess": excess.tolist(), "common": common}
+        return {**numbers, "widths": list(WIDTHS.values()), **tables}
 
 
 SHELVES = 4 * QUARTERS * (QUARTERS + 2)
-"""Layer and side, quarter along v, and edge or quarter along u."""
+"""Layer and side, quarter along v, edge or quarter along u. A sensor in place of layer and side: see `of_sensors`."""
 RACKS = 4 * QUARTERS * (SIXTHS + 2) * 2
 """Layer and side, quarter along v, edge or sixth along u, and axis of tracks."""
 HALVES = 4 * 2 * SIXTHS * 2
@@ -190,19 +192,32 @@ class Tables:
         state: from `Counts.state`.
 
     Raises:
-        PartiganError: a table has other columns than those of this version.
+        PartiganError: the tables have other columns than those of this version.
     """
 
     def __init__(self, state: dict[str, Any]) -> None:
-        for name, width in WIDTHS.items():
-            if any(len(row) != width for row in state[name]):
-                raise PartiganError(
-                    f"the table {name!r} of clusters has other columns than the {width} of this version; train the run "
-                    "again, or use it with the version that made it"
-                )
+        if state["widths"] != list(WIDTHS.values()):
+            raise PartiganError(
+                "the tables of clusters have other columns than those of this version; train the run again, or use it "
+                "with the version that made it"
+            )
         self.state = {name: state[name] for name in ("mean", "excess", "common")}
-        self.cumulative = {name: _cumulative(state[name]) for name in TABLES}
-        self.patterns, self.lines = (np.asarray(state[columns], np.int64) for columns in LISTS.values())
+        counted = {name: full(state[name], width) for name, width in WIDTHS.items()}
+        self.patterns, self.lines = (np.flatnonzero(counted[name].any(0)) for name in ("small", "tracks"))
+        counted |= {"small": counted["small"][:, self.patterns], "tracks": counted["tracks"][:, self.lines]}
+        tables = {name: _shares(table) for name, table in counted.items()}
+        ages = np.searchsorted(AGES, LENGTHS[:-1], side="right")
+        for name, own, classes in (
+            ("small", "shapes", SHAPE_OF[self.patterns]),
+            ("totals", "bands", BANDS),
+            ("lengths", "turns", ages),
+            ("tracks", "turns", turn(self.lines)),
+        ):
+            counts = counted[own].reshape(len(SENSORS), -1, WIDTHS[own])
+            if name == "lengths":
+                counts = counts.reshape(*counts.shape[:2], ages.max() + 1, -1).sum(3)
+            tables[name] = of_sensors(tables[name], counts, classes)
+        self.cumulative = {name: _cumulative(table) for name, table in tables.items()}
 
     def draw(self, events: int, rng: np.random.Generator) -> Drawn:
         """The clusters of events of 40 maps."""
@@ -213,17 +228,17 @@ class Tables:
         map, sensor, kind, row = (part[order] for part in (map, sensor, kind, row))
         group = GROUPS[sensor]
         column = self._draw("columns", group * len(NAMES) + kind, rng)
-        shelf = _shelf(group, row, column)
+        shelf = _shelf(sensor, row, column)
         long, wide, phase = np.ones(len(map), np.int64), np.zeros(len(map)), np.zeros(len(map))
         small = kind == IS_SMALL
         phase[small] = pattern = self.patterns[self._draw("small", shelf[small], rng)]
         some = kind >= IS_TRACK_V
-        at = (group, row, column, kind)
+        at = (sensor, row, column, kind)
         bin = self._draw("lengths", _rack(*at)[some], rng)
         long[some] = length = np.minimum(rng.integers(LENGTHS[bin], LENGTHS[bin + 1]), _longest(kind[some]))
         between = np.searchsorted(self.lines, [bin * LINES, (bin + 1) * LINES])
-        number = self.lines[self._draw("tracks", _half(*at)[some], rng, between)] % LINES
-        wide[some], phase[some] = _drawn_line(length, number, rng)
+        number = self.lines[self._draw("tracks", _half(*at)[some], rng, between)]
+        wide[some], phase[some] = drawn_line(length, number, rng)
         zero = np.zeros_like(map)
         below_u, below_v, span_u, span_v = extents(kind, zero, zero, long, wide, phase)
         u = _place(column, COLUMNS - span_u, U_BINS, rng) - below_u
@@ -231,7 +246,7 @@ class Tables:
         some = kind < SINGLES
         quarter = _part(row[some], V_BINS)
         long[some] = self._draw("charges", (group[some] * QUARTERS + quarter) * SINGLES + kind[some], rng)
-        bin = self._draw("totals", _pile(group[small], v[small], pattern), rng)
+        bin = self._draw("totals", _pile(sensor[small], v[small], pattern), rng)
         long[small] = rng.integers(TOTALS[bin], TOTALS[bin + 1])
         some = kind >= IS_TRACK_V
         line = (length, wide[some], phase[some])
@@ -254,10 +269,6 @@ class Tables:
             share = low + share * (high - low)
         at = np.searchsorted(flat, rows + share, side="right") - rows * columns
         return np.asarray(np.clip(at, *((0, columns - 1) if between is None else (between[0], between[1] - 1))))
-
-
-TABLES = (*WIDTHS, *LISTS)
-"""Names of the tables in a state."""
 
 
 def extents(kind: Ints, u: Ints, v: Ints, long: Ints, wide: Floats, phase: Floats) -> tuple[Ints, Ints, Ints, Ints]:
@@ -284,11 +295,15 @@ def _count(rows: Ints, number: int, columns: Ints, width: int) -> Ints:
     return np.bincount(rows * width + columns, minlength=number * width).reshape(number, width)
 
 
-def _cumulative(counts: Any) -> tuple[Floats, int]:
-    """Cumulative shares of all rows, one after another, row n between n and n + 1; rows without counts take all."""
-    table = np.asarray(counts, float)
+def _shares(table: Floats) -> Floats:
+    """Counts over those of their row; rows without counts take all."""
     empty = table.sum(1) == 0
-    table[empty] = table.sum(0) if table.any() else 1.0
+    table = np.where(empty[:, None], table.sum(0) if table.any() else 1.0, table)
+    return np.asarray(table / table.sum(1, keepdims=True))
+
+
+def _cumulative(table: Floats) -> tuple[Floats, int]:
+    """Cumulative shares of all rows, one after another, row n between n and n + 1."""
     shares = np.cumsum(table / table.sum(1, keepdims=True), axis=1)
     shares[:, -1] = 1.0
     return np.ravel(shares + np.arange(len(table))[:, None]).astype(float), int(table.shape[1])
@@ -337,21 +352,4 @@ def _half(group: Ints, row: Ints, column: Ints, kind: Ints) -> Ints:
 
 def _pile(group: Ints, v: Ints, pattern: Ints) -> Ints:
     """Row of the table of charges of small clusters."""
-    return (group * SIXTHS + v * SIXTHS // ROWS) * SHAPES + _SHAPES[pattern]
-
-
-def _line(length: Ints, slope: Floats, phase: Floats) -> Ints:
-    """Numbers of lines, below `LINES`, see there."""
-    rise = np.rint(2 * slope * (length - 1)).astype(np.int64) + 2 * SHORT
-    short = rise * 2 + np.rint(2 * phase).astype(np.int64) % 2
-    return np.where(length <= SHORT, short, np.searchsorted(SLOPES, slope, side="right") - 1)
-
-
-def _drawn_line(length: Ints, number: Ints, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Slopes and phases of lines of these numbers; all end at half pixels."""
-    short, steps = length <= SHORT, length - 1
-    bin = number.clip(max=len(SLOPES) - 2)
-    slope = SLOPES[bin] + (SLOPES[bin + 1] - SLOPES[bin]) * rng.random(len(bin))
-    long = np.rint(2 * slope * steps).clip(-2 * steps, 2 * steps)
-    rise = np.where(short, number // 2 - 2 * SHORT, long)
-    return rise / (2 * steps), np.where(short, number % 2, rng.integers(0, 2, len(number))) / 2
+    return (group * SIXTHS + v * SIXTHS // ROWS) * SHAPES + SHAPE_OF[pattern]

@@ -9,38 +9,34 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from partigan.data.cluster_tables import GROUPS
+from partigan.data.cluster_sensors import GROUPS
 from partigan.data.clusters import STRIP, WINDOW
 
 PITCH_CHANGES = 512
 """Row at which the pitch along v changes."""
-ZONES = 8
-"""Layer, forward or backward, and pitch along v."""
-ROLES = 8
-"""In a track: its axis, whether a step is the first or last one, and whether it has one hit."""
-SPECTRA = 1 + ZONES * ROLES
+KINDS = (8, 2)
+"""Zone (layer, forward or backward, and pitch along v) and axis of tracks."""
+ROLES = 4
+"""In a track: whether a step is the first or last one, and whether it has one hit."""
+SPECTRA = 1 + KINDS[0] * KINDS[1] * ROLES
 _GROUPS = torch.from_numpy(GROUPS)
 
 
-def zone(frame: Tensor) -> Tensor:
-    """Number of the zone of clusters whose frames ``(clusters, 3 or more)`` begin with sensor, column and row."""
-    return 2 * _GROUPS.to(frame.device)[frame[:, 0].long()] + (frame[:, 2] >= PITCH_CHANGES).long()
+def kind_of(frame: Tensor) -> Tensor:
+    """Which of the `KINDS` tracks are, ``(tracks,)``; frames as in `partigan.kinds.pxd_clusters`."""
+    zone = 2 * _GROUPS.to(frame.device)[frame[:, 0].long()] + (frame[:, 2] >= PITCH_CHANGES).long()
+    return zone * KINDS[1] + frame[:, 3].long()
 
 
-def place_of(frame: Tensor) -> Tensor:
-    """Twice the zone of tracks, and 1 for those along u, ``(tracks,)``; frames as in `partigan.kinds.pxd_clusters`."""
-    return 2 * zone(frame) + frame[:, 3].long()
-
-
-def of_tracks(hit: Tensor, place: Tensor, end: Tensor) -> Tensor:
+def of_tracks(hit: Tensor, kind: Tensor, end: Tensor) -> Tensor:
     """Spectra of the pixels of each step along tracks, ``(..., steps)``.
 
     Args:
         hit: above 1/2 where a pixel is hit, ``(..., steps, STRIP)``.
-        place: see `place_of`, ``(..., steps)`` or what becomes that.
+        kind: see `kind_of`, ``(..., steps)`` or what becomes that.
         end: whether a step is the first or the last one, ``(..., steps)``.
     """
-    return 1 + place * 4 + 2 * end.long() + ((hit > 0.5).sum(-1) == 1).long()
+    return 1 + kind * ROLES + 2 * end.long() + ((hit > 0.5).sum(-1) == 1).long()
 
 
 def of_strips(hit: Tensor, frame: Tensor) -> Tensor:
@@ -53,4 +49,4 @@ def of_strips(hit: Tensor, frame: Tensor) -> Tensor:
     along = frame[:, -1:] + torch.arange(WINDOW, device=frame.device)
     end = (along == 0) | (along == frame[:, 4:5] - 1)
     hit = hit.unflatten(1, (WINDOW, STRIP))
-    return of_tracks(hit, place_of(frame)[:, None], end).repeat_interleave(STRIP, 1)
+    return of_tracks(hit, kind_of(frame)[:, None], end).repeat_interleave(STRIP, 1)

@@ -21,10 +21,15 @@ SIDES = 2 + STRIP // 2
 AGES = np.array([5, 7, 13, 41, 101])
 """Pixels: edges of the lengths of tracks that are counted apart for their looks."""
 TILTS = np.array([0.15, 0.5])
-"""The same of absolute slopes; straight tracks between two pixels, and in the middle of one, are apart."""
-LOOKS = (4, 3, 2, len(AGES) + 1, len(TILTS) + 3)
-"""Layer and side, third along v, axis, length and slope of tracks."""
-FLANKS = (2, 3, 5, 3, 2, 2, 2)
+"""The same of absolute slopes of tracks of many columns."""
+LOOKS = (4, 3, 2, len(AGES) + 1, len(TILTS) + 5)
+"""Layer and side, third along v, axis, length, and line of tracks.
+
+Lines are straight, between two pixels or in the middle of one, or have one or two columns, three, or more.
+"""
+CROWDS = (1, 2, 3, 5, 6, 7, 8, 10, 12)
+"""Edges of the bins of `DENSE`."""
+FLANKS = (2, 3, len(CROWDS) + 1, 3, 2, 2, 2)
 """Axis, length and hits a pixel of tracks; columns of their line, whether it falls, where in a pixel both ends are."""
 
 
@@ -74,16 +79,22 @@ def looks_row(group: Ints, v: Ints, kind: Ints, line: tuple[Ints, Floats, Floats
 def sides_row(kind: Ints, line: tuple[Ints, Floats, Floats], dense: Ints) -> Ints:
     """Row of the table of what is beside the lines of tracks; line: see `looks_row`, dense: see `look_bins`."""
     length, slope, phase = line
-    age, crowd = np.searchsorted(AGES[1:3], length, side="right"), np.searchsorted((1, 6, 10, 13), dense, side="right")
+    age, crowd = np.searchsorted(AGES[1:3], length, side="right"), np.searchsorted(CROWDS, dense, side="right")
     end = phase + slope * (length - 1)
-    columns = np.abs(np.floor(end + EDGE)).astype(np.int64).clip(max=2)
+    columns = _columns(*line).clip(max=2)
     begins, ends = (np.rint(2 * at).astype(np.int64) % 2 for at in (phase, end))
     falls = (slope < 0).astype(np.int64)
     return np.asarray(np.ravel_multi_index((kind - IS_TRACK_V, age, crowd, columns, falls, begins, ends), FLANKS))
 
 
 def _line_bins(length: Ints, slope: Floats, phase: Floats) -> tuple[Ints, Ints]:
-    """Bins of length and slope."""
-    middle = np.rint(2 * phase).astype(np.int64) % 2
-    tilt = np.where(slope == 0, middle, np.searchsorted(TILTS, np.abs(slope)) + 2)
+    """Bins of length and line."""
+    columns = _columns(length, slope, phase)
+    many = np.where(columns > 2, np.searchsorted(TILTS, np.abs(slope)) + 4, columns.clip(1) + 1)
+    tilt = np.where(slope == 0, np.rint(2 * phase).astype(np.int64) % 2, many)
     return np.searchsorted(AGES, length, side="right"), tilt
+
+
+def _columns(length: Ints, slope: Floats, phase: Floats) -> Ints:
+    """Columns that lines have beside their first one."""
+    return np.abs(np.floor(phase + slope * (length - 1) + EDGE)).astype(np.int64)

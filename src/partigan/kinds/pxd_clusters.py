@@ -19,13 +19,12 @@ from torch import Tensor
 from partigan.data.batch import Batch
 from partigan.data.cluster_numbers import capacity
 from partigan.data.cluster_partners import PartnerCounts, with_partners
-from partigan.data.cluster_tables import LINES, TABLES, WIDTHS, Counts, Tables
+from partigan.data.cluster_tables import WIDTHS, Counts, Tables
 from partigan.data.clusters import (
     FRAMES,
     IS_SMALL,
     IS_TRACK_U,
     IS_TRACK_V,
-    PATTERNS,
     PIXELS,
     SMALL,
     STRIP,
@@ -98,9 +97,8 @@ class ClusterConditions(MapConditions):
             "mean": [Rule(float, lambda x: x >= 0, "a number of clusters")],
             "excess": [Rule(float, lambda x: x >= 0, "a variance")],
             "common": Rule(float, lambda x: x >= 0, "a covariance"),
-            "patterns": [Rule(int, lambda x: 0 < x < len(PATTERNS), "a pattern")],
-            "lines": [Rule(int, lambda x: 0 <= x < WIDTHS["lengths"] * LINES, "a line")],
-            **{name: [[Rule(int, lambda x: x >= 0, "a number of clusters")]] for name in TABLES},
+            "widths": [Rule(int, lambda x: x > 0, "a number of columns")],
+            **{name: [[Rule(int, lambda x: x >= 0, "a number of clusters")]] for name in WIDTHS},
             "partners?": PARTNERS,
         }
     )

@@ -8,10 +8,10 @@ import torch
 from scipy.stats import kstest
 
 from partigan.data.batch import Batch
-from partigan.data.clusters import FRAMES, PATTERNS, PIXELS, STRIP, WINDOW
+from partigan.data.clusters import FRAMES, PIXELS, STRIP, WINDOW
 from partigan.data.loader import Loader
 from partigan.data.spectra import SPECTRA, of_strips
-from partigan.data.transforms.hitmaps import ClusterShares, LogIntensity, joined, padded, parted, unpadded
+from partigan.data.transforms.hitmaps import ClusterShares, LogIntensity, padded, unpadded
 from partigan.errors import PartiganError
 
 
@@ -62,7 +62,7 @@ def test_noise_of_batches_is_drawn_anew_and_depends_on_the_number_alone() -> Non
 
 
 def test_shares_of_clusters_are_uniform_in_each_spectrum() -> None:
-    """Of pixels of tracks in two zones that are alone or share a step."""
+    """Of pixels of two kinds of tracks that are alone or share a step."""
     rng = torch.Generator().manual_seed(1)
     frames = torch.tensor(
         [
@@ -90,31 +90,13 @@ def test_shares_of_clusters_are_uniform_in_each_spectrum() -> None:
     blind = ClusterShares()
     blind.fit(replace(sample, condition=None))
     one = blind.forward(replace(sample, condition=None)).x[:, sum(PIXELS) :]
-    assert kstest(one[(hit > 0) & (spectrum == numbers[1])].numpy(), "uniform").statistic > 0.3
+    assert kstest(one[(hit > 0) & (spectrum == numbers[1])].numpy(), "uniform").statistic > 0.2
     held = transform.held(sample)
     other = transform.batch(held, rng).x
     assert torch.equal(other[:, : sum(PIXELS)], hit)
     assert not torch.equal(other[:, sum(PIXELS) :], share)
     with pytest.raises(PartiganError, match="no hits"):
         transform.fit(Batch(torch.zeros(2, sum(PIXELS))))
-
-
-def test_charges_of_small_clusters_part_and_join_again() -> None:
-    """Whole ADU back from all patterns, with much above the least charge and with none; what is drawn is uniform."""
-    rng = torch.Generator().manual_seed(1)
-    hit = torch.from_numpy(PATTERNS[PATTERNS.sum(1) > 1]).repeat(20, 1)
-    above = torch.randint(0, 248, hit.shape, generator=rng) * torch.randint(0, 2, (len(hit), 1), generator=rng)
-    few = torch.randint(0, 3, hit.shape, generator=rng)
-    for charge in (hit * (7 + above), hit * (7 + few)):
-        part = parted(charge, 7, rng)
-        assert (part[hit == 0] == 0).all()
-        assert (part[hit > 0] > 0).all()
-        torch.testing.assert_close(part.sum(1), torch.ones(len(part)))
-        assert torch.equal(joined(part, hit, charge.sum(1), 7) * hit, charge.float())
-    nothing = parted(torch.tensor([[7, 0, 7]]).repeat(2000, 1), 7, rng)[:, 0]
-    assert kstest(nothing.numpy(), "uniform").statistic < 0.04
-    too_much = joined(torch.tensor([[1.0, 0, 0]]), torch.tensor([[1, 1, 0]]), torch.tensor([400.0]), 7)
-    assert too_much[0, :2].tolist() == [255, 7]
 
 
 def test_hits_become_whole_maps() -> None:

@@ -17,6 +17,7 @@ from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.spectra import SPECTRA
+from partigan.data.sticks import CONTEXTS, SLICES
 from partigan.data.transforms import Transform
 from partigan.data.transforms.calorimeter_hits import HitCloud
 from partigan.data.transforms.calorimeter_layers import LayerRatios
@@ -87,7 +88,8 @@ def clusters() -> Batch:
     hit = torch.rand(40, sum(PIXELS), generator=rng()) < 0.4
     x = hit * torch.randint(7, 256, hit.shape, generator=rng()).float()
     frames = torch.rand(40, sum(FRAMES), generator=rng())
-    frames[:, FRAMES[0] - 1] = x[:, : PIXELS[0]].sum(1)
+    frames[:, 3] = (hit[:, : PIXELS[0]] * 2 ** torch.arange(PIXELS[0])).sum(1)
+    frames[:, 4] = x[:, : PIXELS[0]].sum(1)
     return Batch(x, condition=frames)
 
 
@@ -130,7 +132,7 @@ SPREAD = (
     ("std", [1.0, -1.0, 1.0], "is not above 0"),
     ("lowest", [0.0, 0.0, 1e9], "is above 'highest'"),
 )
-RISING = [0.0] * 7 + [(charge - 6) / 249 for charge in range(7, 256)]
+RISING = [cell / SLICES for cell in range(SLICES + 1)]
 SCALE = (("maxima", [1.0, 0.0, 1.0], "is not above 0"),)
 GAPS = (
     ("seen", [[float(knot) for knot in range(9)]] * 3 + [[*range(8), 6.5]], "has quantiles that fall"),
@@ -234,10 +236,13 @@ CASES = {
         (0, 0),
         smooth=False,
         impossible=(
-            ("edges", [*[RISING] * (SPECTRA - 1), [*RISING[:100], RISING[98], *RISING[101:]]], "does not rise"),
-            ("edges", [*[RISING] * (SPECTRA - 1), [*RISING[:100], RISING[99], *RISING[101:]]], "does not rise"),
-            ("edges", [[2 * edge for edge in RISING]] * SPECTRA, "does not go from 0 to 1"),
-            ("edges", [RISING] * 3, "has the shape"),
+            ("counts", [[1, 5, 2]] * SPECTRA, "is no table"),
+            ("counts", [[1, -5]] * SPECTRA, "are not whole numbers"),
+            ("counts", [[]] * SPECTRA, "are not whole numbers"),
+            ("counts", [[1, 5]] * 3, "has the shape"),
+            ("breaks", [[*RISING[:-1], 0.9]] * CONTEXTS, "does not rise from 0 to 1"),
+            ("breaks", [[*RISING[:8], *RISING[7:-1]]] * CONTEXTS, "does not rise from 0 to 1"),
+            ("breaks", [RISING] * 3, "has the shape"),
         ),
     ),
 }
@@ -321,7 +326,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},
     Asinh: {"unit": 99.0},
     LogIntensity: {"height": 64},
-    ClusterShares: {"edges": [RISING] * SPECTRA},
+    ClusterShares: {"counts": [[7, 5, 248, 3]] * SPECTRA, "breaks": [RISING] * CONTEXTS},
 }
 
 

@@ -19,15 +19,16 @@ from partigan.data.batch import Batch
 from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS
-from partigan.data.spectra import SPECTRA, of_strips
+from partigan.data.sparse_rows import full, pairs
+from partigan.data.spectra import KINDS, ROLES, SPECTRA, of_strips
+from partigan.data.sticks import BREAK_DIGITS, CONTEXTS, SLICES, Sticks, broken, edges_of, parted
 from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
 LEAST_SHARE = 5e-7  # least share of the hits that a charge takes; above what rounding in float32 needs
-DIGITS = 8  # of edges, in files
+ALIKE = 20.0  # hits of each spectrum that are spread as those of all zones
 ROUNDING = 1.2e-7  # by which shares stay away from those of other charges
-MARGIN = 0.002  # ADU, by which cuts through the charge of a small cluster stay away from whole ones
 PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 
@@ -101,8 +102,8 @@ class ClusterShares(Transform):
 
     In tracks the share is that of the training hits with less charge. Each spectrum that is counted apart
     (`partigan.data.spectra`) has a table of its own, so that the shares of each are uniform. In small clusters, whose
-    charge is known, the share is the pixel's part of what they have above the least charge of their hits. Within one
-    ADU both are drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels ``(samples, pixels)``, a
+    charge is known, the share stands for the part that a pixel takes of what is left (`partigan.data.sticks`). Within
+    one ADU both are drawn uniformly; the inverse gives whole ADU and is exact. Rows of pixels ``(samples, pixels)``, a
     small cluster and a part of a track, become ``(samples, 2 * pixels)``, all hits before all shares, which are 0
     without hit. Generators of whole maps give their hits as addresses and charges ``(maps, 2, hits)`` (see
     `partigan.nets.images.clusters.Events`), and the inverse makes the maps. Whole maps become shares by the table of
@@ -112,25 +113,55 @@ class ClusterShares(Transform):
         seed: of the uniform shares.
     """
 
-    constants: ClassVar[tuple[str, ...]] = ("edges",)
+    constants: ClassVar[tuple[str, ...]] = ("counts", "breaks")
     packs = True
+    counts: Tensor
     edges: Tensor
+    breaks: Tensor
 
     def __init__(self, seed: int = 1) -> None:
         super().__init__()
         self.seed = seed
-        self.register_buffer("edges", torch.zeros(SPECTRA, 0))
+        self.register_buffer("counts", torch.zeros(SPECTRA, 0))
+        self.register_buffer("edges", torch.zeros(SPECTRA, 0), persistent=False)
+        self.register_buffer("breaks", torch.zeros(CONTEXTS, 0))
 
     def fit(self, sample: Batch) -> None:
-        """Count the charges of the hits of each spectrum; one without hits becomes that of all."""
+        """Count the charges of the hits of each spectrum, and how small clusters share theirs."""
         address = _spectra(sample.x, sample.condition) * (MAXIMUM + 1) + sample.x.long()
         counts = torch.bincount(address[sample.x > 0], minlength=SPECTRA * (MAXIMUM + 1)).reshape(SPECTRA, -1)
         counts[0] = counts.sum(0)
-        self.edges = _edges(torch.where(counts.any(1, keepdim=True), counts, counts[0]))
+        if not counts.any():
+            raise PartiganError("the training sample has no hits; their charges cannot be normalised")
+        self.counts = counts.float()
+        self.edges = _edges(self.counts)
+        charge, frame = sample.x[:, : PIXELS[0]].long(), sample.condition
+        none = (charge[:0], torch.zeros(0, FRAMES[0], device=charge.device))
+        charge, frame = none if frame is None else (charge, frame[:, : FRAMES[0]])
+        self.breaks = edges_of(charge, self.sticks(frame))
+
+    def sticks(self, frame: Tensor) -> Sticks:
+        """Small clusters; the fourth number of a frame is the pattern, the fifth the charge."""
+        return Sticks(frame[:, 3].long(), frame[:, 4], self.breaks, least_charge(self.edges))
 
     def state(self) -> dict[str, Any]:
-        """The edges, with as many digits as they have."""
-        return {"edges": [[round(edge, DIGITS) for edge in edges] for edges in self.edges.tolist()]}
+        """The counts as `sparse_rows`, the breaks with as many digits as they have."""
+        breaks = [[round(x, BREAK_DIGITS) for x in row] for row in self.breaks.tolist()]
+        return {"counts": [pairs(row) for row in self.counts.long().cpu().numpy()], "breaks": breaks}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Set the constants, and what follows from them."""
+        super().load_state(state)
+        self.edges = _edges(self.counts)
+
+    def _read(self, name: str, value: Any) -> Tensor:
+        """A table of counts from its rows, other constants as they are."""
+        if name != "counts" or not isinstance(value, list) or not all(isinstance(row, list) for row in value):
+            return super()._read(name, value)
+        try:
+            return torch.from_numpy(full(value, MAXIMUM + 1)).to(self.counts)
+        except (PartiganError, TypeError, ValueError) as error:
+            raise self._refused(name, f"is no table of counts ({error})") from error
 
     def forward(self, sample: Batch) -> Batch:
         """ADU to hits and shares."""
@@ -147,7 +178,7 @@ class ClusterShares(Transform):
         hit, spectrum = (charge > 0).float(), _spectra(held.x, held.condition)
         values = [hit]
         if held.condition is not None:
-            values.append(parted(charge[:, : PIXELS[0]], least_charge(self.edges), rng))
+            values.append(parted(charge[:, : PIXELS[0]], self.sticks(held.condition), rng))
             charge, hit, spectrum = (each[:, PIXELS[0] :] for each in (charge, hit, spectrum))
         low, high = self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge]
         return replace(held, x=torch.cat((*values, hit * _inside(low, high, rng)), dim=1))
@@ -158,9 +189,8 @@ class ClusterShares(Transform):
             hit, share = sample.x.split(sum(PIXELS), dim=1)
             charge = hit * charges_of(share, _spectra(hit, sample.condition), self.edges)
             if sample.condition is not None:
-                small, total = slice(PIXELS[0]), sample.condition[:, FRAMES[0] - 1]
-                whole = joined(share[:, small], hit[:, small], total, least_charge(self.edges))
-                charge[:, small] = hit[:, small] * whole
+                small = slice(PIXELS[0])
+                charge[:, small] = hit[:, small] * broken(share[:, small], self.sticks(sample.condition))[0]
             return replace(sample, x=charge)
         maps = torch.zeros(len(sample), 1 + COLUMNS * ROWS, dtype=torch.float16, device=sample.x.device)
         maps.scatter_(1, sample.x[:, 0].long(), sample.x[:, 1].half())
@@ -168,9 +198,14 @@ class ClusterShares(Transform):
 
     def faults(self, values: dict[str, Tensor]) -> Iterator[tuple[str, str]]:
         """Constants that no sample can have."""
-        yield from wrong_shapes(values, ("edges", (SPECTRA, MAXIMUM + 1)))
-        for edges in values["edges"]:
-            yield from _wrong_edges(edges)
+        shapes = (("counts", (SPECTRA, MAXIMUM + 1)), ("breaks", (CONTEXTS, SLICES + 1)))
+        yield from wrong_shapes(values, *shapes)
+        counts = values["counts"]
+        if (counts < 0).any() or (counts != counts.floor()).any() or not counts[0].any():
+            yield "counts", "are not whole numbers of hits"
+        ends = values["breaks"]
+        if ends.numel() and not ((ends.diff() > 0).all() and (ends[:, 0] == 0).all() and (ends[:, -1] == 1).all()):
+            yield "breaks", "does not rise from 0 to 1"
 
 
 def charges_of(share: Tensor, spectrum: Tensor, edges: Tensor) -> Tensor:
@@ -200,56 +235,24 @@ def least_charge(edges: Tensor) -> int:
     return int((edges[0] > 0).nonzero()[0])
 
 
-def parted(charge: Tensor, least: int, rng: torch.Generator) -> Tensor:
-    """Each pixel's part of what a small cluster has above the least charges of its hits, ``(clusters, pixels)``.
-
-    With a_k this charge of pixels up to k, and A of all, cuts at (a_k + d) / (A + 1), d uniform, part the whole.
-
-    Args:
-        charge: whole ADU, 0 without hit, ``(clusters, pixels)``.
-        least: ADU.
-        rng: of the d.
-    """
-    hit = charge > 0
-    above = ((charge - least) * hit).cumsum(1)
-    number, whole = hit.cumsum(1), above[:, -1:]
-    inside = hit & (number < number[:, -1:])
-    within = MARGIN + (1 - 2 * MARGIN) * torch.rand(charge.shape, generator=rng).to(charge.device)
-    cuts = torch.where(inside, above + within, torch.inf).sort(1).values  # those within the same ADU in order
-    ends = pad(torch.minimum(cuts, whole + 1.0), (1, 0))
-    return torch.where(hit, ends.diff(dim=1).gather(1, (number - 1).clamp_min(0)), 0.0) / (whole + 1)
-
-
-def joined(part: Tensor, hit: Tensor, total: Tensor, least: int) -> Tensor:
-    """The inverse of `parted`: whole ADU of hits, at most 255; of no meaning without hit.
-
-    Args:
-        part: ``(clusters, pixels)``, 0 without hit.
-        hit: 0 or 1, ``(clusters, pixels)``.
-        total: charge of each cluster in ADU, ``(clusters,)``.
-        least: of a hit, ADU.
-    """
-    whole = (total - least * hit.sum(1)).clamp_min(0)[:, None]
-    above = (part.cumsum(1) * (whole + 1)).floor().minimum(whole)
-    return (above.diff(dim=1, prepend=torch.zeros_like(whole)) + least).clamp_max(MAXIMUM)
-
-
 def _edges(counts: Tensor) -> Tensor:
-    """Upper edge of the share of each charge; those that hardly occur, from the least to 255 ADU, get a least share.
+    """Upper edge of the share of each charge in each spectrum, ``(spectra, 256)``.
+
+    Spectra of few hits are like those of all zones. Charges that hardly occur, from the least to 255 ADU, get a least
+    share.
 
     Args:
         counts: hits of each spectrum and charge, ``(spectra, 256)``.
-
-    Raises:
-        PartiganError: there are no hits.
     """
-    if not counts.any():
-        raise PartiganError("the training sample has no hits; their charges cannot be normalised")
     first = int(counts.any(0).nonzero()[0])
-    shares = counts.double() / counts.sum(1, keepdim=True)
+    of_all = counts[:1].double() / counts[0].sum()
+    table = counts[1:].double().unflatten(0, (*KINDS, ROLES))
+    alike = table.sum(0, keepdim=True) + of_all
+    table = (table + ALIKE * alike / alike.sum(-1, keepdim=True)).flatten(0, 2)
+    shares = torch.cat((of_all, table / table.sum(1, keepdim=True)))
     shares[:, first:].clamp_min_(LEAST_SHARE)
     edges = shares.cumsum(1)
-    return (edges / edges[:, -1:]).round(decimals=DIGITS).float()
+    return (edges / edges[:, -1:]).float()
 
 
 def _inside(low: Tensor, high: Tensor, rng: torch.Generator) -> Tensor:
@@ -265,14 +268,6 @@ def _equalised(sample: Batch, edges: Tensor, rng: torch.Generator) -> Batch:
     x = torch.full(sample.x.shape, -1.0, device=charge.device)
     x[hit] = _inside(edges[charge - 1], edges[charge], rng)
     return replace(sample, x=x)
-
-
-def _wrong_edges(edges: Tensor) -> Iterator[tuple[str, str]]:
-    rise = edges.diff()
-    if (rise < 0).any() or not (rise[edges[:-1] > 0] > 0).all():
-        yield "edges", "does not rise from the least charge on"
-    if edges[0] < 0 or edges[-1] != 1:
-        yield "edges", "does not go from 0 to 1"
 
 
 def padded(x: Tensor) -> Tensor:

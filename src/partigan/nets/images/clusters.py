@@ -20,8 +20,9 @@ from partigan.data.cluster_tables import Drawn
 from partigan.data.clusters import FRAMES, IS_SMALL, IS_TRACK_U, IS_TRACK_V, PIXELS, SINGLES, SMALL, STRIP, WINDOW, hits
 from partigan.data.placing import Placed, apart
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.spectra import SPECTRA, place_of
-from partigan.data.transforms.hitmaps import ClusterShares, charges_of, joined, least_charge
+from partigan.data.spectra import SPECTRA, kind_of
+from partigan.data.sticks import CONTEXTS, Sticks, broken
+from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
 from partigan.errors import PartiganError
 from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Patch, PatchCritic, Strip, StripCritic
@@ -59,7 +60,7 @@ class SparseGenerator(Generator):
         if features != 2 * sum(PIXELS):
             raise PartiganError(f"samples have {features} values; clusters have {2 * sum(PIXELS)}, see docs/pxd.md")
         self.small, self.strip = Patch(noise[0], hidden[0]), Strip(noise[1], hidden[1])
-        self.edges = torch.zeros(SPECTRA, 0)
+        self.edges, self.breaks = torch.zeros(SPECTRA, 0), torch.zeros(CONTEXTS, 0)
         self.sizes = [self.small.noise, self.strip.noise]
 
     def noise(self, size: int, mask: Tensor | None, rng: torch.Generator) -> Tensor:
@@ -74,7 +75,7 @@ class SparseGenerator(Generator):
         frames = condition.split(list(FRAMES), dim=1)
         known, shared = along_strip(frames[1], BEYOND), self.strip.shared(whole, frames[1])[:, None]
         track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 11]
-        given = Given(place_of(frames[1])[:, None], track.expand(-1, WINDOW), more)
+        given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more)
         strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared, given)
         made = (self.small(small, frames[0]), strip.transpose(1, 2).flatten(2))
         return torch.cat(made, dim=2).flatten(1)
@@ -89,7 +90,7 @@ class SparseGenerator(Generator):
         Args:
             transform: the fitted normalisation.
         """
-        self.edges = transform.edges.clone()
+        self.edges, self.breaks = transform.edges.clone(), transform.breaks.clone()
 
 
 def along_strip(frame: Tensor, beyond: int = 0) -> Tensor:
@@ -126,7 +127,7 @@ class SparseCritic(Critic):
         small, strip = x.unflatten(1, (2, -1)).split(list(PIXELS), dim=2)
         frames = condition.split(list(FRAMES), dim=1)
         strip = strip.unflatten(2, (WINDOW, STRIP))
-        along = self.strip(strip, along_strip(frames[1]), frames[1], place_of(frames[1])[:, None])
+        along = self.strip(strip, along_strip(frames[1]), frames[1], kind_of(frames[1])[:, None])
         return CriticOutput(torch.cat((self.small(small, frames[0]), along), dim=1))
 
 
@@ -207,7 +208,8 @@ class Events(Generator):
         columns = (sensors[map], drawn.u[chosen], drawn.v[chosen], drawn.phase[chosen], drawn.long[chosen])
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
         hit, share = network(torch.from_numpy(_normal(rngs, map, network.noise)), frame).unbind(1)
-        charge = joined(share, hit, frame[:, 4], least_charge(self.generator.edges)).numpy().astype(np.int64)
+        of = Sticks(frame[:, 3].long(), frame[:, 4], self.generator.breaks, least_charge(self.generator.edges))
+        charge = broken(share, of)[0].numpy().astype(np.int64)
         which, pixel = np.nonzero(hit.numpy())
         return chosen[which], *np.divmod(pixel, SMALL[1]), charge[which, pixel]
 
@@ -243,9 +245,9 @@ class Events(Generator):
         of = torch.from_numpy(track)
         slope, phase, pixels, *sides = (frame[:, number][of] for number in (5, 6, 4, 9, 10))
         known = geometry((slope, phase, pixels), (sides[0], sides[1]), torch.from_numpy(along.astype(np.float32)))
-        place = place_of(frame)[of][None, BEYOND:-BEYOND]
+        kind = kind_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
-        given = Given(place, of[None, BEYOND:-BEYOND], more)
+        given = Given(kind, of[None, BEYOND:-BEYOND], more)
         made = network.pixels(known[None], noise[None], shared[of[1:-1]][None], given)
         step, across = torch.nonzero(made.hit[0], as_tuple=True)
         hit, spectrum, own = (each[0, step, across] for each in (made.hit, made.spectrum, made.noise))

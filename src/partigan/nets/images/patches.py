@@ -4,7 +4,7 @@ A pixel has two numbers: whether it is hit, 0 or 1, and a share, 0 without hit, 
 `partigan.data.transforms.hitmaps.ClusterShares`. Hits and the charge of boxes are known; what is learned is how their
 pixels share it. Of a strip as many pixels are hit as is known, those of the largest logits plus normal numbers, a gate
 that is hard forwards and has the slope of a sigmoid backwards (straight-through, Y. Bengio et al., arXiv:1308.3432).
-Their share is where a mean plus a width times a normal number lies in the distribution of these, so that an untrained
+A share is where a mean plus a width times a normal number lies in the distribution of these, so that an untrained
 network has the right spectrum. Critics see exactly what generators make.
 """
 
@@ -20,6 +20,7 @@ from partigan.data.clusters import PATTERNS, SMALL, STRIP
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
+from partigan.data.sticks import BREAK_OF, BREAKS, CONTEXTS, SLICES, Sticks, broken
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
 from partigan.nets.images.strips import FAR, GEOMETRY, Given, Pixels, chosen, roomy, softened
 
@@ -29,7 +30,7 @@ BEYOND = 2  # pixels of a strip before and after what is wanted: convolutions of
 CELLS, FARTHEST, MEMORY = 128, 5.0, 150  # of the distribution of shares: cells, see `_bent`, steps
 LARGEST, WIDTHS = 4.0, (-3.0, 0.5)  # absolute mean of a pixel, and logarithm of its width: none lies far out
 PRIOR = 50.0  # hits of each spectrum that are spread as those of all
-SHARPER = 1.5  # power of normal numbers whose shares are nearly those of two pixels
+LOADS = (10.0, 14.0, 20.0, 32.0)  # ADU a hit: edges of small clusters whose shares are uniform by themselves
 STEP_NOISE = 4  # noise of each pixel along a strip
 ALL_NOISE = STEP_NOISE + 2 * STRIP  # and two values for every pixel across it
 
@@ -40,24 +41,27 @@ def _bent(x: Tensor) -> Tensor:
 
 
 class Shares(nn.Module):
-    """Shares of hits of tracks from what a network gives for pixels.
+    """Shares of hits from what a network gives for pixels.
 
     Shares of real hits are uniform in each spectrum. Those of generated ones are made so by their own distribution,
     which is counted during training over the last `MEMORY` steps or so, in cells that are finest in its tails. No value
     lies beyond the cells: these would all have one share, and the largest charge. A share is at most what the largest
     of as many hits has, since of n hits one in n is larger than all others.
+
+    Args:
+        spectra: their number.
     """
 
     counts: Tensor
     prior: Tensor
     passes = MEMORY
 
-    def __init__(self) -> None:
+    def __init__(self, spectra: int) -> None:
         super().__init__()
         bent = torch.linspace(-1, 1, CELLS + 1)
         ends = torch.special.ndtr(FARTHEST * bent * (1 - bent**2).rsqrt())
         self.register_buffer("prior", ends.diff(), persistent=False)
-        self.register_buffer("counts", self.prior.repeat(SPECTRA, 1))
+        self.register_buffer("counts", self.prior.repeat(spectra, 1))
 
     def recount(self) -> None:
         """Forget the distribution; `partigan.training.players.Players.recounted` counts that of averaged weights."""
@@ -70,15 +74,15 @@ class Shares(nn.Module):
             made: mean and logarithm of the width, along the last axis but one.
             noise: normal.
             hit: 1 or 0.
-            spectrum: see `partigan.data.spectra`.
+            spectrum: number of the spectrum of each.
         """
         mean, width = made.unbind(-2)
         mean = LARGEST * (mean / LARGEST).tanh()
         place = (_bent(mean + width.clamp(*WIDTHS).exp() * noise) + 1) * (CELLS / 2)
         cell = place.detach().long().clamp_max(CELLS - 1)
         if self.training:
-            seen = torch.bincount((spectrum * CELLS + cell)[hit > 0], minlength=SPECTRA * CELLS)
-            self.counts.lerp_(MEMORY * seen.reshape(SPECTRA, CELLS) + self.prior, 1 / MEMORY)
+            seen = torch.bincount((spectrum * CELLS + cell)[hit > 0], minlength=self.counts.numel())
+            self.counts.lerp_(MEMORY * seen.reshape(self.counts.shape) + self.prior, 1 / MEMORY)
         of_all = self.counts.sum(0)
         edges = functional.pad((self.counts + PRIOR * of_all / of_all.sum()).cumsum(1), (1, 0))
         total = edges[:, -1:]
@@ -169,9 +173,7 @@ class Patterns(nn.Module):
 
 
 class Patch(nn.Module):
-    """Generator of how the pixels of small clusters share their charge: by powers of numbers with normal noise.
-
-    So a pixel with next to nothing above the threshold is as likely as others from the start.
+    """Generator of how the pixels of small clusters share their charge, see `partigan.data.sticks`.
 
     Args:
         noise: noise values of the whole, beside one for each pixel.
@@ -187,16 +189,19 @@ class Patch(nn.Module):
         self.register_buffer("hit", torch.from_numpy(PATTERNS).float(), persistent=False)
         self.frames = Patterns(hidden)
         self.first, self.second = nn.Linear(noise, hidden), nn.Linear(hidden, hidden)
-        self.last = nn.Linear(hidden, 2 * self.pixels)
+        self.last, self.finish = nn.Linear(hidden, 2 * self.pixels), Shares(BREAKS * (len(LOADS) + 1))
 
     def forward(self, noise: Tensor, frame: Tensor) -> Tensor:
         """Hit and share ``(batch, 2, pixels)``; frames: sensor, column, row, pattern and charge."""
         whole, own = noise[:, : self.values], noise[:, self.values :]
         h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
         made = self.last(functional.leaky_relu(self.second(h), SLOPE)).unflatten(1, (2, self.pixels))
-        hit = self.hit[frame[:, 3].long()]
-        size = hit * (made[:, 0] + made[:, 1].clamp(-5, 2).exp() * own).abs() ** SHARPER
-        return torch.stack((hit, size / size.sum(1, keepdim=True).clamp_min(1e-9)), dim=1)
+        pattern = frame[:, 3].long()
+        hit, number = self.hit[pattern], BREAK_OF.to(frame.device)[pattern]
+        taken = (number >= 0).to(noise)
+        load = torch.bucketize(frame[:, 4] / hit.sum(1).clamp_min(1), torch.tensor(LOADS, device=frame.device))[:, None]
+        share = self.finish(made, own, taken, number.clamp_min(0) * (len(LOADS) + 1) + load)
+        return torch.stack((hit, share + 0.5 * (hit - taken)), dim=1)
 
 
 class PatchCritic(nn.Module):
@@ -206,26 +211,29 @@ class PatchCritic(nn.Module):
         hidden: features of the hidden layers.
     """
 
+    breaks: Tensor
+
     def __init__(self, hidden: int) -> None:
         super().__init__()
         self.frames, self.least = Patterns(hidden), THRESHOLD
+        self.register_buffer("breaks", torch.linspace(0, 1, SLICES + 1).repeat(CONTEXTS, 1))
         self.first = nn.Linear(4 * SMALL[0] * SMALL[1], hidden)
         self.second, self.last = nn.Linear(hidden, hidden), nn.Linear(hidden, 1)
 
     def meet(self, transform: ClusterShares) -> None:
-        """Take the least charge of hits.
+        """Take the charges that shares stand for.
 
         Args:
             transform: the fitted normalisation.
         """
         if transform.edges.shape[1]:
             self.least = least_charge(transform.edges)
+            self.breaks.copy_(transform.breaks)
 
     def forward(self, x: Tensor, frame: Tensor) -> Tensor:
         """Score ``(batch, 1)`` of what `Patch` gives."""
         hit, share = x.unbind(1)
-        above = (frame[:, 4] - self.least * hit.sum(1)).clamp_min(0)[:, None]
-        charge = (self.least + share * (above + 1)).clamp_min(1)  # shares may have noise
+        charge = broken(share, Sticks(frame[:, 3].long(), frame[:, 4], self.breaks, self.least))[1]
         charge = torch.stack(scaled(charge), dim=1) * hit[:, None]
         h = functional.leaky_relu(self.first(torch.cat((x, charge), dim=1).flatten(1)) + self.frames(frame), SLOPE)
         return self.last(functional.leaky_relu(self.second(h), SLOPE))  # type: ignore[no-any-return]
@@ -273,7 +281,7 @@ class Strip(nn.Module):
         self.frames, self.whole = Lines(hidden), nn.Linear(noise, hidden)
         self.first = Along(GEOMETRY + STEP_NOISE, hidden, 3)
         self.body = nn.ModuleList(Along(hidden, hidden, 3) for _ in range(BEYOND - 1))
-        self.last, self.finish = nn.Linear(hidden, 3 * STRIP), Shares()
+        self.last, self.finish = nn.Linear(hidden, 3 * STRIP), Shares(SPECTRA)
 
     def shared(self, noise: Tensor, frame: Tensor) -> Tensor:
         """Features of whole tracks ``(tracks, hidden)``; frame: see `Lines`."""
@@ -308,7 +316,7 @@ class Strip(nn.Module):
         if logit.requires_grad:
             soft = softened(logit, limit, there, known, given)
             hit = hit + (soft - soft.detach())
-        spectrum = of_tracks(there, given.place.expand(there.shape[:2]), known[:, :, 1:3].any(2))
+        spectrum = of_tracks(there, given.kind.expand(there.shape[:2]), known[:, :, 1:3].any(2))
         return Pixels(hit, spectrum[:, :, None].expand_as(hit), made[:, :, 1:], own)
 
 
@@ -346,9 +354,9 @@ class StripCritic(nn.Module):
         self.join, self.second = nn.Linear(sum(sizes) + 4, 2 * hidden), nn.Linear(2 * hidden, hidden)
         self.last = nn.Linear(hidden, 1)
 
-    def forward(self, x: Tensor, known: Tensor, frame: Tensor, place: Tensor) -> Tensor:
+    def forward(self, x: Tensor, known: Tensor, frame: Tensor, kind: Tensor) -> Tensor:
         """Score ``(batch, 1)`` of hits and shares ``(batch, 2, pixels, STRIP)``; the rest as in `Strip`."""
-        spectrum = of_tracks(x[:, 0], place, known[:, :, 1:3].any(2))
+        spectrum = of_tracks(x[:, 0], kind, known[:, :, 1:3].any(2))
         seen = self.charges(x, spectrum[:, :, None].expand(x[:, 0].shape))
         h, sums = torch.cat((seen.transpose(1, 2).flatten(2), known), dim=2), []
         for number, convolution in enumerate(self.scales):

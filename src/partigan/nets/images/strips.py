@@ -37,12 +37,12 @@ class Given(NamedTuple):
     """What else a `Strip` is told.
 
     Attributes:
-        place: see `partigan.data.spectra.place_of`, ``(batch, pixels or 1)``.
+        kind: see `partigan.data.spectra.kind_of`, ``(batch, pixels or 1)``.
         track: number of the track of each pixel along, from 0, rising, ``(batch, pixels)``.
         more: hits of each track beyond one for each pixel along it, about, ``(tracks,)``.
     """
 
-    place: Tensor
+    kind: Tensor
     track: Tensor
     more: Tensor
 
@@ -74,12 +74,12 @@ def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
         given: the tracks, and how many hits.
     """
     logit = reaching(logit, known, given)
-    limit, joined = limits(logit, known, given)
-    there = connected(joined - limit, known)
+    ranked = ranking(logit, known, given)
+    there = connected(ranked.joined - ranked.limit(given.more)[given.track][:, :, None], known)
     beside = (there.sum(2) - known[:, :, 0]).flatten()
     extra = beside.new_zeros(len(given.more)).index_add(0, given.track.flatten(), beside) - given.more.clamp_min(0)
-    limit, joined = limits(logit, known, given._replace(more=given.more - extra.clamp_min(0)))  # for what joins others
-    return connected(joined - limit, known), limit
+    limit = ranked.limit(given.more - extra.clamp_min(0))[given.track][:, :, None]  # some have joined others
+    return connected(ranked.joined - limit, known), limit
 
 
 def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
@@ -113,8 +113,33 @@ def roomy(known: Tensor) -> Tensor:
     return (off >= -known[:, :, 6:7]) & (off <= known[:, :, 7:8])
 
 
-def limits(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
-    """What has to be exceeded for as many hits as wanted, the same for all of a track, and by what.
+class Ranked(NamedTuple):
+    """What pixels count with that could be hit beside the largest logit across, sorted.
+
+    Attributes:
+        joined: ``(batch, pixels, STRIP)``, falls on both sides of the largest logit.
+        value: those of the pixels that count, track by track, falling.
+        first: where each track begins in ``value``, and its end, ``(tracks + 1,)``.
+        most: more than any.
+    """
+
+    joined: Tensor
+    value: Tensor
+    first: Tensor
+    most: Tensor
+
+    def limit(self, more: Tensor) -> Tensor:
+        """What has to be exceeded by as many of each track as wanted, ``(tracks,)``."""
+        number = self.first.diff()
+        more = torch.minimum(more.long().clamp_min(0), number)
+        padded = functional.pad(self.value, (1, 1))
+        low, high = (padded[(self.first[:-1] + more + step).clamp_max(len(self.value) + 1)] for step in (1, 0))
+        low = torch.where(more < number, low, high - 1)
+        return torch.where(more > 0, (low + high) / 2, self.most)
+
+
+def ranking(logit: Tensor, known: Tensor, given: Given) -> Ranked:
+    """Sort the pixels of tracks that have hits beside one for each pixel along.
 
     Since hits have no gaps, a pixel counts with the least logit between it and the largest one across.
 
@@ -122,15 +147,12 @@ def limits(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
         logit: ``(batch, pixels, STRIP)``.
         known: `geometry`, ``(batch, pixels, 8)``.
         given: the tracks, and how many hits.
-
-    Returns:
-        ``(batch, pixels, 1)``, and ``(batch, pixels, STRIP)`` that falls on both sides of the largest logit.
     """
     across, largest = torch.arange(STRIP, device=logit.device), logit.argmax(2, keepdim=True)
     up = list(accumulate(torch.where(across > largest, logit, torch.inf).unbind(2), torch.minimum))
     down = list(accumulate(torch.where(across < largest, logit, torch.inf).flip(2).unbind(2), torch.minimum))[::-1]
-    more = given.more.long().clamp_min(0)
-    counted = (across != largest) & (known[:, :, :1] > 0) & roomy(known) & (more > 0)[given.track][:, :, None]
+    some = (given.more.long() > 0)[given.track][:, :, None]
+    counted = (across != largest) & (known[:, :, :1] > 0) & roomy(known) & some
     track = given.track[:, :, None].expand(logit.shape)[counted]
     least = torch.stack([torch.minimum(*both) for both in zip(up, down, strict=True)], dim=2)  # cummin takes longer
     joined = least - 1e-3 * (across - largest).abs()  # of equal ones the nearer
@@ -138,13 +160,7 @@ def limits(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     order = (track * FAR - value.double()).argsort()
     track, value = track[order], value[order]
     first = torch.searchsorted(track, torch.arange(len(given.more) + 1, device=track.device))
-    number = first.diff()
-    more = torch.minimum(more, number)
-    padded = functional.pad(value, (1, 1))
-    low, high = (padded[(first[:-1] + more + step).clamp_max(len(value) + 1)] for step in (1, 0))
-    low = torch.where(more < number, low, high - 1)
-    limit = torch.where(more > 0, (low + high) / 2, logit.amax() + 1)
-    return limit[given.track][:, :, None], joined
+    return Ranked(joined, value, first, logit.amax() + 1)
 
 
 def connected(logit: Tensor, known: Tensor) -> Tensor:
@@ -178,7 +194,7 @@ def softened(logit: Tensor, limit: Tensor, there: Tensor, known: Tensor, given: 
 
     Args:
         logit: ``(tracks, pixels, STRIP)``.
-        limit: from `limits`.
+        limit: what hits exceed, see `chosen`.
         there: from `connected`.
         known: `geometry`, ``(tracks, pixels, 8)``.
         given: the tracks.
