@@ -18,7 +18,8 @@ from partigan.data.cluster_tables import (
 from partigan.data.clusters import EDGE, IS_TRACK_V, NAMES, SINGLES, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.track_lines import LINES, SHORT, TILTS
+from partigan.data.sparse_rows import pairs
+from partigan.data.track_lines import LINES, SHORT, SLANTS
 from partigan.data.track_looks import AGES, DENSE, SIDES
 from partigan.errors import PartiganError
 from partigan.simulate.pxd import simulate_event
@@ -113,25 +114,26 @@ def test_counts_add_up(counts: Counts) -> None:
     assert parts[0].state() == counts.state()
 
 
-def test_tables_of_other_bins_are_refused(counts: Counts) -> None:
+@pytest.mark.parametrize("name", WIDTHS)
+def test_a_table_of_other_bins_is_refused(counts: Counts, name: str) -> None:
     state = json.loads(json.dumps(counts.state()))
-    with pytest.raises(PartiganError, match="the tables of clusters have other columns than those of this version"):
-        Tables({**state, "widths": [*state["widths"][:-1], 3]})
+    state["widths"][list(WIDTHS).index(name)] -= 1
+    with pytest.raises(PartiganError, match=f"'{name}' of clusters has other columns than the {WIDTHS[name]} "):
+        Tables(state)
+
+
+def test_rows_that_are_no_pairs_are_refused(counts: Counts) -> None:
+    state = counts.state()
     for row in ([1, 2, 3], [WIDTHS["columns"], 1], [5, 1, WIDTHS["columns"] - 5, 1]):
         with pytest.raises(PartiganError, match="row 1 is no list of steps between columns below 14"):
             Tables({**state, "columns": [[], row]})
 
 
 def test_sensors_differ_as_counted_and_places_as_in_their_group(counts: Counts) -> None:
-    """One sensor of a group gets three times the long tracks; the others keep theirs."""
+    """One sensor of a group gets long tracks alone; the others keep theirs."""
     state = counts.state()
-    changed = {**state, "turns": [list(row) for row in state["turns"]]}
-    for axis in (0, 1):
-        row = np.zeros(WIDTHS["turns"], int)
-        row[np.cumsum(changed["turns"][axis][::2])] = changed["turns"][axis][1::2]
-        row = row.reshape(-1, len(TILTS) + 1)
-        row[:2], row[2:] = 0, 50
-        changed["turns"][axis] = [x for column, count in enumerate(row.ravel()) for x in (int(column > 0), int(count))]
+    long = np.repeat([0, 0, 50, 50, 50, 50], len(SLANTS) + 1)
+    changed = {**state, "turns": [pairs(long)] * 2 + state["turns"][2:]}
     shares = []
     for each in (state, changed):
         drawn = Tables(each).draw(60, np.random.default_rng(1))

@@ -54,7 +54,7 @@ def test_values_are_uniform_and_the_untrained_share_charge_as_they_should(cluste
     value = parted(charge, sticks, torch.Generator().manual_seed(2))
     for number in range(BREAKS):
         seen = value[BREAK_OF[sticks.pattern] == number]
-        assert kstest(seen.numpy(), "uniform").statistic < max(1.6 / len(seen) ** 0.5, 0.02), number  # all rise
+        assert kstest(seen.numpy(), "uniform").statistic < max(1.6 / len(seen) ** 0.5, 0.02), number
     drawn = torch.rand(charge.shape, generator=torch.Generator().manual_seed(3))
     made, hit = broken(drawn, sticks)[0], charge > 0
     torch.testing.assert_close((made * hit).sum(1), sticks.total)

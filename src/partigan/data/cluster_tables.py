@@ -10,6 +10,7 @@ What lies inside is for networks.
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from partigan.data.cluster_numbers import moments, numbers
 from partigan.data.cluster_sensors import GROUPS, of_sensors
-from partigan.data.clusters import EDGE, IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found
+from partigan.data.clusters import IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found, line_at
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.sparse_rows import full, pairs
@@ -192,31 +193,31 @@ class Tables:
         state: from `Counts.state`.
 
     Raises:
-        PartiganError: the tables have other columns than those of this version.
+        PartiganError: a table has other columns than those of this version.
     """
 
     def __init__(self, state: dict[str, Any]) -> None:
-        if state["widths"] != list(WIDTHS.values()):
-            raise PartiganError(
-                "the tables of clusters have other columns than those of this version; train the run again, or use it "
-                "with the version that made it"
-            )
+        for name, width in zip_longest(WIDTHS, state["widths"]):
+            if width != WIDTHS.get(name):
+                raise PartiganError(
+                    f"the table {name!r} of clusters has other columns than the {WIDTHS.get(name)} of this version; "
+                    "train the run again, or use it with the version that made it"
+                )
         self.state = {name: state[name] for name in ("mean", "excess", "common")}
         counted = {name: full(state[name], width) for name, width in WIDTHS.items()}
         self.patterns, self.lines = (np.flatnonzero(counted[name].any(0)) for name in ("small", "tracks"))
         counted |= {"small": counted["small"][:, self.patterns], "tracks": counted["tracks"][:, self.lines]}
         tables = {name: _shares(table) for name, table in counted.items()}
         ages = np.searchsorted(AGES, LENGTHS[:-1], side="right")
+        turns = counted["turns"].reshape(len(SENSORS), 2, -1)
+        of_age = turns.reshape(*turns.shape[:2], ages.max() + 1, -1).sum(3)
         for name, own, classes in (
-            ("small", "shapes", SHAPE_OF[self.patterns]),
-            ("totals", "bands", BANDS),
-            ("lengths", "turns", ages),
-            ("tracks", "turns", turn(self.lines)),
+            ("small", counted["shapes"][:, None], SHAPE_OF[self.patterns]),
+            ("totals", counted["bands"][:, None], BANDS),
+            ("lengths", of_age, ages),
+            ("tracks", turns, turn(self.lines)),
         ):
-            counts = counted[own].reshape(len(SENSORS), -1, WIDTHS[own])
-            if name == "lengths":
-                counts = counts.reshape(*counts.shape[:2], ages.max() + 1, -1).sum(3)
-            tables[name] = of_sensors(tables[name], counts, classes)
+            tables[name] = of_sensors(tables[name], own, classes)
         self.cumulative = {name: _cumulative(table) for name, table in tables.items()}
 
     def draw(self, events: int, rng: np.random.Generator) -> Drawn:
@@ -274,7 +275,7 @@ class Tables:
 def extents(kind: Ints, u: Ints, v: Ints, long: Ints, wide: Floats, phase: Floats) -> tuple[Ints, Ints, Ints, Ints]:
     """Lowest column and row, and number of columns and rows, of boxes and of the lines of tracks."""
     track = kind >= IS_TRACK_V
-    end = np.floor(phase + wide * (long - 1) + EDGE).astype(np.int64)
+    end = line_at(phase, wide, long - 1)
     below, across = np.minimum(end, 0), np.abs(end) + 1
     columns, rows = BOXES[np.where(kind == IS_SMALL, phase, 0).astype(np.int64)].T
     turned = kind == IS_TRACK_V

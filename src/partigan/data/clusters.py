@@ -152,7 +152,7 @@ def _tracks(
     along, across = np.where(in_v[label], v, u), np.where(in_v[label], u, v)
     ends = (np.where(in_v, low, side) for low, side in ((low_v, low_u), (high_v, high_u)))
     start, slope = _halves(*_lines(label, number, along, across, q), *ends)
-    offset = across - np.floor(start[label] + slope[label] * along + EDGE).astype(np.int64) + STRIP // 2
+    offset = across - line_at(start[label], slope[label], along) + STRIP // 2
     inside = (offset >= 0) & (offset < STRIP)
     parts, piece = connected(label[inside], u[inside], v[inside])
     sizes = np.bincount(piece, minlength=parts)
@@ -209,6 +209,11 @@ def _halves(start: Floats, slope: Floats, begin: Ints, end: Ints) -> tuple[Float
     return low - slope * begin, slope
 
 
+def line_at(phase: Floats, slope: Floats, along: Ints) -> Ints:
+    """Pixel across in which lines are at pixels along them; phase: where they are at 0."""
+    return np.asarray(np.floor(phase + slope * along + EDGE).astype(np.int64))
+
+
 def hits(
     kind: Ints, u: Ints, v: Ints, wide: Floats, phase: Floats, cluster: Ints, place: tuple[Ints, Ints]
 ) -> tuple[Ints, Ints, NDArray[np.bool_]]:
@@ -226,7 +231,7 @@ def hits(
     row, across = place[0], place[1].copy()
     track = np.flatnonzero(kind[cluster] >= IS_TRACK_V)
     at = cluster[track]
-    across[track] += np.floor(phase[at] + wide[at] * row[track] + EDGE).astype(np.int64) - STRIP // 2
+    across[track] += line_at(phase[at], wide[at], row[track]) - STRIP // 2
     turned = kind[cluster] == IS_TRACK_V
     x = u[cluster] + np.where(turned, across, row)
     y = v[cluster] + np.where(turned, row, across)

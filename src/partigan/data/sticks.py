@@ -92,9 +92,7 @@ def parted(charge: Tensor, sticks: Sticks, rng: torch.Generator) -> Tensor:
     own, rest, breaks = _taken(charge, sticks)
     context = _context(breaks, rest)
     low, high = (_value(sticks.edges, context, (own + more).double() / (rest + 1)) for more in (0, 1))
-    value = torch.lerp(low, high, torch.rand(low.shape, generator=rng).to(low.device))
-    value = torch.minimum(torch.maximum(value, low + ROUNDING), high - ROUNDING)
-    return torch.where(breaks >= 0, value, 0.5 * (charge > 0))
+    return torch.where(breaks >= 0, inside(low, high, rng), 0.5 * (charge > 0))
 
 
 def broken(value: Tensor, sticks: Sticks) -> tuple[Tensor, Tensor]:
@@ -120,6 +118,12 @@ def broken(value: Tensor, sticks: Sticks) -> tuple[Tensor, Tensor]:
         smooth.append(torch.where(there, taken, rest + 0.5) + sticks.least)
         rest = torch.where(there, (rest - steps) - (taken - taken.detach()), rest)
     return torch.stack(whole, dim=1), torch.stack(smooth, dim=1)
+
+
+def inside(low: Tensor, high: Tensor, rng: torch.Generator) -> Tensor:
+    """Values between those of two charges, away from both by more than rounding."""
+    value = torch.lerp(low, high, torch.rand(low.shape, generator=rng).to(low.device))
+    return torch.minimum(torch.maximum(value, low + ROUNDING), high - ROUNDING)
 
 
 def _taken(charge: Tensor, sticks: Sticks) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partigan.data.pxd import ROWS
-from partigan.data.track_looks import AGES
+from partigan.data.track_looks import AGES, TILTS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -18,9 +18,9 @@ SLOPES = (np.arange(34) - 16.5) / 16
 """Edges of the slopes of longer tracks."""
 LINES = 8 * SHORT
 """Numbers of lines for one length: half pixels that a short one rises and where it begins, or the bin of a slope."""
-TILTS = (-0.5, -0.15, -1e-6, 1e-6, 0.15, 0.5)
+SLANTS = np.concatenate([-TILTS[::-1], [-1e-6, 1e-6], TILTS])
 """Edges of slopes that are counted for each sensor."""
-TURNS = (len(AGES) + 1) * (len(TILTS) + 1)
+TURNS = (len(AGES) + 1) * (len(SLANTS) + 1)
 """Numbers of lengths and slopes that are."""
 
 
@@ -57,4 +57,4 @@ def turn(number: Ints) -> Ints:
         length <= SHORT, (line // 2 - 2 * SHORT) / (2 * (length - 1)), middle[line.clip(max=len(middle) - 1)]
     )
     age = np.searchsorted(AGES, length, side="right")
-    return np.asarray(age * (len(TILTS) + 1) + np.searchsorted(TILTS, slope))
+    return np.asarray(age * (len(SLANTS) + 1) + np.searchsorted(SLANTS, slope))

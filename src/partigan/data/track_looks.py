@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from partigan.data.clusters import EDGE, IS_TRACK_V, STRIP, Found
+from partigan.data.clusters import IS_TRACK_V, STRIP, Found, line_at
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import ROWS
 
@@ -44,12 +44,11 @@ def looks(found: Found, rng: np.random.Generator) -> tuple[Floats, Floats]:
 def sides(found: Found) -> tuple[Ints, Ints]:
     """How many columns the hits of tracks reach beyond the box of their line, across it, below and above; -1 = less."""
     cluster = np.repeat(np.arange(len(found.kind)), np.diff(found.first))
-    at = np.floor(found.phase[cluster] + found.wide[cluster] * found.row + EDGE).astype(np.int64)
-    across = at + found.column - STRIP // 2
+    across = line_at(found.phase[cluster], found.wide[cluster], found.row) + found.column - STRIP // 2
     low, high = (
         each.reduceat(across, found.first[:-1]) if len(cluster) else across for each in (np.minimum, np.maximum)
     )
-    end = np.floor(found.phase + found.wide * (found.long - 1) + EDGE).astype(np.int64)
+    end = line_at(found.phase, found.wide, found.long - 1)
     return (np.minimum(end, 0) - low).clip(-1, SIDES - 2), (high - np.maximum(end, 0)).clip(-1, SIDES - 2)
 
 
@@ -97,4 +96,4 @@ def _line_bins(length: Ints, slope: Floats, phase: Floats) -> tuple[Ints, Ints]:
 
 def _columns(length: Ints, slope: Floats, phase: Floats) -> Ints:
     """Columns that lines have beside their first one."""
-    return np.abs(np.floor(phase + slope * (length - 1) + EDGE)).astype(np.int64)
+    return np.abs(line_at(phase, slope, length - 1))

@@ -90,7 +90,7 @@ def test_shares_of_clusters_are_uniform_in_each_spectrum() -> None:
     blind = ClusterShares()
     blind.fit(replace(sample, condition=None))
     one = blind.forward(replace(sample, condition=None)).x[:, sum(PIXELS) :]
-    assert kstest(one[(hit > 0) & (spectrum == numbers[1])].numpy(), "uniform").statistic > 0.2
+    assert kstest(one[(hit > 0) & (spectrum == numbers[1])].numpy(), "uniform").statistic > 0.3
     held = transform.held(sample)
     other = transform.batch(held, rng).x
     assert torch.equal(other[:, : sum(PIXELS)], hit)

@@ -21,14 +21,13 @@ from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS
 from partigan.data.sparse_rows import full, pairs
 from partigan.data.spectra import KINDS, ROLES, SPECTRA, of_strips
-from partigan.data.sticks import BREAK_DIGITS, CONTEXTS, SLICES, Sticks, broken, edges_of, parted
+from partigan.data.sticks import BREAK_DIGITS, CONTEXTS, SLICES, Sticks, broken, edges_of, inside, parted
 from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
 
 LEAST_SHARE = 5e-7  # least share of the hits that a charge takes; above what rounding in float32 needs
 ALIKE = 20.0  # hits of each spectrum that are spread as those of all zones
-ROUNDING = 1.2e-7  # by which shares stay away from those of other charges
 PADDED = 256  # to which the 250 columns are padded for networks that halve images again and again
 
 
@@ -135,10 +134,8 @@ class ClusterShares(Transform):
             raise PartiganError("the training sample has no hits; their charges cannot be normalised")
         self.counts = counts.float()
         self.edges = _edges(self.counts)
-        charge, frame = sample.x[:, : PIXELS[0]].long(), sample.condition
-        none = (charge[:0], torch.zeros(0, FRAMES[0], device=charge.device))
-        charge, frame = none if frame is None else (charge, frame[:, : FRAMES[0]])
-        self.breaks = edges_of(charge, self.sticks(frame))
+        frame = sample.x.new_zeros(0, FRAMES[0]) if sample.condition is None else sample.condition
+        self.breaks = edges_of(sample.x[: len(frame), : PIXELS[0]].long(), self.sticks(frame))
 
     def sticks(self, frame: Tensor) -> Sticks:
         """Small clusters; the fourth number of a frame is the pattern, the fifth the charge."""
@@ -181,7 +178,7 @@ class ClusterShares(Transform):
             values.append(parted(charge[:, : PIXELS[0]], self.sticks(held.condition), rng))
             charge, hit, spectrum = (each[:, PIXELS[0] :] for each in (charge, hit, spectrum))
         low, high = self.edges[spectrum, (charge - 1).clamp_min(0)], self.edges[spectrum, charge]
-        return replace(held, x=torch.cat((*values, hit * _inside(low, high, rng)), dim=1))
+        return replace(held, x=torch.cat((*values, hit * inside(low, high, rng)), dim=1))
 
     def inverse(self, sample: Batch) -> Batch:
         """Hits and shares to whole ADU; addresses and charges to whole maps ``(maps, 1, 250, 768)``, float16."""
@@ -204,7 +201,7 @@ class ClusterShares(Transform):
         if (counts < 0).any() or (counts != counts.floor()).any() or not counts[0].any():
             yield "counts", "are not whole numbers of hits"
         ends = values["breaks"]
-        if ends.numel() and not ((ends.diff() > 0).all() and (ends[:, 0] == 0).all() and (ends[:, -1] == 1).all()):
+        if not ((ends.diff() > 0).all() and (ends[:, 0] == 0).all() and (ends[:, -1] == 1).all()):
             yield "breaks", "does not rise from 0 to 1"
 
 
@@ -255,18 +252,12 @@ def _edges(counts: Tensor) -> Tensor:
     return (edges / edges[:, -1:]).float()
 
 
-def _inside(low: Tensor, high: Tensor, rng: torch.Generator) -> Tensor:
-    """Shares between those of two charges, away from both by more than rounding."""
-    share = torch.lerp(low, high, torch.rand(low.shape, generator=rng).to(low.device))
-    return torch.minimum(torch.maximum(share, low + ROUNDING), high - ROUNDING)
-
-
 def _equalised(sample: Batch, edges: Tensor, rng: torch.Generator) -> Batch:
     """ADU to shares, drawn uniformly within one ADU; -1 without hit."""
     hit = sample.x > 0
     charge = sample.x[hit].long()
     x = torch.full(sample.x.shape, -1.0, device=charge.device)
-    x[hit] = _inside(edges[charge - 1], edges[charge], rng)
+    x[hit] = inside(edges[charge - 1], edges[charge], rng)
     return replace(sample, x=x)
 
 
