@@ -18,9 +18,9 @@ from partigan.data.cluster_tables import (
 from partigan.data.clusters import EDGE, IS_TRACK_V, NAMES, SINGLES, found
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.sparse_rows import pairs
+from partigan.data.sparse_rows import full, short
 from partigan.data.track_lines import LINES, SHORT, SLANTS
-from partigan.data.track_looks import AGES, DENSE, SIDES
+from partigan.data.track_looks import AGES, BRIGHT, FEW, SIDES
 from partigan.errors import PartiganError
 from partigan.simulate.pxd import simulate_event
 from partigan.simulate.pxd_parameters import Parameters, Rates
@@ -88,7 +88,11 @@ def test_what_is_drawn_is_like_what_was_counted(counts: Counts) -> None:
     seen = counts.tables["sides"].sum(0)
     made = np.bincount(((drawn.below + 1) * SIDES + drawn.above + 1)[track], minlength=len(seen))
     np.testing.assert_allclose(made / track.sum(), seen / seen.sum(), atol=0.01)
-    bare = track & (drawn.wide == 0) & (drawn.dense < DENSE[1])
+    more = np.rint(drawn.dense * drawn.long)[track] - drawn.long[track]
+    seen = counts.tables["looks"].sum(0).reshape(-1, len(BRIGHT) - 1).sum(1)
+    made = np.append([(more == few).sum() for few in range(FEW)], (more >= FEW).sum())
+    np.testing.assert_allclose(made / track.sum(), np.append(seen[:FEW], seen[FEW:].sum()) / seen.sum(), atol=0.01)
+    bare = track & (drawn.wide == 0) & (drawn.dense == 1)
     assert np.abs(drawn.below + drawn.above)[bare].mean() < 0.05  # a hit a pixel, nearly all on the line
     end = np.floor(drawn.phase + drawn.wide * (drawn.long - 1) + EDGE)
     assert (np.abs(end) + 1 + drawn.below + drawn.above)[track].min() == 1  # columns
@@ -122,18 +126,28 @@ def test_a_table_of_other_bins_is_refused(counts: Counts, name: str) -> None:
         Tables(state)
 
 
-def test_rows_that_are_no_pairs_are_refused(counts: Counts) -> None:
-    state = counts.state()
-    for row in ([1, 2, 3], [WIDTHS["columns"], 1], [5, 1, WIDTHS["columns"] - 5, 1]):
-        with pytest.raises(PartiganError, match="row 1 is no list of steps between columns below 14"):
+def test_rows_of_too_many_columns_are_refused(counts: Counts) -> None:
+    state, width = counts.state(), WIDTHS["columns"]
+    for row in ([1] * (width + 1), [-width, 1], [5, 1 - width, 1], [3, -width]):
+        with pytest.raises(PartiganError, match=f"row 1 has {width + 1} columns and not 14"):
             Tables({**state, "columns": [[], row]})
+
+
+def test_short_rows_are_the_same_rows() -> None:
+    rng = np.random.default_rng(1)
+    table = rng.integers(1, 200, (50, 30)) * (rng.random((50, 30)) < np.linspace(0, 1, 50)[:, None])
+    rows = [short(row) for row in table]
+    np.testing.assert_array_equal(full(rows, 30), table)
+    assert rows[0] == []
+    assert len(rows[-1]) == 30
+    assert short(np.array([0, 5, 0, 0, 6, 7, 0])) == [-1, 5, -2, 6, 7]
 
 
 def test_sensors_differ_as_counted_and_places_as_in_their_group(counts: Counts) -> None:
     """One sensor of a group gets long tracks alone; the others keep theirs."""
     state = counts.state()
     long = np.repeat([0, 0, 50, 50, 50, 50], len(SLANTS) + 1)
-    changed = {**state, "turns": [pairs(long)] * 2 + state["turns"][2:]}
+    changed = {**state, "turns": [short(long)] * 2 + state["turns"][2:]}
     shares = []
     for each in (state, changed):
         drawn = Tables(each).draw(60, np.random.default_rng(1))

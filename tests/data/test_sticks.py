@@ -77,6 +77,19 @@ def test_tables_rise_and_those_without_clusters_are_those_of_all(clusters: Clust
     torch.testing.assert_close(none, torch.linspace(0, 1, SLICES + 1).expand(CONTEXTS, -1), atol=1e-5, rtol=0)
 
 
+def test_few_clusters_of_much_charge_share_it_as_the_next_ones_do() -> None:
+    """Not as those of little charge, of which a part of a large one would be more than the matrix can say."""
+    total = torch.tensor([20] * 5000 + [330] * 200 + [400] * 2)
+    charge = torch.zeros(len(total), 9, dtype=torch.long)
+    charge[:, 1] = torch.where(total < 100, LEAST, 3 * total // 5)
+    charge[:, 0] = total - charge[:, 1]
+    sticks = Sticks(torch.full_like(total, 0b11), total.float(), torch.zeros(CONTEXTS, 0), LEAST)
+    sticks = sticks._replace(edges=edges_of(charge, sticks))
+    many = Sticks(torch.full((1000,), 0b11), torch.full((1000,), 400.0), sticks.edges, LEAST)
+    made = broken(torch.rand(1000, 9, generator=torch.Generator().manual_seed(1)), many)[0]
+    assert (made[:, 0] > 240).float().mean() < 0.05
+
+
 def test_no_pixel_has_more_than_the_matrix_can_say() -> None:
     """Of two pixels with 400 ADU neither has more than 255; totals that are too small leave each hit the least."""
     edges = torch.linspace(0, 1, SLICES + 1).repeat(CONTEXTS, 1)

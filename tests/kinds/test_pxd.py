@@ -9,7 +9,7 @@ import torch
 
 from helpers import toy_hitmaps
 from partigan.data.batch import Batch
-from partigan.data.clusters import FRAMES, PATTERNS, PIXELS, STRIP, WINDOW
+from partigan.data.clusters import FRAMES, PATTERNS, PIXELS, STRIP, WINDOW, found
 from partigan.data.hitmap_files import write_hitmaps
 from partigan.data.hitmaps import Hitmaps
 from partigan.data.pxd import LAYER_OF
@@ -17,6 +17,7 @@ from partigan.errors import PartiganError
 from partigan.evaluation import protocols
 from partigan.kinds import find
 from partigan.kinds.kind import Values
+from partigan.kinds.pxd_clusters import rows
 from partigan.simulate.pxd import simulate_pxd
 
 
@@ -89,6 +90,21 @@ def test_clusters_are_trained_on_and_whole_maps_are_everywhere_else(tmp_path: Pa
     assert torch.equal((strip > 0).sum(1) - along.sum(1), sample.condition[:, -2])
     assert torch.equal(kind.format.training(path).x, sample.x)
     assert torch.equal(kind.format.read(path, "valid").x, find("pxd").format.read(path, "valid").x)
+
+
+def test_training_shows_all_pixels_of_tracks_as_often() -> None:
+    """A tenth of these tracks has half of the pixels."""
+    lengths = np.array([90] + [10] * 9)
+    begin = np.repeat(np.cumsum(lengths + 5) - lengths, lengths)
+    v = begin + np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    u, v = np.append(np.full_like(v, 40), [200, 201]), np.append(v, [3, 3])  # and a small cluster
+    maps = Hitmaps.of(1, np.zeros_like(v), np.full_like(v, 7), u, v, np.full_like(v, 20))
+    made = rows([(found(maps), 1)], np.random.default_rng(1))
+    assert made.condition is not None
+    length = made.condition[:, 9]
+    assert sorted(length.tolist()) == [10] * 9 + [90] * 6
+    shown = (made.x[:, PIXELS[0] :] > 0).sum(1)
+    assert shown[length == 90].sum() == pytest.approx(90, abs=10)
 
 
 def test_hits_are_written_like_maps(tmp_path: Path, events: Hitmaps) -> None:

@@ -109,6 +109,7 @@ def test_another_process_makes_the_same_samples(models: dict[str, Model], tmp_pa
 def test_packed_samples_are_the_same_events(models: dict[str, Model]) -> None:
     """As hits, block by block; those of other transforms are as ever."""
     model = models["pxd-fast"]
+    assert len(repr(model)) < 3000  # without its tables
     maps = model.sample(60, 3, first=30)
     parts = list(model.packed(60, 3, first=30))
     assert [len(part) for part in parts] == [10, 40, 10]

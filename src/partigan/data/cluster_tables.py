@@ -22,12 +22,13 @@ from partigan.data.cluster_sensors import GROUPS, of_sensors
 from partigan.data.clusters import IS_SMALL, IS_TRACK_V, NAMES, PATTERNS, SINGLES, SMALL, Found, line_at
 from partigan.data.hitmaps import MAXIMUM
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
-from partigan.data.sparse_rows import full, pairs
+from partigan.data.sparse_rows import full, short
 from partigan.data.track_lines import LENGTHS, LINES, TURNS, drawn_line, length_bin, line_number, turn
 from partigan.data.track_looks import (
     AGES,
     BRIGHT,
     DENSE,
+    FEW,
     FLANKS,
     LOOKS,
     SIDES,
@@ -61,7 +62,7 @@ WIDTHS = {
     "totals": len(TOTALS) - 1,
     "lengths": len(LENGTHS) - 1,
     "tracks": (len(LENGTHS) - 1) * LINES,
-    "looks": (len(DENSE) - 1) * (len(BRIGHT) - 1),
+    "looks": (FEW + len(DENSE) - 1) * (len(BRIGHT) - 1),
     "sides": SIDES**2,
     "shapes": SHAPES,
     "bands": int(BANDS.max()) + 1,
@@ -97,6 +98,7 @@ class Drawn(NamedTuple):
         below: columns of hits beside the box of a track's line, across it, on the lower side; -1 = its lowest column
             has no hits; 0 for others.
         above: the same on the upper side.
+        fixed: 1 for clusters that others make room for, 0 for these.
     """
 
     map: Ints
@@ -110,6 +112,7 @@ class Drawn(NamedTuple):
     bright: Floats
     below: Ints
     above: Ints
+    fixed: Ints
 
 
 class Counts:
@@ -171,7 +174,7 @@ class Counts:
     def state(self) -> dict[str, Any]:
         """Numbers and tables, as JSON values. See `sparse_rows` for the tables."""
         mean, excess, common = moments(self.numbers)
-        tables = {name: [pairs(row) for row in table] for name, table in self.tables.items()}
+        tables = {name: [short(row) for row in table] for name, table in self.tables.items()}
         numbers = {"mean": mean.tolist(), "excess": excess.tolist(), "common": common}
         return {**numbers, "widths": list(WIDTHS.values()), **tables}
 
@@ -254,12 +257,12 @@ class Tables:
         row = looks_row(group[some], v[some], kind[some], line)
         dense, bright = np.zeros((2, len(map)))
         bins = np.divmod(self._draw("looks", row, rng), len(BRIGHT) - 1)
-        dense[some], bright[some] = blurred(*bins, rng)
+        dense[some], bright[some] = blurred(*bins, length, rng)
         below, above = np.zeros((2, len(map)), np.int64)
         column = self._draw("sides", sides_row(kind[some], line, bins[0]), rng)
         below[some], above[some] = column // SIDES - 1, column % SIDES - 1
         above = np.maximum(above, 1 - below - np.where(kind == IS_TRACK_V, span_u, span_v))  # a column is left
-        return Drawn(map, kind, u, v, long, wide, phase, dense, bright, below, above)
+        return Drawn(map, kind, u, v, long, wide, phase, dense, bright, below, above, zero)
 
     def _draw(self, name: str, rows: Ints, rng: np.random.Generator, between: Ints | None = None) -> Ints:
         """A column of a table for each of some rows, with probabilities as counted, between two columns if given."""

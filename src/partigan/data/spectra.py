@@ -1,10 +1,12 @@
 """Spectra of the charge of tracks' pixels that are counted apart, so that networks need not learn them.
 
-The charge of a pixel goes by the path of a particle in it: by the pitch, the axis of a track, and whether a step along
-the track is one pixel wide, or its end. Number 0 is the spectrum of all hits of all clusters.
+The charge of a pixel goes by the path of a particle in it: by the pitch, axis and length of a track, and whether a step
+along the track is one pixel wide, or its end. Number 0 is the spectrum of all hits of all clusters.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -14,18 +16,21 @@ from partigan.data.clusters import STRIP, WINDOW
 
 PITCH_CHANGES = 512
 """Row at which the pitch along v changes."""
-KINDS = (8, 2)
-"""Zone (layer, forward or backward, and pitch along v) and axis of tracks."""
+LONG = (7, 13, 41)
+"""Pixels: edges of the lengths of tracks."""
+KINDS = (8, 2, len(LONG) + 1)
+"""Zone (layer, forward or backward, and pitch along v), axis and length of tracks."""
 ROLES = 4
 """In a track: whether a step is the first or last one, and whether it has one hit."""
-SPECTRA = 1 + KINDS[0] * KINDS[1] * ROLES
+SPECTRA = 1 + math.prod(KINDS) * ROLES
 _GROUPS = torch.from_numpy(GROUPS)
 
 
 def kind_of(frame: Tensor) -> Tensor:
     """Which of the `KINDS` tracks are, ``(tracks,)``; frames as in `partigan.kinds.pxd_clusters`."""
     zone = 2 * _GROUPS.to(frame.device)[frame[:, 0].long()] + (frame[:, 2] >= PITCH_CHANGES).long()
-    return zone * KINDS[1] + frame[:, 3].long()
+    long = (frame[:, 4:5] >= frame.new_tensor(LONG)).sum(1)
+    return (zone * KINDS[1] + frame[:, 3].long()) * KINDS[2] + long
 
 
 def of_tracks(hit: Tensor, kind: Tensor, end: Tensor) -> Tensor:

@@ -18,12 +18,12 @@ from partigan.data.cluster_tables import SHAPE_OF
 from partigan.data.clusters import PATTERNS
 from partigan.data.hitmaps import MAXIMUM
 
-REST = torch.tensor([0, 1, 3, 5, 8, 11, 14, 18, 23, 29, 37, 48, 65, 100, 150, 220, 300])
+REST = torch.tensor([0, 1, 3, 5, 8, 11, 14, 18, 23, 29, 37, 48, 65, 100, 150, 220, 260, 300, 350, 420, 500])
 """ADU: lower edges of the charge that is left."""
 SLICES = 32
 PARTS = torch.sin(torch.linspace(0, pi / 2, SLICES + 1, dtype=torch.float64)) ** 2
 """Edges of the parts that are counted apart, finest at both ends."""
-ALIKE = 20.0  # breaks that are spread as those of all charges
+ALIKE = 3.0  # breaks that are spread as those of the charges below
 LEAST = 1e-4  # share of a cell, above what rounding in float32 needs
 ROUNDING = 1.2e-7  # by which values stay away from those of other charges
 BREAK_DIGITS = 6  # of edges, in files
@@ -74,9 +74,11 @@ def edges_of(charge: Tensor, sticks: Sticks) -> Tensor:
     below = (PARTS.to(own.device) * (rest + 1)[:, None] - own[:, None]).clamp(0, 1)  # of one ADU
     counts = torch.zeros(CONTEXTS, SLICES + 1, dtype=torch.float64, device=own.device).index_add(0, context, below)
     table = counts.diff(dim=1).reshape(BREAKS, -1, SLICES)
-    of_all = table.sum(1, keepdim=True) + 1 / SLICES
-    table = (table + ALIKE * of_all / of_all.sum(2, keepdim=True)).reshape(CONTEXTS, SLICES)
-    shares = (table / table.sum(1, keepdim=True)).clamp_min(LEAST)
+    alike, rows = table.sum(1) + 1 / SLICES, []
+    for row in table.unbind(1):
+        rows.append(alike := row + ALIKE * alike / alike.sum(1, keepdim=True))
+    shares = torch.stack(rows, dim=1).reshape(CONTEXTS, SLICES)
+    shares = (shares / shares.sum(1, keepdim=True)).clamp_min(LEAST)
     edges = torch.nn.functional.pad(shares.cumsum(1), (1, 0))
     return (edges / edges[:, -1:]).round(decimals=BREAK_DIGITS).float()
 

@@ -11,7 +11,7 @@ from partigan.data.track_looks import AGES, TILTS
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-SHORT = 12  # pixels of tracks whose lines are counted one by one
+SHORT = 16  # pixels of tracks whose lines are counted one by one
 LENGTHS = np.unique(np.concatenate([np.arange(4, SHORT + 1), np.geomspace(SHORT + 1, ROWS + 1, 44).astype(int)]))
 """Pixels: edges of the lengths of tracks."""
 SLOPES = (np.arange(34) - 16.5) / 16

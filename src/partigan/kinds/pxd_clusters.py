@@ -98,7 +98,7 @@ class ClusterConditions(MapConditions):
             "excess": [Rule(float, lambda x: x >= 0, "a variance")],
             "common": Rule(float, lambda x: x >= 0, "a covariance"),
             "widths": [Rule(int, lambda x: x > 0, "a number of columns")],
-            **{name: [[Rule(int, lambda x: x >= 0, "a number of clusters")]] for name in WIDTHS},
+            **{name: [[Rule(int, lambda x: True, "clusters, or columns to skip below 0")]] for name in WIDTHS},
             "partners?": PARTNERS,
         }
     )
@@ -173,12 +173,12 @@ def rows(blocks: list[tuple[Found, int]], rng: np.random.Generator, number: int 
     Args:
         blocks: clusters of events.
         rng: chooses them.
-        number: of samples, at most; as many as there are tracks.
+        number: of samples, at most; as many as parts cover all tracks.
 
     Raises:
         PartiganError: a class has no clusters.
     """
-    kinds = np.concatenate([block.kind for block, _ in blocks])
+    kinds, lengths = (np.concatenate([getattr(block, name) for block, _ in blocks]) for name in ("kind", "long"))
     owner = np.repeat(np.arange(len(blocks)), [len(block.kind) for block, _ in blocks])
     place = np.concatenate([np.arange(len(block.kind)) for block, _ in blocks])
     classes = ((IS_SMALL,), (IS_TRACK_V, IS_TRACK_U))
@@ -186,6 +186,7 @@ def rows(blocks: list[tuple[Found, int]], rng: np.random.Generator, number: int 
     for name, some in zip(("small clusters", "tracks"), available, strict=True):
         if len(some) == 0:
             raise PartiganError(f"the training events have no {name} (see docs/pxd.md); give more events")
+    available[1] = np.repeat(available[1], -(-lengths[available[1]] // WINDOW))  # all pixels as often
     number = min(number, len(available[1]))
     charges = np.zeros((number, sum(PIXELS)), np.float16)
     frames = np.zeros((number, sum(FRAMES)), np.float32)

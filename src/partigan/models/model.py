@@ -49,8 +49,8 @@ class Model:
     network: nn.Module
     transform: Transform
     kind: Kind
-    conditions: dict[str, Any]
-    manifest: dict[str, Any] = field(default_factory=dict)
+    conditions: dict[str, Any] = field(repr=False)
+    manifest: dict[str, Any] = field(default_factory=dict, repr=False)
     name: str = ""
 
     @property

@@ -236,8 +236,8 @@ CASES = {
         (0, 0),
         smooth=False,
         impossible=(
-            ("counts", [[1, 5, 2]] * SPECTRA, "is no table"),
-            ("counts", [[1, -5]] * SPECTRA, "are not whole numbers"),
+            ("counts", [[1] * 257] * SPECTRA, "is no table"),
+            ("counts", [[1, 0.5]] * SPECTRA, "are not whole numbers"),
             ("counts", [[]] * SPECTRA, "are not whole numbers"),
             ("counts", [[1, 5]] * 3, "has the shape"),
             ("breaks", [[*RISING[:-1], 0.9]] * CONTEXTS, "does not rise from 0 to 1"),
@@ -326,7 +326,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},
     Asinh: {"unit": 99.0},
     LogIntensity: {"height": 64},
-    ClusterShares: {"counts": [[7, 5, 248, 3]] * SPECTRA, "breaks": [RISING] * CONTEXTS},
+    ClusterShares: {"counts": [[-7, 5, -247, 3]] * SPECTRA, "breaks": [RISING] * CONTEXTS},
 }
 
 

@@ -19,7 +19,7 @@ from partigan.data.batch import Batch
 from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS
-from partigan.data.sparse_rows import full, pairs
+from partigan.data.sparse_rows import full, short
 from partigan.data.spectra import KINDS, ROLES, SPECTRA, of_strips
 from partigan.data.sticks import BREAK_DIGITS, CONTEXTS, SLICES, Sticks, broken, edges_of, inside, parted
 from partigan.data.transforms.transform import Transform, wrong_shapes
@@ -144,7 +144,7 @@ class ClusterShares(Transform):
     def state(self) -> dict[str, Any]:
         """The counts as `sparse_rows`, the breaks with as many digits as they have."""
         breaks = [[round(x, BREAK_DIGITS) for x in row] for row in self.breaks.tolist()]
-        return {"counts": [pairs(row) for row in self.counts.long().cpu().numpy()], "breaks": breaks}
+        return {"counts": [short(row) for row in self.counts.long().cpu().numpy()], "breaks": breaks}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Set the constants, and what follows from them."""
@@ -245,7 +245,7 @@ def _edges(counts: Tensor) -> Tensor:
     of_all = counts[:1].double() / counts[0].sum()
     table = counts[1:].double().unflatten(0, (*KINDS, ROLES))
     alike = table.sum(0, keepdim=True) + of_all
-    table = (table + ALIKE * alike / alike.sum(-1, keepdim=True)).flatten(0, 2)
+    table = (table + ALIKE * alike / alike.sum(-1, keepdim=True)).flatten(0, -2)
     shares = torch.cat((of_all, table / table.sum(1, keepdim=True)))
     shares[:, first:].clamp_min_(LEAST_SHARE)
     edges = shares.cumsum(1)

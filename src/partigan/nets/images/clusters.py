@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from partigan.data.cluster_tables import Drawn
 from partigan.data.clusters import FRAMES, IS_SMALL, IS_TRACK_U, IS_TRACK_V, PIXELS, SINGLES, SMALL, STRIP, WINDOW, hits
@@ -28,7 +29,7 @@ from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Patch, PatchCritic, Strip, StripCritic
 from partigan.nets.images.strips import Given, geometry
 
-COLUMNS_OF = 10  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
+COLUMNS_OF = 11  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
 Ints = NDArray[np.int64]
 
 
@@ -73,9 +74,10 @@ class SparseGenerator(Generator):
         assert condition is not None
         small, whole, steps = noise.split([*self.sizes, noise.shape[1] - sum(self.sizes)], dim=1)
         frames = condition.split(list(FRAMES), dim=1)
-        known, shared = along_strip(frames[1], BEYOND), self.strip.shared(whole, frames[1])[:, None]
+        known = along_strip(frames[1], self.strip.off(whole), BEYOND)
+        shared = self.strip.shared(whole, frames[1])[:, None]
         track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 11]
-        given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more)
+        given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more, self.strip.level(frames[1]))
         strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared, given)
         made = (self.small(small, frames[0]), strip.transpose(1, 2).flatten(2))
         return torch.cat(made, dim=2).flatten(1)
@@ -93,16 +95,18 @@ class SparseGenerator(Generator):
         self.edges, self.breaks = transform.edges.clone(), transform.breaks.clone()
 
 
-def along_strip(frame: Tensor, beyond: int = 0) -> Tensor:
+def along_strip(frame: Tensor, off: Tensor | None = None, beyond: int = 0) -> Tensor:
     """`geometry` of parts of tracks ``(batch, pixels, 8)``.
 
     Args:
         frame: see `partigan.kinds.pxd_clusters`; its last number is the first pixel that is wanted.
+        off: see `Strip.off`; nothing if it is not given.
         beyond: pixels before and after the window.
     """
     along = frame[:, -1:] + torch.arange(-beyond, WINDOW + beyond, device=frame.device)
     slope, phase, length, *sides = (frame[:, number, None].expand_as(along) for number in (5, 6, 4, 9, 10))
-    return geometry((slope, phase, length), (sides[0], sides[1]), along)
+    ends = (0.0, 0.0) if off is None else (off[:, :1], off[:, 1:])
+    return geometry((slope, phase, length), (sides[0], sides[1]), along, ends)
 
 
 class SparseCritic(Critic):
@@ -193,7 +197,7 @@ class Events(Generator):
         first = np.searchsorted(drawn.map, np.arange(len(seeds)))
         own = (there - first[drawn.map[there]]).astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
         seed = np.asarray(seeds, np.uint64)[drawn.map[there]] + own
-        u, v = apart(Placed(drawn.map[cluster], number, u, v), seed)
+        u, v = apart(Placed(drawn.map[cluster], number, u, v), seed, drawn.fixed[there])
         address = (drawn.map[cluster] * COLUMNS + u) * ROWS + v
         order = np.argsort(address)
         address, charge = address[order], charge[order]
@@ -222,9 +226,7 @@ class Events(Generator):
             none = np.zeros(0, np.int64)
             return none, none, none, none
         length = drawn.long[chosen]
-        steps = length + 2 * BEYOND
-        track = np.repeat(np.arange(len(chosen)), steps)
-        along = np.arange(len(track)) - np.repeat(np.cumsum(steps) - steps, steps) - BEYOND
+        track, along = lined_up(length)
         turned = drawn.kind[chosen] == IS_TRACK_U
         columns = (
             sensors[map],
@@ -240,21 +242,55 @@ class Events(Generator):
             drawn.above[chosen],
         )
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
-        shared = network.shared(torch.from_numpy(_normal(rngs, map, network.noise)), frame)
-        noise = torch.from_numpy(_normal(rngs, map[track], ALL_NOISE))
+        anchors = np.where(length > WINDOW, -(-length // WINDOW) + 1, 1)
+        anchor = np.cumsum(anchors) - anchors
+        turns = torch.from_numpy(_normal(rngs, np.repeat(map, anchors), network.noise))
+        whole = turns[anchor]
+        noise = torch.from_numpy(_normal(rngs, np.repeat(map, length + 1), ALL_NOISE))
+        noise = functional.pad(noise, (0, 0, BEYOND, BEYOND - 1))
         of = torch.from_numpy(track)
         slope, phase, pixels, *sides = (frame[:, number][of] for number in (5, 6, 4, 9, 10))
-        known = geometry((slope, phase, pixels), (sides[0], sides[1]), torch.from_numpy(along.astype(np.float32)))
+        low, high = network.off(whole)[of].unbind(1)
+        known = geometry(
+            (slope, phase, pixels), (sides[0], sides[1]), torch.from_numpy(along.astype(np.float32)), (low, high)
+        )
         kind = kind_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
-        given = Given(kind, of[None, BEYOND:-BEYOND], more)
-        made = network.pixels(known[None], noise[None], shared[of[1:-1]][None], given)
+        given = Given(kind, of[None, BEYOND:-BEYOND], more, network.level(frame))
+        shared = network.shared(whole, frame)[of[1:-1]]
+        some = np.flatnonzero((length > WINDOW)[track][1:-1]) + 1
+        change = between(turns, anchor[track[some]], along[some].clip(0, length[track[some]] - 1)) - whole[track[some]]
+        shared[some - 1] += functional.linear(change, network.whole.weight)
+        made = network.pixels(known[None], noise[None], shared[None], given)
         step, across = torch.nonzero(made.hit[0], as_tuple=True)
         hit, spectrum, own = (each[0, step, across] for each in (made.hit, made.spectrum, made.noise))
         share = network.finish(made.made[0, step, :, across].T, own, hit, spectrum)
         charge = charges_of(share, spectrum, self.generator.edges).numpy()
         at = step.numpy() + BEYOND
         return chosen[track[at]], along[at], across.numpy(), charge
+
+
+def lined_up(length: Ints) -> tuple[Ints, Ints]:
+    """Number and pixel along it of tracks one after another, with a pixel between two and `BEYOND` at both ends."""
+    steps = length + 1
+    steps[-1] += BEYOND - 1
+    begin = np.cumsum(steps) - steps
+    steps[0] += BEYOND
+    track = np.repeat(np.arange(len(length)), steps)
+    return track, np.arange(-BEYOND, len(track) - BEYOND) - begin[track]
+
+
+def between(noise: Tensor, first: Ints, along: Ints) -> Tensor:
+    """Normal numbers that change along a track, as those of parts of it that training shows, ``(pixels, values)``.
+
+    Args:
+        noise: normal, `WINDOW` pixels after each other.
+        first: number of the first one of each track.
+        along: pixels.
+    """
+    number, step = np.divmod(along, WINDOW)
+    angle = torch.from_numpy(step.astype(np.float32))[:, None] * (torch.pi / 2 / WINDOW)
+    return angle.cos() * noise[first + number] + angle.sin() * noise[first + number + 1]
 
 
 def packed(drawn: Drawn, maps: int, room: int) -> Tensor:
@@ -282,8 +318,8 @@ def unpacked(condition: Tensor) -> tuple[Ints, Drawn]:
     known = clusters[map, place].astype(np.float64).T
     kind, u, v, long = known[:4].astype(np.int64)
     wide, phase, dense, bright = known[4:8]
-    below, above = known[8:].astype(np.int64)
-    return sensor, Drawn(map, kind - 1, u, v, long, wide, phase, dense, bright, below, above)
+    below, above, fixed = known[8:].astype(np.int64)
+    return sensor, Drawn(map, kind - 1, u, v, long, wide, phase, dense, bright, below, above, fixed)
 
 
 def _normal(rngs: list[np.random.Generator], map: Ints, values: int) -> NDArray[np.float32]:

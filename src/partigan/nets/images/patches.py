@@ -22,7 +22,7 @@ from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
 from partigan.data.sticks import BREAK_OF, BREAKS, CONTEXTS, SLICES, Sticks, broken
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
-from partigan.nets.images.strips import FAR, GEOMETRY, Given, Pixels, chosen, roomy, softened
+from partigan.nets.images.strips import FAR, GEOMETRY, SIDE, Given, Pixels, chosen, levelled, roomy, softened
 
 SLOPE = 0.2
 GRID = 128  # places of the share at which a critic knows the charge
@@ -31,6 +31,7 @@ CELLS, FARTHEST, MEMORY = 128, 5.0, 150  # of the distribution of shares: cells,
 LARGEST, WIDTHS = 4.0, (-3.0, 0.5)  # absolute mean of a pixel, and logarithm of its width: none lies far out
 PRIOR = 50.0  # hits of each spectrum that are spread as those of all
 LOADS = (10.0, 14.0, 20.0, 32.0)  # ADU a hit: edges of small clusters whose shares are uniform by themselves
+LINEAR = 50.0  # ADU: unit of charges as critics see them
 STEP_NOISE = 4  # noise of each pixel along a strip
 ALL_NOISE = STEP_NOISE + 2 * STRIP  # and two values for every pixel across it
 
@@ -150,7 +151,7 @@ class Charges(nn.Module):
 
 def scaled(charge: Tensor) -> tuple[Tensor, Tensor]:
     """Charges in ADU as critics see them, on a logarithmic and a linear scale."""
-    return (charge / 20).log(), charge / 50
+    return (charge / 20).log(), charge / LINEAR
 
 
 class Patterns(nn.Module):
@@ -239,7 +240,7 @@ class PatchCritic(nn.Module):
         return self.last(functional.leaky_relu(self.second(h), SLOPE))  # type: ignore[no-any-return]
 
 
-class Along(nn.Module):
+class Along(nn.Linear):
     """A convolution along the last axis but one, without padding, as one product of matrices.
 
     Args:
@@ -250,21 +251,17 @@ class Along(nn.Module):
     """
 
     def __init__(self, inputs: int, outputs: int, taps: int, fold: int = 1) -> None:
-        super().__init__()
-        self.taps, self.fold, self.outputs = taps, fold, outputs
-        self.linear = nn.Linear(inputs * fold, taps * outputs, bias=False)
-        nn.init.normal_(self.linear.weight, std=(2 / (inputs * fold * taps)) ** 0.5)
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        super().__init__(inputs * fold * taps, outputs)
+        self.taps, self.fold = taps, fold
+        nn.init.normal_(self.weight, std=(2 / self.in_features) ** 0.5)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(batch, pixels, inputs)`` to ``(batch, pixels / fold - taps + 1, outputs)``."""
         x = x.reshape(len(x), x.shape[1] // self.fold, -1)
-        parts = self.linear(x).split(self.outputs, dim=2)
         size = x.shape[1] - self.taps + 1
-        out: Tensor = parts[0][:, :size] + self.bias
-        for tap in range(1, self.taps):
-            out = out + parts[tap][:, tap : tap + size]
-        return out
+        taps = torch.cat([x[:, tap : tap + size] for tap in range(self.taps)], dim=2)
+        return functional.linear(taps, self.weight, self.bias)
 
 
 class Strip(nn.Module):
@@ -280,8 +277,18 @@ class Strip(nn.Module):
         self.noise = noise
         self.frames, self.whole = Lines(hidden), nn.Linear(noise, hidden)
         self.first = Along(GEOMETRY + STEP_NOISE, hidden, 3)
-        self.body = nn.ModuleList(Along(hidden, hidden, 3) for _ in range(BEYOND - 1))
+        self.second = Along(hidden, hidden, 3)
         self.last, self.finish = nn.Linear(hidden, 3 * STRIP), Shares(SPECTRA)
+        self.mean = nn.Linear(hidden, 1)
+        self.room, self.focus = nn.Parameter(torch.tensor(0.25)), nn.Parameter(torch.tensor(2.0))
+
+    def off(self, noise: Tensor) -> Tensor:
+        """Pixels that a track is off both ends of its line, which lie at half pixels: uniform, ``(tracks, 2)``."""
+        return self.room * torch.special.erf(noise[:, :2] / 2**0.5)  # type: ignore[no-any-return]
+
+    def level(self, frame: Tensor) -> Tensor:
+        """The level of the shares of tracks ``(tracks,)``; frame: see `Lines`."""
+        return self.mean(functional.leaky_relu(self.frames(frame), SLOPE))[:, 0]  # type: ignore[no-any-return]
 
     def shared(self, noise: Tensor, frame: Tensor) -> Tensor:
         """Features of whole tracks ``(tracks, hidden)``; frame: see `Lines`."""
@@ -295,6 +302,8 @@ class Strip(nn.Module):
     def pixels(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Pixels:
         """Hits, and what their shares come from, without the `BEYOND` first and last pixels of what is given.
 
+        Beyond the ends of a track are zeros; so one pixel between two tracks is enough.
+
         Every pixel along the track has at least one hit across it, and several without a gap, and touches those of the
         pixel before; there are none beyond its ends. As many as are asked for are hit, those of the largest logits.
 
@@ -305,19 +314,22 @@ class Strip(nn.Module):
             given: of the wanted pixels.
         """
         gate, own = noise[:, BEYOND:-BEYOND, STEP_NOISE:].unflatten(2, (2, STRIP)).unbind(2)
-        h = functional.leaky_relu(self.first(torch.cat((known, noise[:, :, :STEP_NOISE]), dim=2)) + shared, SLOPE)
-        for convolution in self.body:
-            h = functional.leaky_relu(convolution(h), SLOPE)
-        made = self.last(h).unflatten(2, (3, STRIP))
+        inside = known[:, :, :1]
+        h = self.first(inside * torch.cat((known, noise[:, :, :STEP_NOISE]), dim=2)) + shared
+        h = self.second(inside[:, 1:-1] * functional.leaky_relu(h, SLOPE))
+        made = self.last(functional.leaky_relu(h, SLOPE)).unflatten(2, (3, STRIP))
         known = known[:, BEYOND:-BEYOND]
-        logit = torch.where(roomy(known), made[:, :, 0] + gate, -FAR / 10)
+        away = torch.arange(-SIDE, SIDE + 1, device=known.device) - known[:, :, 3:4] / 2
+        logit = torch.where(roomy(known), made[:, :, 0] - self.focus * away**2 + gate, -FAR / 10)
         there, limit = chosen(logit.detach(), known, given)
         hit = there.to(logit)
         if logit.requires_grad:
             soft = softened(logit, limit, there, known, given)
             hit = hit + (soft - soft.detach())
+        mean, width = made[:, :, 1], made[:, :, 2]
+        mean = mean + levelled(mean + width.clamp(*WIDTHS).exp() * own, there.to(own), known, given)
         spectrum = of_tracks(there, given.kind.expand(there.shape[:2]), known[:, :, 1:3].any(2))
-        return Pixels(hit, spectrum[:, :, None].expand_as(hit), made[:, :, 1:], own)
+        return Pixels(hit, spectrum[:, :, None].expand_as(hit), torch.stack((mean, width), dim=2), own)
 
 
 class Lines(nn.Module):
@@ -339,7 +351,7 @@ class Lines(nn.Module):
 
 
 class StripCritic(nn.Module):
-    """Critic of parts of strips: sums of local features at three scales.
+    """Critic of parts of strips: sums of local features at three scales, and the mean charge over that of the track.
 
     Args:
         hidden: feature maps.
@@ -351,7 +363,7 @@ class StripCritic(nn.Module):
         sizes = (hidden, hidden, 2 * hidden)
         self.scales = nn.ModuleList((Along(4 * STRIP + GEOMETRY, sizes[0], 3),))
         self.scales.extend(Along(a, b, 2, 2) for a, b in pairwise(sizes))
-        self.join, self.second = nn.Linear(sum(sizes) + 4, 2 * hidden), nn.Linear(2 * hidden, hidden)
+        self.join, self.second = nn.Linear(sum(sizes) + 5, 2 * hidden), nn.Linear(2 * hidden, hidden)
         self.last = nn.Linear(hidden, 1)
 
     def forward(self, x: Tensor, known: Tensor, frame: Tensor, kind: Tensor) -> Tensor:
@@ -362,6 +374,8 @@ class StripCritic(nn.Module):
         for number, convolution in enumerate(self.scales):
             h = functional.leaky_relu(convolution(h[:, : h.shape[1] // 2 * 2] if number else h), SLOPE)
             sums.append(h.sum(1) / x.shape[2] ** 0.5)
-        sums.append(seen.sum((2, 3)) / x.shape[2])
+        total = seen.sum((2, 3))
+        mean = LINEAR * total[:, 3:] / total[:, :1].clamp_min(1)
+        sums += [total / x.shape[2], mean / frame[:, 8:9] - 1]
         h = functional.leaky_relu(self.join(torch.cat(sums, dim=1)) + self.frames(frame), SLOPE)
         return self.last(functional.leaky_relu(self.second(h), SLOPE))  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ from partigan.data.clusters import EDGE, STRIP
 
 GEOMETRY = 8  # what a network knows of a strip at each pixel along it
 SIDE = STRIP // 2
+LEVEL = 12  # pixels of tracks that all parts of tracks in training show as a whole
 FAR = 1e6  # more than any two logits differ by
 
 
@@ -40,24 +41,34 @@ class Given(NamedTuple):
         kind: see `partigan.data.spectra.kind_of`, ``(batch, pixels or 1)``.
         track: number of the track of each pixel along, from 0, rising, ``(batch, pixels)``.
         more: hits of each track beyond one for each pixel along it, about, ``(tracks,)``.
+        level: mean of what the shares of the hits of each track are made of, ``(tracks,)``.
     """
 
     kind: Tensor
     track: Tensor
     more: Tensor
+    level: Tensor
 
 
-def geometry(line: tuple[Tensor, Tensor, Tensor], sides: tuple[Tensor, Tensor], along: Tensor) -> Tensor:
+def geometry(
+    line: tuple[Tensor, Tensor, Tensor],
+    sides: tuple[Tensor, Tensor],
+    along: Tensor,
+    off: tuple[Tensor | float, Tensor | float] = (0.0, 0.0),
+) -> Tensor:
     """What is known of a strip at pixels along it: ends, where in the pixel the line is, slope, room; ``(..., 8)``.
 
     Args:
         line: its slope, in pixels a pixel; where it begins in its pixel; length of the track in pixels.
         sides: columns below and above the box of the line that hits have, -1 where they end before it.
         along: pixel from the track's beginning, shaped like the others.
+        off: pixels by which the beginning and the end of the line that is told are off that of the strip.
     """
     slope, phase, length = line
     at, end = phase + slope * along, (phase + slope * (length - 1) + EDGE).floor()
     pixel = (at + EDGE).floor()
+    lean = (off[1] - off[0]) / (length - 1)
+    at, slope = at + off[0] + lean * along, slope + lean
     inside = ((along >= 0) & (along < length)).to(slope)
     ends = [(along == 0).to(slope), (along == length - 1).to(slope)]
     room = [pixel - end.clamp_max(0) + sides[0], end.clamp_min(0) - pixel + sides[1]]
@@ -93,18 +104,45 @@ def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
         given: the tracks.
     """
     off, track = torch.arange(-SIDE, SIDE + 1, device=logit.device), given.track.flatten()
-    ends = logit.new_zeros(len(given.more)).index_add(0, track, known[:, :, 1:3].sum(2).flatten())
-    whole = ((ends == 2)[given.track] & (known[:, :, 0] > 0))[:, :, None]
-    taken = torch.zeros_like(whole)
+    there = (whole(known, given)[given.track] & (known[:, :, 0] > 0))[:, :, None]
+    taken = torch.zeros_like(there)
     for column in (-known[:, :, 6:7], known[:, :, 7:8]):
-        some = torch.where(whole & ~taken & (off == column), logit, -torch.inf)
+        some = torch.where(there & ~taken & (off == column), logit, -torch.inf)
         best = reduce(torch.maximum, some.unbind(2))
-        none = torch.full_like(ends, -torch.inf)
+        none = logit.new_full((len(given.more),), -torch.inf)
         most = none.scatter_reduce(0, track, best.flatten(), "amax")[given.track]
-        there = ((best == most) & (best > -FAR / 100))[:, :, None]
-        taken = taken | there
-        logit = logit + FAR / 100 * (there & (off == column))
+        reached = ((best == most) & (best > -FAR / 100))[:, :, None]
+        taken = taken | reached
+        logit = logit + FAR / 100 * (reached & (off == column))
     return logit
+
+
+def whole(known: Tensor, given: Given) -> Tensor:
+    """Of which tracks both ends are there, ``(tracks,)``; arguments: see `chosen`."""
+    ends = known.new_zeros(len(given.more)).index_add(0, given.track.flatten(), known[:, :, 1:3].sum(2).flatten())
+    return ends == 2
+
+
+def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given) -> Tensor:
+    """What has to be added to values of the pixels of short tracks, so that the mean of their hits is as given.
+
+    The mean charge of a track is told. Charges that did not know of each other would have means that scatter more.
+
+    Args:
+        value: ``(batch, pixels, STRIP)``.
+        hit: 0 or 1, ``(batch, pixels, STRIP)``.
+        known: `geometry`, ``(batch, pixels, 8)``.
+        given: the tracks.
+
+    Returns:
+        ``(batch, pixels, 1)``, 0 in tracks that are longer or are not seen as a whole.
+    """
+    track, none = given.track.flatten(), value.new_zeros(len(given.more))
+    length, number, total = (
+        none.index_add(0, track, each.flatten()) for each in (known[:, :, 0], hit.sum(2), (value * hit).sum(2))
+    )
+    short = whole(known, given) & (length <= LEVEL)
+    return torch.where(short, given.level - total / number.clamp_min(1), 0.0)[given.track][:, :, None]
 
 
 def roomy(known: Tensor) -> Tensor:
