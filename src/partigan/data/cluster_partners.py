@@ -113,7 +113,7 @@ def _shares(counts: Floats) -> Floats:
 
 
 def with_partners(drawn: Drawn, state: dict[str, Any], rng: np.random.Generator) -> Drawn:
-    """Clusters of whole events, some of layer 2 moved behind one of layer 1; where these two are is fixed.
+    """Clusters of whole events, some of layer 2 moved behind one of layer 1.
 
     Args:
         drawn: the clusters, drawn without regard to each other.
@@ -148,9 +148,7 @@ def with_partners(drawn: Drawn, state: dict[str, Any], rng: np.random.Generator)
         new = column.copy()
         new[chosen] += by
         moved.append(new)
-    fixed = drawn.fixed.copy()
-    fixed[own[who[there[place]]]] = fixed[chosen] = 1
-    return drawn._replace(u=moved[0], v=moved[1], fixed=fixed)
+    return drawn._replace(u=moved[0], v=moved[1])
 
 
 def _matched(available: Ints, height: Floats, wanted: Ints, target: Floats) -> tuple[Ints, Ints]:

@@ -98,7 +98,6 @@ class Drawn(NamedTuple):
         below: columns of hits beside the box of a track's line, across it, on the lower side; -1 = its lowest column
             has no hits; 0 for others.
         above: the same on the upper side.
-        fixed: 1 for clusters that others make room for, 0 for these.
     """
 
     map: Ints
@@ -112,7 +111,6 @@ class Drawn(NamedTuple):
     bright: Floats
     below: Ints
     above: Ints
-    fixed: Ints
 
 
 class Counts:
@@ -262,7 +260,7 @@ class Tables:
         column = self._draw("sides", sides_row(kind[some], line, bins[0]), rng)
         below[some], above[some] = column // SIDES - 1, column % SIDES - 1
         above = np.maximum(above, 1 - below - np.where(kind == IS_TRACK_V, span_u, span_v))  # a column is left
-        return Drawn(map, kind, u, v, long, wide, phase, dense, bright, below, above, zero)
+        return Drawn(map, kind, u, v, long, wide, phase, dense, bright, below, above)
 
     def _draw(self, name: str, rows: Ints, rng: np.random.Generator, between: Ints | None = None) -> Ints:
         """A column of a table for each of some rows, with probabilities as counted, between two columns if given."""

@@ -35,17 +35,15 @@ class Placed(NamedTuple):
     v: Ints
 
 
-def apart(hits: Placed, seed: Ints, fixed: Ints | None = None) -> tuple[Ints, Ints]:
+def apart(hits: Placed, seed: Ints) -> tuple[Ints, Ints]:
     """Columns and rows of the same hits after clusters that touch another have been moved.
 
-    Of two clusters that touch with sides or corners, or overlap, one is moved by at most `REACH` pixels, at random,
-    again and again: the one that is less fixed, or else the smaller one. Where maps are so full that this does not end
-    within `ROUNDS` rounds, some still touch.
+    Of two clusters that touch with sides or corners, or overlap, the smaller one is moved by at most `REACH` pixels,
+    at random, again and again. Where maps are so full that this does not end within `ROUNDS` rounds, some still touch.
 
     Args:
         hits: the hits.
         seed: for each cluster, ``(clusters,)`` uint64; places are a function of these, of nothing else.
-        fixed: how much each is to stay where it is, ``(clusters,)``; all alike if not given.
     """
     if len(hits.cluster) == 0:
         return hits.u, hits.v
@@ -54,8 +52,7 @@ def apart(hits: Placed, seed: Ints, fixed: Ints | None = None) -> tuple[Ints, In
     size = np.diff(first, append=len(hits.cluster))
     box = [(np.minimum.reduceat(x, first), np.maximum.reduceat(x, first)) for x in (hits.u, hits.v)]
     rank = np.empty(number, np.int64)
-    order = np.lexsort((np.arange(number), -size, np.zeros(number) if fixed is None else -fixed))
-    rank[order] = np.arange(number)  # the first ones stay
+    rank[np.lexsort((np.arange(number), -size))] = np.arange(number)  # large ones stay
     grid = np.zeros((int(hits.map.max()) + 1) * _MAP, np.int32)
     home = hits.map * _MAP + (hits.u + 1) * _WIDTH + hits.v + 1
     own = (hits.cluster + 1).astype(np.int32)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from partigan.data.clusters import STRIP, WINDOW
 from partigan.data.spectra import kind_of
-from partigan.nets.images.clusters import between, lined_up, along_strip
+from partigan.nets.images.clusters import along_strip, between, lined_up
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Along, Strip
 from partigan.nets.images.strips import LEVEL, Given, geometry, levelled
 

@@ -29,7 +29,7 @@ from partigan.nets.contracts import Critic, CriticOutput, Generator, frozen
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Patch, PatchCritic, Strip, StripCritic
 from partigan.nets.images.strips import Given, geometry
 
-COLUMNS_OF = 11  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
+COLUMNS_OF = 10  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
 Ints = NDArray[np.int64]
 
 
@@ -197,7 +197,7 @@ class Events(Generator):
         first = np.searchsorted(drawn.map, np.arange(len(seeds)))
         own = (there - first[drawn.map[there]]).astype(np.uint64) * np.uint64(0xD1342543DE82EF95)
         seed = np.asarray(seeds, np.uint64)[drawn.map[there]] + own
-        u, v = apart(Placed(drawn.map[cluster], number, u, v), seed, drawn.fixed[there])
+        u, v = apart(Placed(drawn.map[cluster], number, u, v), seed)
         address = (drawn.map[cluster] * COLUMNS + u) * ROWS + v
         order = np.argsort(address)
         address, charge = address[order], charge[order]
@@ -318,8 +318,8 @@ def unpacked(condition: Tensor) -> tuple[Ints, Drawn]:
     known = clusters[map, place].astype(np.float64).T
     kind, u, v, long = known[:4].astype(np.int64)
     wide, phase, dense, bright = known[4:8]
-    below, above, fixed = known[8:].astype(np.int64)
-    return sensor, Drawn(map, kind - 1, u, v, long, wide, phase, dense, bright, below, above, fixed)
+    below, above = known[8:].astype(np.int64)
+    return sensor, Drawn(map, kind - 1, u, v, long, wide, phase, dense, bright, below, above)
 
 
 def _normal(rngs: list[np.random.Generator], map: Ints, values: int) -> NDArray[np.float32]:
