@@ -33,9 +33,9 @@ def full(rows: list[list[int]], columns: int) -> NDArray[np.float64]:
         values = np.asarray(row, np.float64)
         if not np.isfinite(values).all():
             raise PartiganError(f"row {number} is not finite")
-        behind = np.cumsum(np.maximum(-values, 0) + (values >= 0)).astype(np.int64)
-        if behind.max(initial=0) > columns:
-            raise PartiganError(f"row {number} has {behind.max()} columns and not {columns}")
         there = values >= 0
-        table[number, behind[there] - 1] = values[there]
+        behind = np.where(there, 1, -values).cumsum()
+        if behind.max(initial=0) > columns:
+            raise PartiganError(f"row {number} has {behind.max():.0f} columns and not {columns}")
+        table[number, behind[there].astype(np.int64) - 1] = values[there]
     return table

@@ -67,7 +67,7 @@ def geometry(
     slope, phase, length = line
     at, end = phase + slope * along, (phase + slope * (length - 1) + EDGE).floor()
     pixel = (at + EDGE).floor()
-    lean = (off[1] - off[0]) / (length - 1)
+    lean = (off[1] - off[0]) / (length - 1).clamp_min(1)
     at, slope = at + off[0] + lean * along, slope + lean
     inside = ((along >= 0) & (along < length)).to(slope)
     ends = [(along == 0).to(slope), (along == length - 1).to(slope)]
