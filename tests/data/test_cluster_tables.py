@@ -131,7 +131,7 @@ def test_rows_of_too_many_columns_are_refused(counts: Counts) -> None:
     for row in ([1] * (width + 1), [-width, 1], [5, 1 - width, 1], [3, -width]):
         with pytest.raises(PartiganError, match=f"row 1 has {width + 1} columns and not 14"):
             Tables({**state, "columns": [[], row]})
-    with pytest.raises(PartiganError, match="row 1 has 1.* columns and not 14"):
+    with pytest.raises(PartiganError, match=r"row 1 has 1.* columns and not 14"):
         Tables({**state, "columns": [[], [-(10**30), 1]]})
 
 
