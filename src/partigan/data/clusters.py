@@ -32,6 +32,8 @@ STRIP = 5
 """Pixels across a track."""
 WINDOW = 16
 """Pixels along a track that training sees."""
+OUTSIDE = 2
+"""Pixels before and after a track that its first and last windows show."""
 PIXELS = (SMALL[0] * SMALL[1], STRIP * WINDOW)
 """Pixels of a small cluster, and of a part of a track: a training sample has one of each."""
 PATTERNS = (np.arange(2 ** (SMALL[0] * SMALL[1]))[:, None] >> np.arange(SMALL[0] * SMALL[1])) & 1

@@ -25,6 +25,7 @@ from partigan.data.clusters import (
     IS_SMALL,
     IS_TRACK_U,
     IS_TRACK_V,
+    OUTSIDE,
     PIXELS,
     SMALL,
     STRIP,
@@ -50,7 +51,6 @@ PARTNERS = {
     **{name: [Rule(float, lambda x: 0 <= x <= 1, "a share")] for name in ("turned", "off")},
 }
 TRAINED = 300_000  # samples of a training, a small cluster and a part of a track in each
-OUTSIDE = 2  # pixels before and after a track that its first and last windows show
 
 
 class ClusterFormat(MapFormat):

@@ -11,7 +11,7 @@ from partigan.data.clusters import STRIP, WINDOW
 from partigan.data.spectra import kind_of
 from partigan.nets.images.clusters import along_strip, between, lined_up
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Along, Strip
-from partigan.nets.images.strips import LEVEL, Given, geometry, levelled
+from partigan.nets.images.strips import LEVEL, Given, geometry, levelled, whole
 
 FRAME = torch.tensor([[7, 9, 9, 1, 12, 0.3, 0.5, 1.4, 18, 1, 1, 5, -2.0]])
 
@@ -30,12 +30,13 @@ def test_tracks_in_a_row_are_as_alone() -> None:
     torch.manual_seed(1)
     strip, lengths = Strip(8, 32).eval(), [4, 7, 12, 5]
     frame, given, _ = _tracks(lengths)
-    whole, noise = torch.randn(4, 8), torch.randn(4, WINDOW + 2 * BEYOND, ALL_NOISE)
-    shared, off = strip.shared(whole, frame), strip.off(whole)
+    values, noise = torch.randn(4, 8), torch.randn(4, WINDOW + 2 * BEYOND, ALL_NOISE)
+    (shared, level), off = strip.shared(values, frame), strip.off(values)
+    given = given._replace(level=level)
     alone = strip.pixels(along_strip(frame, off, BEYOND), noise, shared[:, None], given)
     track, along = (torch.from_numpy(each) for each in lined_up(np.array(lengths)))
     slope, phase, length, *sides = (frame[track, number] for number in (5, 6, 4, 9, 10))
-    known = geometry((slope, phase, length), (sides[0], sides[1]), along, (off[track, 0], off[track, 1]))
+    known = geometry((slope, phase, length), (sides[0], sides[1]), along, (off[0][track, 0], off[1][track, 0]))
     own = noise[track, along + 2 + BEYOND]
     kind = kind_of(frame)[track][None, BEYOND:-BEYOND]
     given = Given(kind, track[None, BEYOND:-BEYOND], given.more, given.level)
@@ -49,7 +50,7 @@ def test_tracks_in_a_row_are_as_alone() -> None:
 def test_lines_that_are_told_are_off_those_of_the_strip() -> None:
     """By as much at both ends; the pixels of the strip stay."""
     frame, _, straight = _tracks([11])
-    leaning = along_strip(frame, torch.tensor([[0.2, -0.1]]))
+    leaning = along_strip(frame, (0.2, -0.1))
     shift = (leaning - straight)[0, 2:13, 3] / 2
     torch.testing.assert_close(shift, torch.linspace(0.2, -0.1, 11))
     assert (leaning[:, :, [0, 1, 2, 6, 7]] == straight[:, :, [0, 1, 2, 6, 7]]).all()
@@ -64,14 +65,14 @@ def test_hits_of_short_tracks_have_the_mean_that_is_given() -> None:
     value = torch.randn(4000, WINDOW, STRIP, generator=rng)
     hit = (torch.rand(value.shape, generator=rng) < 0.4) * known[:, :, :1]
     hit[:, :, 2] = known[:, :, 0]
-    added = levelled(value, hit, known, given)
+    added = levelled(value, hit, known, given, whole(known, given))
     mean = ((value + added) * hit).sum((1, 2)) / hit.sum((1, 2))
     short = torch.arange(4000) % 4 < 3
     torch.testing.assert_close(mean[short], given.level[short])
     assert (added[~short] == 0).all()
     part = known.clone()
     part[:, :, 2] = 0  # the window ends before the track does
-    assert (levelled(value, hit, part, given) == 0).all()
+    assert (levelled(value, hit, part, given, whole(part, given)) == 0).all()
 
 
 def test_noise_wanders_along_a_track() -> None:

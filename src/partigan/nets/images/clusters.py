@@ -75,10 +75,10 @@ class SparseGenerator(Generator):
         small, whole, steps = noise.split([*self.sizes, noise.shape[1] - sum(self.sizes)], dim=1)
         frames = condition.split(list(FRAMES), dim=1)
         known = along_strip(frames[1], self.strip.off(whole), BEYOND)
-        shared = self.strip.shared(whole, frames[1])[:, None]
+        shared, level = self.strip.shared(whole, frames[1])
         track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 11]
-        given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more, self.strip.level(frames[1]))
-        strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared, given)
+        given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more, level)
+        strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared[:, None], given)
         made = (self.small(small, frames[0]), strip.transpose(1, 2).flatten(2))
         return torch.cat(made, dim=2).flatten(1)
 
@@ -95,18 +95,17 @@ class SparseGenerator(Generator):
         self.edges, self.breaks = transform.edges.clone(), transform.breaks.clone()
 
 
-def along_strip(frame: Tensor, off: Tensor | None = None, beyond: int = 0) -> Tensor:
+def along_strip(frame: Tensor, off: tuple[Tensor | float, Tensor | float] = (0.0, 0.0), beyond: int = 0) -> Tensor:
     """`geometry` of parts of tracks ``(batch, pixels, 8)``.
 
     Args:
         frame: see `partigan.kinds.pxd_clusters`; its last number is the first pixel that is wanted.
-        off: see `Strip.off`; nothing if it is not given.
+        off: see `Strip.off`.
         beyond: pixels before and after the window.
     """
     along = frame[:, -1:] + torch.arange(-beyond, WINDOW + beyond, device=frame.device)
     slope, phase, length, *sides = (frame[:, number, None].expand_as(along) for number in (5, 6, 4, 9, 10))
-    ends = (0.0, 0.0) if off is None else (off[:, :1], off[:, 1:])
-    return geometry((slope, phase, length), (sides[0], sides[1]), along, ends)
+    return geometry((slope, phase, length), (sides[0], sides[1]), along, off)
 
 
 class SparseCritic(Critic):
@@ -250,18 +249,19 @@ class Events(Generator):
         noise = functional.pad(noise, (0, 0, BEYOND, BEYOND - 1))
         of = torch.from_numpy(track)
         slope, phase, pixels, *sides = (frame[:, number][of] for number in (5, 6, 4, 9, 10))
-        low, high = network.off(whole)[of].unbind(1)
+        low, high = (each[of, 0] for each in network.off(whole))
         known = geometry(
             (slope, phase, pixels), (sides[0], sides[1]), torch.from_numpy(along.astype(np.float32)), (low, high)
         )
         kind = kind_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
-        given = Given(kind, of[None, BEYOND:-BEYOND], more, network.level(frame))
-        shared = network.shared(whole, frame)[of[1:-1]]
-        some = np.flatnonzero((length > WINDOW)[track][1:-1]) + 1
+        shared, level = network.shared(whole, frame)
+        given = Given(kind, of[None, BEYOND:-BEYOND], more, level)
+        shared = shared[of]
+        some = np.flatnonzero((length > WINDOW)[track])
         change = between(turns, anchor[track[some]], along[some].clip(0, length[track[some]] - 1)) - whole[track[some]]
-        shared[some - 1] += functional.linear(change, network.whole.weight)
-        made = network.pixels(known[None], noise[None], shared[None], given)
+        shared[some] += functional.linear(change, network.whole.weight)
+        made = network.pixels(known[None], noise[None], shared[None, 1:-1], given)
         step, across = torch.nonzero(made.hit[0], as_tuple=True)
         hit, spectrum, own = (each[0, step, across] for each in (made.hit, made.spectrum, made.noise))
         share = network.finish(made.made[0, step, :, across].T, own, hit, spectrum)

@@ -22,7 +22,19 @@ from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
 from partigan.data.sticks import BREAK_OF, BREAKS, CONTEXTS, SLICES, Sticks, broken
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
-from partigan.nets.images.strips import FAR, GEOMETRY, SIDE, Given, Pixels, chosen, levelled, roomy, softened
+from partigan.nets.images.strips import (
+    FAR,
+    GEOMETRY,
+    SIDE,
+    Given,
+    Pixels,
+    chosen,
+    levelled,
+    reaching,
+    roomy,
+    softened,
+    whole,
+)
 
 SLOPE = 0.2
 GRID = 128  # places of the share at which a critic knows the charge
@@ -282,17 +294,15 @@ class Strip(nn.Module):
         self.mean = nn.Linear(hidden, 1)
         self.room, self.focus = nn.Parameter(torch.tensor(0.25)), nn.Parameter(torch.tensor(2.0))
 
-    def off(self, noise: Tensor) -> Tensor:
-        """Pixels that a track is off both ends of its line, which lie at half pixels: uniform, ``(tracks, 2)``."""
-        return self.room * torch.special.erf(noise[:, :2] / 2**0.5)  # type: ignore[no-any-return]
+    def off(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels that tracks are off both ends of their lines, which lie at half pixels: uniform, ``(tracks, 1)``."""
+        low, high = (self.room * torch.special.erf(noise[:, :2] / 2**0.5)).split(1, dim=1)
+        return low, high
 
-    def level(self, frame: Tensor) -> Tensor:
-        """The level of the shares of tracks ``(tracks,)``; frame: see `Lines`."""
-        return self.mean(functional.leaky_relu(self.frames(frame), SLOPE))[:, 0]  # type: ignore[no-any-return]
-
-    def shared(self, noise: Tensor, frame: Tensor) -> Tensor:
-        """Features of whole tracks ``(tracks, hidden)``; frame: see `Lines`."""
-        return self.frames(frame) + self.whole(noise)  # type: ignore[no-any-return]
+    def shared(self, noise: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of whole tracks ``(tracks, hidden)``, and `Given.level`; frame: see `Lines`."""
+        about = self.frames(frame)
+        return about + self.whole(noise), self.mean(functional.leaky_relu(about, SLOPE))[:, 0]
 
     def forward(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Tensor:
         """Hit and share ``(batch, pixels, 2, STRIP)``; all as in `pixels`."""
@@ -321,13 +331,14 @@ class Strip(nn.Module):
         known = known[:, BEYOND:-BEYOND]
         away = torch.arange(-SIDE, SIDE + 1, device=known.device) - known[:, :, 3:4] / 2
         logit = torch.where(roomy(known), made[:, :, 0] - self.focus * away**2 + gate, -FAR / 10)
-        there, limit = chosen(logit.detach(), known, given)
+        complete = whole(known, given)
+        there, limit = chosen(reaching(logit.detach(), known, given, complete), known, given)
         hit = there.to(logit)
         if logit.requires_grad:
             soft = softened(logit, limit, there, known, given)
             hit = hit + (soft - soft.detach())
         mean, width = made[:, :, 1], made[:, :, 2]
-        mean = mean + levelled(mean + width.clamp(*WIDTHS).exp() * own, there.to(own), known, given)
+        mean = mean + levelled(mean + width.clamp(*WIDTHS).exp() * own, there.to(own), known, given, complete)
         spectrum = of_tracks(there, given.kind.expand(there.shape[:2]), known[:, :, 1:3].any(2))
         return Pixels(hit, spectrum[:, :, None].expand_as(hit), torch.stack((mean, width), dim=2), own)
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partigan.data.clusters import EDGE, STRIP
+from partigan.data.clusters import EDGE, OUTSIDE, STRIP, WINDOW
 
 GEOMETRY = 8  # what a network knows of a strip at each pixel along it
 SIDE = STRIP // 2
-LEVEL = 12  # pixels of tracks that all parts of tracks in training show as a whole
+LEVEL = WINDOW - 2 * OUTSIDE  # pixels of tracks that training always shows as a whole
 FAR = 1e6  # more than any two logits differ by
 
 
@@ -80,11 +80,10 @@ def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     """Which pixels of strips are hit, ``(batch, pixels, STRIP)``, and what their logits exceed, ``(batch, pixels, 1)``.
 
     Args:
-        logit: ``(batch, pixels, STRIP)``.
+        logit: ``(batch, pixels, STRIP)``, from `reaching`.
         known: `geometry`, ``(batch, pixels, 8)``.
         given: the tracks, and how many hits.
     """
-    logit = reaching(logit, known, given)
     ranked = ranking(logit, known, given)
     there = connected(ranked.joined - ranked.limit(given.more)[given.track][:, :, None], known)
     beside = (there.sum(2) - known[:, :, 0]).flatten()
@@ -93,7 +92,7 @@ def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     return connected(ranked.joined - limit, known), limit
 
 
-def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
+def reaching(logit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Tensor:
     """Logits of which, in the first and in the last column that a track has, the largest one is the largest across.
 
     Parts of tracks may end before these columns; they are left alone.
@@ -102,9 +101,10 @@ def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
         logit: ``(batch, pixels, STRIP)``.
         known: `geometry`, ``(batch, pixels, 8)``.
         given: the tracks.
+        complete: from `whole`.
     """
     off, track = torch.arange(-SIDE, SIDE + 1, device=logit.device), given.track.flatten()
-    there = (whole(known, given)[given.track] & (known[:, :, 0] > 0))[:, :, None]
+    there = (complete[given.track] & (known[:, :, 0] > 0))[:, :, None]
     taken = torch.zeros_like(there)
     for column in (-known[:, :, 6:7], known[:, :, 7:8]):
         some = torch.where(there & ~taken & (off == column), logit, -torch.inf)
@@ -123,7 +123,7 @@ def whole(known: Tensor, given: Given) -> Tensor:
     return ends == 2
 
 
-def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given) -> Tensor:
+def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Tensor:
     """What has to be added to values of the pixels of short tracks, so that the mean of their hits is as given.
 
     The mean charge of a track is told. Charges that did not know of each other would have means that scatter more.
@@ -133,6 +133,7 @@ def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given) -> Tensor:
         hit: 0 or 1, ``(batch, pixels, STRIP)``.
         known: `geometry`, ``(batch, pixels, 8)``.
         given: the tracks.
+        complete: from `whole`.
 
     Returns:
         ``(batch, pixels, 1)``, 0 in tracks that are longer or are not seen as a whole.
@@ -141,7 +142,7 @@ def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given) -> Tensor:
     length, number, total = (
         none.index_add(0, track, each.flatten()) for each in (known[:, :, 0], hit.sum(2), (value * hit).sum(2))
     )
-    short = whole(known, given) & (length <= LEVEL)
+    short = complete & (length <= LEVEL)
     return torch.where(short, given.level - total / number.clamp_min(1), 0.0)[given.track][:, :, None]
 
 
