@@ -74,9 +74,11 @@ class Hitmaps:
                 raise PartiganError(f"hit {bad} has {name} = {column[bad]}, not a whole number from 0 to {limit - 1}")
         e, s, u, v, q = (column[columns[4] > 0].astype(np.int64) for column in columns)
         address = ((e * len(SENSORS) + s) * COLUMNS + u) * ROWS + v
-        order = np.lexsort((-q, address))
-        _, first = np.unique(address[order], return_index=True)
-        kept = order[first]
+        kept: Any = slice(None)
+        if (np.diff(address) <= 0).any():
+            order = np.lexsort((-q, address))
+            _, first = np.unique(address[order], return_index=True)
+            kept = order[first]
         counts = np.bincount(address[kept] // (COLUMNS * ROWS), minlength=events * len(SENSORS))
         return cls(
             counts.reshape(events, len(SENSORS)).astype(np.int32),

@@ -33,15 +33,15 @@ def kind_of(frame: Tensor) -> Tensor:
     return (zone * KINDS[1] + frame[:, 3].long()) * KINDS[2] + long
 
 
-def of_tracks(hit: Tensor, kind: Tensor, end: Tensor) -> Tensor:
+def of_tracks(hits: Tensor, kind: Tensor, end: Tensor) -> Tensor:
     """Spectra of the pixels of each step along tracks, ``(..., steps)``.
 
     Args:
-        hit: above 1/2 where a pixel is hit, ``(..., steps, STRIP)``.
+        hits: number at each step, ``(..., steps)``.
         kind: see `kind_of`, ``(..., steps)`` or what becomes that.
         end: whether a step is the first or the last one, ``(..., steps)``.
     """
-    return 1 + kind * ROLES + 2 * end.long() + ((hit > 0.5).sum(-1) == 1).long()
+    return 1 + kind * ROLES + 2 * end.long() + (hits == 1).long()
 
 
 def of_strips(hit: Tensor, frame: Tensor) -> Tensor:
@@ -53,5 +53,5 @@ def of_strips(hit: Tensor, frame: Tensor) -> Tensor:
     """
     along = frame[:, -1:] + torch.arange(WINDOW, device=frame.device)
     end = (along == 0) | (along == frame[:, 4:5] - 1)
-    hit = hit.unflatten(1, (WINDOW, STRIP))
-    return of_tracks(hit, kind_of(frame)[:, None], end).repeat_interleave(STRIP, 1)
+    hits = (hit.unflatten(1, (WINDOW, STRIP)) > 0.5).sum(2)
+    return of_tracks(hits, kind_of(frame)[:, None], end).repeat_interleave(STRIP, 1)

@@ -112,13 +112,14 @@ def broken(value: Tensor, sticks: Sticks) -> tuple[Tensor, Tensor]:
     rest = (sticks.total - sticks.least * left.amax(1)).clamp_min(0).to(value)
     whole, smooth = [], []
     for pixel, each in enumerate(value.clamp(0, 1).T):
-        there, after = breaks[:, pixel] >= 0, left[:, pixel] - 1
-        now = rest.detach()
-        taken = _part(sticks.edges, _context(breaks[:, pixel], now.long()), each.contiguous()) * (rest + 1)
+        some = torch.nonzero(breaks[:, pixel] >= 0)[:, 0]
+        before = rest[some]
+        now, after = before.detach(), left[some, pixel] - 1
+        taken = _part(sticks.edges, _context(breaks[some, pixel], now.long()), each[some]) * (before + 1)
         steps = torch.maximum(taken.detach().floor().minimum(now), now - after * room).clamp_max(room)
-        whole.append(torch.where(there, steps, now.clamp_max(room)) + sticks.least)
-        smooth.append(torch.where(there, taken, rest + 0.5) + sticks.least)
-        rest = torch.where(there, (rest - steps) - (taken - taken.detach()), rest)
+        whole.append(rest.detach().clamp_max(room).index_copy(0, some, steps) + sticks.least)
+        smooth.append((rest + 0.5).index_copy(0, some, taken) + sticks.least)
+        rest = rest.index_copy(0, some, (before - steps) - (taken - taken.detach()))
     return torch.stack(whole, dim=1), torch.stack(smooth, dim=1)
 
 

@@ -70,26 +70,26 @@ def test_boxes_and_strips_hold_what_frames_say() -> None:
 
 
 def test_tracks_hang_together_whatever_the_logits() -> None:
-    """Without gaps across, and from pixel to pixel; logits that do so by themselves are left alone."""
+    """From pixel to pixel; hits that do so by themselves are left alone, and others are added between them."""
     tracks, rng = 300, torch.Generator().manual_seed(1)
     slope = torch.rand(tracks, 1, generator=rng) * 2 - 1
     along = torch.arange(WINDOW).expand(tracks, -1).float()
     length = torch.full_like(along, WINDOW)
     sides = (torch.full_like(along, 2), torch.full_like(along, 2))
-    known = geometry((slope.expand_as(along), torch.full_like(along, 0.5), length), sides, along)
-    logit = torch.randn(tracks, WINDOW, STRIP, generator=rng)
-    there = joined(logit, known)
-    assert ((there | (logit <= 0)) != there).any()  # hits beyond a gap are dropped
+    known = geometry((slope.expand_as(along), torch.full_like(along, 0.5), length), sides, along).mT
+    first, last = torch.randint(STRIP, (2, tracks, 1, WINDOW), generator=rng).sort(0).values
+    across, track = torch.arange(STRIP)[:, None], torch.arange(tracks)[:, None].expand(-1, WINDOW)
+    some = (across >= first) & (across <= last)
+    there = joined(some, known, track)
+    assert (there | ~some).all()
     line = (0.5 + slope * along + EDGE).floor().long()
     number, _ = connected(*(each.numpy() for each in _hits(there, line)))
     assert number == tracks
-    plain, _ = connected(*(each.numpy() for each in _hits(logit > 0, line)))
-    assert plain > 2 * tracks
-    for run in there.flatten(0, 1)[:100]:
-        assert run.nonzero().diff(dim=0).eq(1).all()
-    straight = torch.tensor([-9.0, -9, 9, 9, -9]).expand_as(logit)
-    flat = geometry((torch.zeros_like(along), torch.full_like(along, 0.5), length), sides, along)
-    assert torch.equal(joined(straight, flat), straight > 0)
+    plain, _ = connected(*(each.numpy() for each in _hits(some, line)))
+    assert plain > 1.5 * tracks
+    straight = ((across == 2) | (across == 3)).expand_as(some)
+    flat = geometry((torch.zeros_like(along), torch.full_like(along, 0.5), length), sides, along).mT
+    assert torch.equal(joined(straight, flat, track), straight)
 
 
 def test_tracks_have_as_many_hits_as_asked_for() -> None:
@@ -98,18 +98,20 @@ def test_tracks_have_as_many_hits_as_asked_for() -> None:
     along = torch.arange(WINDOW).expand(tracks, -1).float()
     length, middle = torch.randint(4, WINDOW + 1, (tracks, 1), generator=rng), torch.full_like(along, 0.5)
     sides = (torch.full_like(along, 2), torch.full_like(along, 2))
-    known = geometry((torch.zeros_like(along), middle, length.expand_as(along)), sides, along)
-    logit = torch.randn(tracks, WINDOW, STRIP, generator=rng) + torch.tensor([0.0, 0, 9, 0, 0])
+    known = geometry((torch.zeros_like(along), middle, length.expand_as(along)), sides, along).mT
+    logit = torch.randn(tracks, STRIP, WINDOW, generator=rng) + torch.tensor([0.0, 0, 9, 0, 0])[:, None]
     more = (torch.rand(tracks, generator=rng) * 4.2 * length[:, 0]).floor()
     more[:9] = 0
     track = torch.arange(tracks)[:, None].expand(-1, WINDOW)
-    flat = [each.reshape(1, tracks * WINDOW, -1) for each in (logit, known, track)]
-    for x, frames, of in ((logit, known, track), (flat[0], flat[1], flat[2][:, :, 0])):
+    flat = [each.movedim(1, 0).flatten(1)[None] for each in (logit, known)]
+    for x, frames, of in ((logit, known, track), (*flat, track.reshape(1, -1))):
         given = Given(torch.zeros(1, 1), of, more, more)
         ranked = ranking(x, frames, given)
-        there = joined(ranked.joined - ranked.limit(more)[of][:, :, None], frames)
-        seen = there.reshape(tracks, -1).sum(1)
+        there = joined(ranked.joined > ranked.limit(more)[of][:, None], frames, of)
+        seen = there.sum(1).reshape(tracks, -1).sum(1)
         assert torch.equal(seen, torch.minimum(length[:, 0] + more, STRIP * length[:, 0]).long())
+        for run in there.mT.flatten(0, 1)[:100]:  # hits beyond a gap do not count
+            assert run.nonzero().diff(dim=0).eq(1).all()
 
 
 @pytest.mark.parametrize("sides", [(0, 0), (0, 1), (2, 1), (-1, 1)])
@@ -140,7 +142,7 @@ def test_hits_of_tracks_reach_as_far_as_they_should(slope: float, sides: tuple[i
 
 
 def _hits(there: Tensor, line: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    track, step, across = there.nonzero(as_tuple=True)
+    track, across, step = there.nonzero(as_tuple=True)
     return track, across + line[track, step] + 40, step
 
 
@@ -178,9 +180,9 @@ def test_shares_become_uniform_in_each_spectrum_whatever_the_weights() -> None:
 def test_no_shares_lie_beyond_their_cells() -> None:
     """They would all be the largest one: one hit in a thousand had 255 ADU once."""
     shares = Shares(1).train()
-    made, noise = torch.stack((torch.full((20_000, 1), 8.0), torch.zeros(20_000, 1)), 1), torch.randn(20_000, 1)
+    mean, width, noise = torch.full((20_000, 1), 8.0), torch.zeros(20_000, 1), torch.randn(20_000, 1)
     for _ in range(300):
-        share = shares(made, noise, torch.ones_like(noise), torch.zeros_like(noise).long())
+        share = shares(mean, width, noise, torch.ones_like(noise), torch.zeros_like(noise).long())
     assert len(share.unique()) > 15_000
     assert kstest(share[:, 0].numpy(), "uniform").statistic < 0.1
 

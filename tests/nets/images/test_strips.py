@@ -44,7 +44,7 @@ def test_tracks_in_a_row_are_as_alone() -> None:
     there = (along >= 0) & (along < length)
     at = track[there], along[there] + 2
     for one, two in zip(alone, row, strict=True):
-        torch.testing.assert_close(two[0, there[BEYOND:-BEYOND]], one[at])
+        torch.testing.assert_close(two[0, :, there[BEYOND:-BEYOND]], one.movedim(1, 0)[:, *at])
 
 
 def test_lines_that_are_told_are_off_those_of_the_strip() -> None:
@@ -62,16 +62,16 @@ def test_hits_of_short_tracks_have_the_mean_that_is_given() -> None:
     """Of those that are seen as a whole; others stay as they are."""
     rng = torch.Generator().manual_seed(1)
     _, given, known = _tracks([4, 8, LEVEL, LEVEL + 1] * 1000)
-    value = torch.randn(4000, WINDOW, STRIP, generator=rng)
-    hit = (torch.rand(value.shape, generator=rng) < 0.4) * known[:, :, :1]
-    hit[:, :, 2] = known[:, :, 0]
+    known, value = known.mT, torch.randn(4000, STRIP, WINDOW, generator=rng)
+    hit = (torch.rand(value.shape, generator=rng) < 0.4) * known[:, :1]
+    hit[:, 2] = known[:, 0]
     added = levelled(value, hit, known, given, whole(known, given))
     mean = ((value + added) * hit).sum((1, 2)) / hit.sum((1, 2))
     short = torch.arange(4000) % 4 < 3
     torch.testing.assert_close(mean[short], given.level[short])
     assert (added[~short] == 0).all()
     part = known.clone()
-    part[:, :, 2] = 0  # the window ends before the track does
+    part[:, 2] = 0  # the window ends before the track does
     assert (levelled(value, hit, part, given, whole(part, given)) == 0).all()
 
 

@@ -79,7 +79,7 @@ class SparseGenerator(Generator):
         track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 11]
         given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more, level)
         strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared[:, None], given)
-        made = (self.small(small, frames[0]), strip.transpose(1, 2).flatten(2))
+        made = (self.small(small, frames[0]), strip.transpose(2, 3).flatten(2))
         return torch.cat(made, dim=2).flatten(1)
 
     def deployed(self) -> Generator:
@@ -262,9 +262,9 @@ class Events(Generator):
         change = between(turns, anchor[track[some]], along[some].clip(0, length[track[some]] - 1)) - whole[track[some]]
         shared[some] += functional.linear(change, network.whole.weight)
         made = network.pixels(known[None], noise[None], shared[None, 1:-1], given)
-        step, across = torch.nonzero(made.hit[0], as_tuple=True)
-        hit, spectrum, own = (each[0, step, across] for each in (made.hit, made.spectrum, made.noise))
-        share = network.finish(made.made[0, step, :, across].T, own, hit, spectrum)
+        across, step = torch.nonzero(made.hit[0], as_tuple=True)
+        hit, spectrum, mean, width, own = (each[0, across, step] for each in made)
+        share = network.finish(mean, width, own, hit, spectrum)
         charge = charges_of(share, spectrum, self.generator.edges).numpy()
         at = step.numpy() + BEYOND
         return chosen[track[at]], along[at], across.numpy(), charge

@@ -80,16 +80,16 @@ class Shares(nn.Module):
         """Forget the distribution; `partigan.training.players.Players.recounted` counts that of averaged weights."""
         self.counts.copy_(self.prior)
 
-    def forward(self, made: Tensor, noise: Tensor, hit: Tensor, spectrum: Tensor) -> Tensor:
-        """Shares, 0 without hit; all are shaped alike, but for one axis.
+    def forward(self, mean: Tensor, width: Tensor, noise: Tensor, hit: Tensor, spectrum: Tensor) -> Tensor:
+        """Shares, 0 without hit; all are shaped alike.
 
         Args:
-            made: mean and logarithm of the width, along the last axis but one.
+            mean: of what the share comes from.
+            width: its logarithm.
             noise: normal.
             hit: 1 or 0.
             spectrum: number of the spectrum of each.
         """
-        mean, width = made.unbind(-2)
         mean = LARGEST * (mean / LARGEST).tanh()
         place = (_bent(mean + width.clamp(*WIDTHS).exp() * noise) + 1) * (CELLS / 2)
         cell = place.detach().long().clamp_max(CELLS - 1)
@@ -208,12 +208,12 @@ class Patch(nn.Module):
         """Hit and share ``(batch, 2, pixels)``; frames: sensor, column, row, pattern and charge."""
         whole, own = noise[:, : self.values], noise[:, self.values :]
         h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
-        made = self.last(functional.leaky_relu(self.second(h), SLOPE)).unflatten(1, (2, self.pixels))
+        mean, width = self.last(functional.leaky_relu(self.second(h), SLOPE)).chunk(2, dim=1)
         pattern = frame[:, 3].long()
         hit, number = self.hit[pattern], BREAK_OF.to(frame.device)[pattern]
         taken = (number >= 0).to(noise)
         load = torch.bucketize(frame[:, 4] / hit.sum(1).clamp_min(1), torch.tensor(LOADS, device=frame.device))[:, None]
-        share = self.finish(made, own, taken, number.clamp_min(0) * (len(LOADS) + 1) + load)
+        share = self.finish(mean, width, own, taken, number.clamp_min(0) * (len(LOADS) + 1) + load)
         return torch.stack((hit, share + 0.5 * (hit - taken)), dim=1)
 
 
@@ -305,9 +305,9 @@ class Strip(nn.Module):
         return about + self.whole(noise), self.mean(functional.leaky_relu(about, SLOPE))[:, 0]
 
     def forward(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Tensor:
-        """Hit and share ``(batch, pixels, 2, STRIP)``; all as in `pixels`."""
-        hit, spectrum, made, own = self.pixels(known, noise, shared, given)
-        return torch.stack((hit, self.finish(made, own, hit, spectrum)), dim=2)
+        """Hit and share ``(batch, 2, STRIP, pixels)``; all as in `pixels`."""
+        hit, spectrum, mean, width, own = self.pixels(known, noise, shared, given)
+        return torch.stack((hit, self.finish(mean, width, own, hit, spectrum)), dim=1)
 
     def pixels(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Pixels:
         """Hits, and what their shares come from, without the `BEYOND` first and last pixels of what is given.
@@ -323,24 +323,28 @@ class Strip(nn.Module):
             shared: from `shared`, ``(batch, pixels - 2 or 1, hidden)``.
             given: of the wanted pixels.
         """
-        gate, own = noise[:, BEYOND:-BEYOND, STEP_NOISE:].unflatten(2, (2, STRIP)).unbind(2)
+        gate, own = _first_across(noise[:, BEYOND:-BEYOND, STEP_NOISE:]).chunk(2, dim=1)
         inside = known[:, :, :1]
         h = self.first(inside * torch.cat((known, noise[:, :, :STEP_NOISE]), dim=2)) + shared
         h = self.second(inside[:, 1:-1] * functional.leaky_relu(h, SLOPE))
-        made = self.last(functional.leaky_relu(h, SLOPE)).unflatten(2, (3, STRIP))
-        known = known[:, BEYOND:-BEYOND]
-        away = torch.arange(-SIDE, SIDE + 1, device=known.device) - known[:, :, 3:4] / 2
-        logit = torch.where(roomy(known), made[:, :, 0] - self.focus * away**2 + gate, -FAR / 10)
+        logit, mean, width = _first_across(self.last(functional.leaky_relu(h, SLOPE))).chunk(3, dim=1)
+        known = _first_across(known[:, BEYOND:-BEYOND])
+        away = torch.arange(-SIDE, SIDE + 1, device=known.device)[:, None] - known[:, 3:4] / 2
+        logit = torch.where(roomy(known), logit - self.focus * away**2 + gate, -FAR / 10)
         complete = whole(known, given)
         there, limit = chosen(reaching(logit.detach(), known, given, complete), known, given)
         hit = there.to(logit)
         if logit.requires_grad:
             soft = softened(logit, limit, there, known, given)
             hit = hit + (soft - soft.detach())
-        mean, width = made[:, :, 1], made[:, :, 2]
         mean = mean + levelled(mean + width.clamp(*WIDTHS).exp() * own, there.to(own), known, given, complete)
-        spectrum = of_tracks(there, given.kind.expand(there.shape[:2]), known[:, :, 1:3].any(2))
-        return Pixels(hit, spectrum[:, :, None].expand_as(hit), torch.stack((mean, width), dim=2), own)
+        spectrum = of_tracks(there.sum(1), given.kind.expand(given.track.shape), known[:, 1:3].any(1))
+        return Pixels(hit, spectrum[:, None].expand_as(hit), mean, width, own)
+
+
+def _first_across(x: Tensor) -> Tensor:
+    """``(batch, pixels, values)`` to ``(batch, values, pixels)``, which lie side by side in memory."""
+    return x.transpose(1, 2).contiguous()
 
 
 class Lines(nn.Module):
@@ -379,7 +383,7 @@ class StripCritic(nn.Module):
 
     def forward(self, x: Tensor, known: Tensor, frame: Tensor, kind: Tensor) -> Tensor:
         """Score ``(batch, 1)`` of hits and shares ``(batch, 2, pixels, STRIP)``; the rest as in `Strip`."""
-        spectrum = of_tracks(x[:, 0], kind, known[:, :, 1:3].any(2))
+        spectrum = of_tracks((x[:, 0] > 0.5).sum(2), kind, known[:, :, 1:3].any(2))
         seen = self.charges(x, spectrum[:, :, None].expand(x[:, 0].shape))
         h, sums = torch.cat((seen.transpose(1, 2).flatten(2), known), dim=2), []
         for number, convolution in enumerate(self.scales):

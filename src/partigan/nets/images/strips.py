@@ -19,18 +19,20 @@ FAR = 1e6  # more than any two logits differ by
 
 
 class Pixels(NamedTuple):
-    """What a `Strip` makes of the pixels along tracks, ``(batch, pixels, STRIP)``.
+    """What a `Strip` makes of the pixels along tracks, ``(batch, STRIP, pixels)`` each.
 
     Attributes:
         hit: 0 or 1, with the gradient of a sigmoid.
         spectrum: see `partigan.data.spectra`.
-        made: mean and logarithm of the width of the share, ``(batch, pixels, 2, STRIP)``.
+        mean: of the share.
+        width: its logarithm.
         noise: normal, for the share.
     """
 
     hit: Tensor
     spectrum: Tensor
-    made: Tensor
+    mean: Tensor
+    width: Tensor
     noise: Tensor
 
 
@@ -77,19 +79,22 @@ def geometry(
 
 
 def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
-    """Which pixels of strips are hit, ``(batch, pixels, STRIP)``, and what their logits exceed, ``(batch, pixels, 1)``.
+    """Which pixels of strips are hit, ``(batch, STRIP, pixels)``, and what their logits exceed, ``(batch, 1, pixels)``.
 
     Args:
-        logit: ``(batch, pixels, STRIP)``, from `reaching`.
-        known: `geometry`, ``(batch, pixels, 8)``.
+        logit: ``(batch, STRIP, pixels)``, from `reaching`.
+        known: `geometry`, ``(batch, 8, pixels)``.
         given: the tracks, and how many hits.
     """
     ranked = ranking(logit, known, given)
-    there = connected(ranked.joined - ranked.limit(given.more)[given.track][:, :, None], known)
-    beside = (there.sum(2) - known[:, :, 0]).flatten()
+    there = connected(ranked.joined > ranked.limit(given.more)[given.track][:, None], known, given.track)
+    beside = (there.sum(1) - known[:, 0]).flatten()
     extra = beside.new_zeros(len(given.more)).index_add(0, given.track.flatten(), beside) - given.more.clamp_min(0)
-    limit = ranked.limit(given.more - extra.clamp_min(0))[given.track][:, :, None]  # some have joined others
-    return connected(ranked.joined - limit, known), limit
+    limit = ranked.limit(given.more - extra.clamp_min(0))[given.track][:, None]
+    again = (extra > 0)[given.track]  # some have joined others
+    fewer = [each.movedim(1, 0)[:, again][None] for each in (ranked.joined > limit, known)]
+    there.movedim(1, 0)[:, again] = connected(fewer[0], fewer[1], given.track[again][None])[0]
+    return there, limit
 
 
 def reaching(logit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Tensor:
@@ -98,28 +103,26 @@ def reaching(logit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Te
     Parts of tracks may end before these columns; they are left alone.
 
     Args:
-        logit: ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 8)``.
+        logit: ``(batch, STRIP, pixels)``.
+        known: `geometry`, ``(batch, 8, pixels)``.
         given: the tracks.
         complete: from `whole`.
     """
-    off, track = torch.arange(-SIDE, SIDE + 1, device=logit.device), given.track.flatten()
-    there = (complete[given.track] & (known[:, :, 0] > 0))[:, :, None]
-    taken = torch.zeros_like(there)
-    for column in (-known[:, :, 6:7], known[:, :, 7:8]):
-        some = torch.where(there & ~taken & (off == column), logit, -torch.inf)
-        best = reduce(torch.maximum, some.unbind(2))
-        none = logit.new_full((len(given.more),), -torch.inf)
+    track, none = given.track.flatten(), logit.new_full((len(given.more),), -torch.inf)
+    free = complete[given.track] & (known[:, 0] > 0)
+    for column in (-known[:, 6], known[:, 7]):
+        across = (column.long() + SIDE).clamp(0, STRIP - 1)[:, None]
+        best = torch.where(free & (column.abs() <= SIDE), logit.gather(1, across)[:, 0], -torch.inf)
         most = none.scatter_reduce(0, track, best.flatten(), "amax")[given.track]
-        reached = ((best == most) & (best > -FAR / 100))[:, :, None]
-        taken = taken | reached
-        logit = logit + FAR / 100 * (reached & (off == column))
+        reached = (best == most) & (best > -FAR / 100)
+        logit = logit.scatter_add(1, across, FAR / 100 * reached[:, None])
+        free = free & ~reached
     return logit
 
 
 def whole(known: Tensor, given: Given) -> Tensor:
     """Of which tracks both ends are there, ``(tracks,)``; arguments: see `chosen`."""
-    ends = known.new_zeros(len(given.more)).index_add(0, given.track.flatten(), known[:, :, 1:3].sum(2).flatten())
+    ends = known.new_zeros(len(given.more)).index_add(0, given.track.flatten(), known[:, 1:3].sum(1).flatten())
     return ends == 2
 
 
@@ -129,34 +132,34 @@ def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given, complete: 
     The mean charge of a track is told. Charges that did not know of each other would have means that scatter more.
 
     Args:
-        value: ``(batch, pixels, STRIP)``.
-        hit: 0 or 1, ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 8)``.
+        value: ``(batch, STRIP, pixels)``.
+        hit: 0 or 1, ``(batch, STRIP, pixels)``.
+        known: `geometry`, ``(batch, 8, pixels)``.
         given: the tracks.
         complete: from `whole`.
 
     Returns:
-        ``(batch, pixels, 1)``, 0 in tracks that are longer or are not seen as a whole.
+        ``(batch, 1, pixels)``, 0 in tracks that are longer or are not seen as a whole.
     """
     track, none = given.track.flatten(), value.new_zeros(len(given.more))
     length, number, total = (
-        none.index_add(0, track, each.flatten()) for each in (known[:, :, 0], hit.sum(2), (value * hit).sum(2))
+        none.index_add(0, track, each.flatten()) for each in (known[:, 0], hit.sum(1), (value * hit).sum(1))
     )
     short = complete & (length <= LEVEL)
-    return torch.where(short, given.level - total / number.clamp_min(1), 0.0)[given.track][:, :, None]
+    return torch.where(short, given.level - total / number.clamp_min(1), 0.0)[given.track][:, None]
 
 
 def roomy(known: Tensor) -> Tensor:
-    """Which pixels of strips can be hit, ``(batch, pixels, STRIP)``; known: `geometry`."""
-    off = torch.arange(-SIDE, SIDE + 1, device=known.device)
-    return (off >= -known[:, :, 6:7]) & (off <= known[:, :, 7:8])
+    """Which pixels of strips can be hit, ``(batch, STRIP, pixels)``; known: `geometry`, ``(batch, 8, pixels)``."""
+    off = torch.arange(-SIDE, SIDE + 1, device=known.device)[:, None]
+    return (off >= -known[:, 6:7]) & (off <= known[:, 7:8])
 
 
 class Ranked(NamedTuple):
     """What pixels count with that could be hit beside the largest logit across, sorted.
 
     Attributes:
-        joined: ``(batch, pixels, STRIP)``, falls on both sides of the largest logit.
+        joined: ``(batch, STRIP, pixels)``, falls on both sides of the largest logit, where it is infinite.
         value: those of the pixels that count, track by track, falling.
         first: where each track begins in ``value``, and its end, ``(tracks + 1,)``.
         most: more than any.
@@ -183,17 +186,17 @@ def ranking(logit: Tensor, known: Tensor, given: Given) -> Ranked:
     Since hits have no gaps, a pixel counts with the least logit between it and the largest one across.
 
     Args:
-        logit: ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 8)``.
+        logit: ``(batch, STRIP, pixels)``.
+        known: `geometry`, ``(batch, 8, pixels)``.
         given: the tracks, and how many hits.
     """
-    across, largest = torch.arange(STRIP, device=logit.device), logit.argmax(2, keepdim=True)
-    up = list(accumulate(torch.where(across > largest, logit, torch.inf).unbind(2), torch.minimum))
-    down = list(accumulate(torch.where(across < largest, logit, torch.inf).flip(2).unbind(2), torch.minimum))[::-1]
-    some = (given.more.long() > 0)[given.track][:, :, None]
-    counted = (across != largest) & (known[:, :, :1] > 0) & roomy(known) & some
-    track = given.track[:, :, None].expand(logit.shape)[counted]
-    least = torch.stack([torch.minimum(*both) for both in zip(up, down, strict=True)], dim=2)  # cummin takes longer
+    across, largest = torch.arange(STRIP, device=logit.device)[:, None], _largest(logit)
+    up = list(accumulate(torch.where(across > largest, logit, torch.inf).unbind(1), torch.minimum))
+    down = list(accumulate(torch.where(across < largest, logit, torch.inf).flip(1).unbind(1), torch.minimum))[::-1]
+    some = ((given.more.long() > 0)[given.track] & (known[:, 0] > 0))[:, None]
+    counted = (across != largest) & roomy(known) & some
+    track = given.track[:, None].expand(logit.shape)[counted]
+    least = torch.stack([torch.minimum(*both) for both in zip(up, down, strict=True)], dim=1)  # cummin takes longer
     joined = least - 1e-3 * (across - largest).abs()  # of equal ones the nearer
     value = joined[counted]
     order = (track * FAR - value.double()).argsort()
@@ -202,46 +205,53 @@ def ranking(logit: Tensor, known: Tensor, given: Given) -> Ranked:
     return Ranked(joined, value, first, logit.amax() + 1)
 
 
-def connected(logit: Tensor, known: Tensor) -> Tensor:
-    """Which pixels of strips are hit, so that all of a track touch each other, ``(batch, pixels, STRIP)``.
+def _largest(logit: Tensor) -> Tensor:
+    """Which pixel across has the largest logit, ``(batch, 1, pixels)``; argmax takes ten times as long."""
+    first, *others = logit.unbind(1)
+    largest, most = torch.zeros_like(first, dtype=torch.long), first
+    for number, each in enumerate(others, 1):
+        largest, most = torch.where(each > most, number, largest), torch.maximum(each, most)
+    return largest[:, None]
 
-    At each pixel along the axis that of the largest logit is hit, with all that are joined to it by positive ones.
-    Where these do not touch those at the pixel before, what lies between is hit, too.
+
+def connected(there: Tensor, known: Tensor, track: Tensor) -> Tensor:
+    """Which pixels of strips are hit, so that all of a track touch each other, ``(batch, STRIP, pixels)``.
+
+    Where hits do not touch those at the pixel before, what lies between is hit, too.
 
     Args:
-        logit: ``(batch, pixels, STRIP)``.
-        known: `geometry`, ``(batch, pixels, 8)``.
+        there: hits without gaps across, at least one at each pixel along, ``(batch, STRIP, pixels)``.
+        known: `geometry`, ``(batch, 8, pixels)``.
+        track: number of the track of each pixel along, ``(batch, pixels)``.
     """
-    across, inside = torch.arange(STRIP, device=logit.device), known[:, :, :1] > 0
-    largest = logit.argmax(2, keepdim=True)
-    gaps = ((logit <= 0) & (across != largest)).cumsum(2)
-    there = (gaps == gaps.gather(2, largest)) & ((logit > 0) | (across == largest))
-    low = reduce(torch.minimum, torch.where(there, across, STRIP).split(1, 2))  # amin takes ten times as long
-    high = reduce(torch.maximum, torch.where(there, across, -1).split(1, 2))
-    step = torch.round(known[:, 1:, 4] - (known[:, 1:, 3] - known[:, :-1, 3]) / 2)[:, :, None]  # of the strip
-    before = low[:, :-1] - step, high[:, :-1] - step
-    between = (across > before[1]) & (across < low[:, 1:]) | (across < before[0]) & (across > high[:, 1:])
-    there[:, 1:] |= between & inside[:, :-1]
-    return there & inside
+    across = torch.arange(STRIP, device=there.device)[:, None]
+    low = reduce(torch.minimum, torch.where(there, across, STRIP).split(1, 1))  # amin takes ten times as long
+    high = reduce(torch.maximum, torch.where(there, across, -1).split(1, 1))
+    step = torch.round(known[:, 4:5, 1:] - known[:, 3:4].diff() / 2)  # of the strip
+    before = low[:, :, :-1] - step, high[:, :, :-1] - step
+    between = (across > before[1]) & (across < low[:, :, 1:]) | (across < before[0]) & (across > high[:, :, 1:])
+    inside = known[:, :1] > 0
+    follows = inside[:, :, :-1] & (track[:, 1:] == track[:, :-1])[:, None]
+    return (there | functional.pad(between & follows, (1, 0))) & inside
 
 
 def softened(logit: Tensor, limit: Tensor, there: Tensor, known: Tensor, given: Given) -> Tensor:
-    """What has the gradients of hits, ``(tracks, pixels, STRIP)``; a batch has one track in each row.
+    """What has the gradients of hits, ``(tracks, STRIP, pixels)``; each part of a batch has one track.
 
     One hit at each pixel along the axis is sure: that of the largest logit, as the softmax of those across. Of the
     others the sigmoid is taken. Their number is given, so that what their logits have in common has no gradient.
 
     Args:
-        logit: ``(tracks, pixels, STRIP)``.
+        logit: ``(tracks, STRIP, pixels)``.
         limit: what hits exceed, see `chosen`.
         there: from `connected`.
-        known: `geometry`, ``(tracks, pixels, 8)``.
+        known: `geometry`, ``(tracks, 8, pixels)``.
         given: the tracks.
     """
-    sure = torch.zeros_like(there).scatter(2, logit.argmax(2, keepdim=True), True) & (known[:, :, :1] > 0)
+    sure = torch.zeros_like(there).scatter(1, _largest(logit), True) & (known[:, :1] > 0)
     above = logit - limit
-    free = ~sure & roomy(known) & (known[:, :, :1] > 0) & (given.more > 0)[:, None, None] & (there | (above <= 0))
+    free = ~sure & roomy(known) & (known[:, :1] > 0) & (given.more > 0)[:, None, None] & (there | (above <= 0))
     above = torch.where(free, above - (above.detach().clamp_max(0) * there), 0.0)
     common = above.sum((1, 2), keepdim=True) / free.sum((1, 2), keepdim=True).clamp_min(1)
     others = torch.sigmoid(above - (common - common.detach())) * free
-    return logit.softmax(2) * sure.any(2, keepdim=True) + others
+    return logit.softmax(1) * sure.any(1, keepdim=True) + others
