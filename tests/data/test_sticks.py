@@ -31,7 +31,8 @@ def clusters() -> Clusters:
     hit = torch.from_numpy(PATTERNS)[pattern]
     above = torch.rand(hit.shape, generator=rng) ** 2 * torch.tensor([0, 3, 20, 248])[torch.arange(len(hit)) % 4, None]
     charge = hit * (LEAST + above.long())
-    sticks = Sticks(pattern, charge.sum(1).float(), torch.zeros(CONTEXTS, 0), LEAST)
+    layer = torch.arange(len(hit)) // 4 % 2
+    sticks = Sticks(layer, pattern, charge.sum(1).float(), torch.zeros(CONTEXTS, 0), LEAST)
     return Clusters(charge, sticks._replace(edges=edges_of(charge, sticks)))
 
 
@@ -52,8 +53,8 @@ def test_charges_part_and_join_again(clusters: Clusters) -> None:
 def test_values_are_uniform_and_the_untrained_share_charge_as_they_should(clusters: Clusters) -> None:
     charge, sticks = clusters.charge, clusters.sticks
     value = parted(charge, sticks, torch.Generator().manual_seed(2))
-    for number in range(BREAKS):
-        seen = value[BREAK_OF[sticks.pattern] == number]
+    for number in range(2 * BREAKS):
+        seen = value[sticks.breaks() == number]
         assert kstest(seen.numpy(), "uniform").statistic < max(1.6 / len(seen) ** 0.5, 0.02), number
     drawn = torch.rand(charge.shape, generator=torch.Generator().manual_seed(3))
     made, hit = broken(drawn, sticks)[0], charge > 0
@@ -73,8 +74,26 @@ def test_tables_rise_and_those_without_clusters_are_those_of_all(clusters: Clust
     assert (edges.diff() > 0).all()
     assert (edges[:, 0] == 0).all()
     assert (edges[:, -1] == 1).all()
-    none = edges_of(torch.zeros(0, 9, dtype=torch.long), Sticks(torch.zeros(0).long(), torch.zeros(0), edges, LEAST))
+    none = edges_of(torch.zeros(0, 9, dtype=torch.long), Sticks.of(torch.zeros(0, 5), edges, LEAST))
     torch.testing.assert_close(none, torch.linspace(0, 1, SLICES + 1).expand(CONTEXTS, -1), atol=1e-5, rtol=0)
+
+
+def _pairs(total: Tensor, edges: Tensor) -> Sticks:
+    """Of two pixels side by side, in layer 1."""
+    return Sticks(torch.zeros_like(total), torch.full_like(total, 0b11), total.float(), edges, LEAST)
+
+
+def test_layers_share_charge_in_their_own_ways() -> None:
+    """All of what is left to the first pixel in layer 1, to the second one in layer 2."""
+    layer, total = torch.arange(2000) % 2, torch.full((2000,), 100)
+    sticks = _pairs(total, torch.zeros(CONTEXTS, 0))._replace(layer=layer)
+    charge = torch.zeros(2000, 9, dtype=torch.long)
+    charge[:, 0] = torch.where(layer == 0, 100 - LEAST, LEAST)
+    charge[:, 1] = total - charge[:, 0]
+    sticks = sticks._replace(edges=edges_of(charge, sticks))
+    made = broken(torch.rand(2000, 9, generator=torch.Generator().manual_seed(1)), sticks)[0]
+    assert (made[layer == 0, 0] > 80).float().mean() > 0.95
+    assert (made[layer == 1, 0] < 20).float().mean() > 0.95
 
 
 def test_few_clusters_of_much_charge_share_it_as_the_next_ones_do() -> None:
@@ -83,9 +102,9 @@ def test_few_clusters_of_much_charge_share_it_as_the_next_ones_do() -> None:
     charge = torch.zeros(len(total), 9, dtype=torch.long)
     charge[:, 1] = torch.where(total < 100, LEAST, 3 * total // 5)
     charge[:, 0] = total - charge[:, 1]
-    sticks = Sticks(torch.full_like(total, 0b11), total.float(), torch.zeros(CONTEXTS, 0), LEAST)
+    sticks = _pairs(total, torch.zeros(CONTEXTS, 0))
     sticks = sticks._replace(edges=edges_of(charge, sticks))
-    many = Sticks(torch.full((1000,), 0b11), torch.full((1000,), 400.0), sticks.edges, LEAST)
+    many = _pairs(torch.full((1000,), 400), sticks.edges)
     made = broken(torch.rand(1000, 9, generator=torch.Generator().manual_seed(1)), many)[0]
     assert (made[:, 0] > 240).float().mean() < 0.05
 
@@ -93,7 +112,7 @@ def test_few_clusters_of_much_charge_share_it_as_the_next_ones_do() -> None:
 def test_no_pixel_has_more_than_the_matrix_can_say() -> None:
     """Of two pixels with 400 ADU neither has more than 255; totals that are too small leave each hit the least."""
     edges = torch.linspace(0, 1, SLICES + 1).repeat(CONTEXTS, 1)
-    two = Sticks(torch.full((4,), 0b11), torch.tensor([400.0, 400, 400, 5]), edges, LEAST)
+    two = _pairs(torch.tensor([400, 400, 400, 5]), edges)
     value = torch.zeros(4, 9)
     value[:, 0] = torch.tensor([0.0, 1.0, 0.5, 0.5])
     assert broken(value, two)[0][:, :2].tolist() == [[145, 255], [255, 145], [200, 200], [7, 7]]
@@ -101,7 +120,7 @@ def test_no_pixel_has_more_than_the_matrix_can_say() -> None:
 
 def test_charges_follow_values(clusters: Clusters) -> None:
     """The more the first pixel takes, the less is left for the last."""
-    sticks = Sticks(torch.tensor([0b111]), torch.tensor([90.0]), clusters.sticks.edges, LEAST)
+    sticks = Sticks(torch.tensor([0]), torch.tensor([0b111]), torch.tensor([90.0]), clusters.sticks.edges, LEAST)
     value = torch.full((1, 9), 0.4, requires_grad=True)
     smooth = broken(value, sticks)[1]
     first, last = (torch.autograd.grad(smooth[0, pixel], value, retain_graph=True)[0][0] for pixel in (0, 2))

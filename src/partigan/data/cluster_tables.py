@@ -159,7 +159,8 @@ class Counts:
         self.tables["looks"] = _count(row, prod(LOOKS), dense * (len(BRIGHT) - 1) + bright, WIDTHS["looks"])
         below, above = (x[some] for x in sides(found))
         column = (below + 1) * SIDES + above + 1
-        self.tables["sides"] = _count(sides_row(kind[some], line, dense), prod(FLANKS), column, WIDTHS["sides"])
+        row = sides_row(group[some], kind[some], line, dense)
+        self.tables["sides"] = _count(row, prod(FLANKS), column, WIDTHS["sides"])
         own = 2 * sensor[some] + kind[some] - IS_TRACK_V
         self.tables["turns"] = _count(own, 2 * len(SENSORS), turn(number), WIDTHS["turns"])
 
@@ -257,7 +258,7 @@ class Tables:
         bins = np.divmod(self._draw("looks", row, rng), len(BRIGHT) - 1)
         dense[some], bright[some] = blurred(*bins, length, rng)
         below, above = np.zeros((2, len(map)), np.int64)
-        column = self._draw("sides", sides_row(kind[some], line, bins[0]), rng)
+        column = self._draw("sides", sides_row(group[some], kind[some], line, bins[0]), rng)
         below[some], above[some] = column // SIDES - 1, column % SIDES - 1
         above = np.maximum(above, 1 - below - np.where(kind == IS_TRACK_V, span_u, span_v))  # a column is left
         return Drawn(map, kind, u, v, long, wide, phase, dense, bright, below, above)

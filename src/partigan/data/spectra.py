@@ -16,7 +16,7 @@ from partigan.data.clusters import STRIP, WINDOW
 
 PITCH_CHANGES = 512
 """Row at which the pitch along v changes."""
-LONG = (7, 13, 41)
+LONG = (5, 6, 7, 9, 13, 17, 41)
 """Pixels: edges of the lengths of tracks."""
 KINDS = (8, 2, len(LONG) + 1)
 """Zone (layer, forward or backward, and pitch along v), axis and length of tracks."""

@@ -1,8 +1,9 @@
 """How small clusters share their charge: a stick that is broken pixel by pixel, with the breaks' places made uniform.
 
 Each hit but the last takes a part of what is left above the least charges of the hits from it on. The distribution of
-this part is counted by the shape of the cluster, the hits that are left and the charge that is left, and its value
-stands for the part. So values are uniform in training clusters, and an untrained network has the right spectra.
+this part is counted by layer, whose pitches differ, the shape of the cluster, the hits that are left and the charge
+that is left, and its value stands for the part. So values are uniform in training clusters, and an untrained network
+has the right spectra.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor
 from partigan.data.cluster_tables import SHAPE_OF
 from partigan.data.clusters import PATTERNS
 from partigan.data.hitmaps import MAXIMUM
+from partigan.data.pxd import SENSORS
 
 REST = torch.tensor([0, 1, 3, 5, 8, 11, 14, 18, 23, 29, 37, 48, 65, 100, 150, 220, 260, 300, 350, 420, 500])
 """ADU: lower edges of the charge that is left."""
@@ -26,7 +28,7 @@ PARTS = torch.sin(torch.linspace(0, pi / 2, SLICES + 1, dtype=torch.float64)) **
 ALIKE = 3.0  # breaks that are spread as those of the charges below
 LEAST = 1e-4  # share of a cell, above what rounding in float32 needs
 ROUNDING = 1.2e-7  # by which values stay away from those of other charges
-BREAK_DIGITS = 6  # of edges, in files
+PRECISION = 10**5  # of edges, in files
 _MOST = 5  # hits left that are counted apart; more count as so many
 
 
@@ -42,23 +44,38 @@ def _breaks() -> tuple[Tensor, Tensor, int]:
 
 BREAK_OF, LEFT, BREAKS = _breaks()
 """Both ``(512, 9)``: see `partigan.data.clusters.PATTERNS`."""
-CONTEXTS = BREAKS * len(REST)
+LAYER = torch.tensor([sensor.layer - 1 for sensor in SENSORS])
+"""Of each sensor, from 0."""
+CONTEXTS = 2 * BREAKS * len(REST)
 
 
 class Sticks(NamedTuple):
     """Small clusters whose charge is to be shared.
 
     Attributes:
+        layer: from 0, ``(clusters,)``.
         pattern: see `partigan.data.clusters.PATTERNS`, ``(clusters,)``.
         total: charge in whole ADU, ``(clusters,)``.
         edges: values at the edges of `PARTS` in each context, ``(CONTEXTS, SLICES + 1)``, from `edges_of`.
         least: charge of a hit, ADU.
     """
 
+    layer: Tensor
     pattern: Tensor
     total: Tensor
     edges: Tensor
     least: int
+
+    @classmethod
+    def of(cls, frame: Tensor, edges: Tensor, least: int) -> Sticks:
+        """Clusters of frames: sensor, column, row, pattern and charge, ``(clusters, 5 or more)``."""
+        layer = LAYER.to(frame.device)[frame[:, 0].long()]
+        return cls(layer, frame[:, 3].long(), frame[:, 4], edges, least)
+
+    def breaks(self) -> Tensor:
+        """Number of the break of each pixel, below ``2 * BREAKS``, -1 without one, ``(clusters, 9)``."""
+        number = BREAK_OF.to(self.pattern.device)[self.pattern]
+        return torch.where(number < 0, number, number + BREAKS * self.layer[:, None])
 
 
 def edges_of(charge: Tensor, sticks: Sticks) -> Tensor:
@@ -73,14 +90,14 @@ def edges_of(charge: Tensor, sticks: Sticks) -> Tensor:
     own, rest, context = own[there].double(), rest[there], _context(breaks, rest)[there]
     below = (PARTS.to(own.device) * (rest + 1)[:, None] - own[:, None]).clamp(0, 1)  # of one ADU
     counts = torch.zeros(CONTEXTS, SLICES + 1, dtype=torch.float64, device=own.device).index_add(0, context, below)
-    table = counts.diff(dim=1).reshape(BREAKS, -1, SLICES)
+    table = counts.diff(dim=1).reshape(-1, len(REST), SLICES)
     alike, rows = table.sum(1) + 1 / SLICES, []
     for row in table.unbind(1):
         rows.append(alike := row + ALIKE * alike / alike.sum(1, keepdim=True))
     shares = torch.stack(rows, dim=1).reshape(CONTEXTS, SLICES)
     shares = (shares / shares.sum(1, keepdim=True)).clamp_min(LEAST)
     edges = torch.nn.functional.pad(shares.cumsum(1), (1, 0))
-    return (edges / edges[:, -1:]).round(decimals=BREAK_DIGITS).float()
+    return ((edges / edges[:, -1:] * PRECISION).round() / PRECISION).float()
 
 
 def parted(charge: Tensor, sticks: Sticks, rng: torch.Generator) -> Tensor:
@@ -107,7 +124,7 @@ def broken(value: Tensor, sticks: Sticks) -> tuple[Tensor, Tensor]:
     Returns:
         ``(clusters, 9)`` each, of no meaning without hit.
     """
-    breaks, left = (table.to(value.device)[sticks.pattern] for table in (BREAK_OF, LEFT))
+    breaks, left = sticks.breaks(), LEFT.to(value.device)[sticks.pattern]
     room = MAXIMUM - sticks.least
     rest = (sticks.total - sticks.least * left.amax(1)).clamp_min(0).to(value)
     whole, smooth = [], []
@@ -133,7 +150,7 @@ def _taken(charge: Tensor, sticks: Sticks) -> tuple[Tensor, Tensor, Tensor]:
     """Of each pixel what is above the least charge, what of that is there from it on, and its break."""
     own = (charge - sticks.least).clamp_min(0)
     rest = own.flip(1).cumsum(1).flip(1)
-    return own, rest, BREAK_OF.to(charge.device)[sticks.pattern]
+    return own, rest, sticks.breaks()
 
 
 def _context(breaks: Tensor, rest: Tensor) -> Tensor:

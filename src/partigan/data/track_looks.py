@@ -16,7 +16,7 @@ FEW = 5
 """Numbers of hits beyond one for each pixel along a track that are counted one by one: less than this."""
 DENSE = np.array([1, 1.1, 1.2, 1.3, 1.45, 1.6, 1.8, 2.0, 2.3, 2.7, 3.3, 5])
 """Hits a pixel along other tracks: edges."""
-BRIGHT = np.array([7, 9.5, 11.5, 13.5, 15.5, 18, 21, 25, 31, 40, 55, 80, 120, MAXIMUM + 1])
+BRIGHT = np.array([7, *np.arange(8.5, 20), 21, 22.5, 25, 28, 31, 35, 40, 47, 55, 67, 80, 120, MAXIMUM + 1])
 """ADU: edges of the mean charge of the hits of a track."""
 SIDES = 2 + STRIP // 2
 """How far hits can reach on each side of a track's line: one column less than it, as far, or beyond."""
@@ -33,8 +33,8 @@ Lines are straight, between two pixels or in the middle of one, or have one or t
 """
 CROWDS = (1, 2, 3, 4, 5, 8, 10, 12, 14)
 """Edges of the bins of hits."""
-FLANKS = (2, 3, len(CROWDS) + 1, 3, 2, 2, 2)
-"""Axis, length and hits of tracks; columns of their line, whether it falls, where in a pixel both ends are."""
+FLANKS = (2, 2, 3, len(CROWDS) + 1, 3, 2, 2, 2)
+"""Layer, axis, length and hits of tracks; columns of their line, whether it falls, where in a pixel both ends are."""
 
 
 def looks(found: Found, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -80,7 +80,7 @@ def looks_row(group: Ints, v: Ints, kind: Ints, line: tuple[Ints, Floats, Floats
     return np.asarray(np.ravel_multi_index((group, third, kind - IS_TRACK_V, *_line_bins(*line)), LOOKS))
 
 
-def sides_row(kind: Ints, line: tuple[Ints, Floats, Floats], many: Ints) -> Ints:
+def sides_row(group: Ints, kind: Ints, line: tuple[Ints, Floats, Floats], many: Ints) -> Ints:
     """Row of the table of what is beside the lines of tracks; line: see `looks_row`, many: see `look_bins`."""
     length, slope, phase = line
     age, crowd = np.searchsorted(AGES[1:3], length, side="right"), np.searchsorted(CROWDS, many, side="right")
@@ -88,7 +88,8 @@ def sides_row(kind: Ints, line: tuple[Ints, Floats, Floats], many: Ints) -> Ints
     columns = _columns(*line).clip(max=2)
     begins, ends = (np.rint(2 * at).astype(np.int64) % 2 for at in (phase, end))
     falls = (slope < 0).astype(np.int64)
-    return np.asarray(np.ravel_multi_index((kind - IS_TRACK_V, age, crowd, columns, falls, begins, ends), FLANKS))
+    bins = (group // 2, kind - IS_TRACK_V, age, crowd, columns, falls, begins, ends)
+    return np.asarray(np.ravel_multi_index(bins, FLANKS))
 
 
 def _line_bins(length: Ints, slope: Floats, phase: Floats) -> tuple[Ints, Ints]:

@@ -17,7 +17,7 @@ from helpers import jet_batch
 from partigan.data.batch import Batch
 from partigan.data.clusters import FRAMES, PIXELS
 from partigan.data.spectra import SPECTRA
-from partigan.data.sticks import CONTEXTS, SLICES
+from partigan.data.sticks import CONTEXTS, PRECISION, SLICES
 from partigan.data.transforms import Transform
 from partigan.data.transforms.calorimeter_hits import HitCloud
 from partigan.data.transforms.calorimeter_layers import LayerRatios
@@ -132,7 +132,7 @@ SPREAD = (
     ("std", [1.0, -1.0, 1.0], "is not above 0"),
     ("lowest", [0.0, 0.0, 1e9], "is above 'highest'"),
 )
-RISING = [cell / SLICES for cell in range(SLICES + 1)]
+EVEN = [PRECISION // SLICES] * SLICES
 SCALE = (("maxima", [1.0, 0.0, 1.0], "is not above 0"),)
 GAPS = (
     ("seen", [[float(knot) for knot in range(9)]] * 3 + [[*range(8), 6.5]], "has quantiles that fall"),
@@ -240,9 +240,9 @@ CASES = {
             ("counts", [[1, 0.5]] * SPECTRA, "are not whole numbers"),
             ("counts", [[]] * SPECTRA, "are not whole numbers"),
             ("counts", [[1, 5]] * 3, "has the shape"),
-            ("breaks", [[*RISING[:-1], 0.9]] * CONTEXTS, "does not rise from 0 to 1"),
-            ("breaks", [[*RISING[:8], *RISING[7:-1]]] * CONTEXTS, "does not rise from 0 to 1"),
-            ("breaks", [RISING] * 3, "has the shape"),
+            ("breaks", [[*EVEN[:-1], 9]] * CONTEXTS, "does not rise from 0 to 1"),
+            ("breaks", [[2 * EVEN[0], 0, *EVEN[2:]]] * CONTEXTS, "does not rise from 0 to 1"),
+            ("breaks", [EVEN] * 3, "has the shape"),
         ),
     ),
 }
@@ -326,7 +326,7 @@ CHANGED: dict[type[Transform], dict[str, Any]] = {
     RelativeQuantiles: {"values": [[0.0, 1.0, 2.0]] * 4, "steps": [[1, 1, 1, 1]] * 4},
     Asinh: {"unit": 99.0},
     LogIntensity: {"height": 64},
-    ClusterShares: {"counts": [[-7, 5, -247, 3]] * SPECTRA, "breaks": [RISING] * CONTEXTS},
+    ClusterShares: {"counts": [[-7, 5, -247, 3]] * SPECTRA, "breaks": [EVEN] * CONTEXTS},
 }
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from partigan.data.clusters import STRIP, WINDOW
 from partigan.data.spectra import kind_of
-from partigan.nets.images.clusters import along_strip, between, lined_up
+from partigan.nets.images.clusters import along_strip, between, deviations, lined_up, parts
 from partigan.nets.images.patches import ALL_NOISE, BEYOND, Along, Strip
-from partigan.nets.images.strips import LEVEL, Given, geometry, levelled, whole
+from partigan.nets.images.strips import RISE, Given, geometry, levelled
 
 FRAME = torch.tensor([[7, 9, 9, 1, 12, 0.3, 0.5, 1.4, 18, 1, 1, 5, -2.0]])
 
@@ -22,7 +23,7 @@ def _tracks(lengths: list[int]) -> tuple[Tensor, Given, Tensor]:
     frame[:, 4] = torch.tensor(lengths)
     track = torch.arange(len(lengths))[:, None].expand(-1, WINDOW)
     more, level = torch.full((len(lengths),), 3.0), torch.arange(len(lengths)) % 4 / 2
-    return frame, Given(kind_of(frame)[:, None], track, more, level), along_strip(frame)
+    return frame, Given(kind_of(frame)[:, None], track, more, track, level, level / 10), along_strip(frame)
 
 
 def test_tracks_in_a_row_are_as_alone() -> None:
@@ -37,12 +38,13 @@ def test_tracks_in_a_row_are_as_alone() -> None:
     track, along = (torch.from_numpy(each) for each in lined_up(np.array(lengths)))
     slope, phase, length, *sides = (frame[track, number] for number in (5, 6, 4, 9, 10))
     known = geometry((slope, phase, length), (sides[0], sides[1]), along, (off[0][track, 0], off[1][track, 0]))
-    own = noise[track, along + 2 + BEYOND]
+    own, at = noise[track, along + 2 + BEYOND], (track, along + 2)
     kind = kind_of(frame)[track][None, BEYOND:-BEYOND]
-    given = Given(kind, track[None, BEYOND:-BEYOND], given.more, given.level)
-    row = strip.pixels(known[None], own[None], shared[track[1:-1]][None], given)
+    track = track[None, BEYOND:-BEYOND]
+    given = given._replace(kind=kind, track=track, part=track)
+    row = strip.pixels(known[None], own[None], shared[at[0][1:-1]][None], given)
     there = (along >= 0) & (along < length)
-    at = track[there], along[there] + 2
+    at = at[0][there], at[1][there]
     for one, two in zip(alone, row, strict=True):
         torch.testing.assert_close(two[0, :, there[BEYOND:-BEYOND]], one.movedim(1, 0)[:, *at])
 
@@ -58,21 +60,45 @@ def test_lines_that_are_told_are_off_those_of_the_strip() -> None:
     torch.testing.assert_close(*step)
 
 
-def test_hits_of_short_tracks_have_the_mean_that_is_given() -> None:
-    """Of those that are seen as a whole; others stay as they are."""
+def test_hits_of_tracks_have_the_mean_that_is_given() -> None:
+    """And parts of tracks the mean that they deviate to."""
     rng = torch.Generator().manual_seed(1)
-    _, given, known = _tracks([4, 8, LEVEL, LEVEL + 1] * 1000)
+    _, given, known = _tracks([4, 8, 12, 13] * 1000)
     known, value = known.mT, torch.randn(4000, STRIP, WINDOW, generator=rng)
     hit = (torch.rand(value.shape, generator=rng) < 0.4) * known[:, :1]
     hit[:, 2] = known[:, 0]
-    added = levelled(value, hit, known, given, whole(known, given))
-    mean = ((value + added) * hit).sum((1, 2)) / hit.sum((1, 2))
-    short = torch.arange(4000) % 4 < 3
-    torch.testing.assert_close(mean[short], given.level[short])
-    assert (added[~short] == 0).all()
-    part = known.clone()
-    part[:, 2] = 0  # the window ends before the track does
-    assert (levelled(value, hit, part, given, whole(part, given)) == 0).all()
+    charge, number = (RISE * (value + levelled(value, hit, given))).exp(), hit.sum((1, 2))
+    mean = (charge * hit).sum((1, 2)) / number
+    expected, spread = (RISE * given.level).exp(), _spread((RISE * value).exp(), hit)
+    torch.testing.assert_close(mean, expected * (1 + given.deviation * spread))
+    far = levelled(1e9 * value, hit, given._replace(deviation=-9 * torch.ones(4000)))
+    assert far.isfinite().all()
+
+
+def _spread(value: Tensor, hit: Tensor) -> Tensor:
+    """Standard deviation of hits over their mean."""
+    number = hit.sum((1, 2))
+    mean, square = ((each * hit).sum((1, 2)) / number for each in (value, value**2))
+    return (square / mean**2 - 1).sqrt()
+
+
+def test_parts_deviate_as_parts_of_independent_hits() -> None:
+    """Tracks that are no longer than a part do not; all parts of a track together neither."""
+    length = np.tile([5, WINDOW, WINDOW + 1, 40], 5000)
+    track, along = lined_up(length)
+    part, owner = parts(track, along, length)
+    assert np.bincount(owner).tolist() == [1, 1, 2, 3] * 5000
+    inside = (along >= 0) & (along < length[track])
+    size = np.bincount(part, inside)
+    assert size.max() == WINDOW
+    assert np.bincount(owner, size).tolist() == length.tolist()
+    size = size * 1.5
+    made = deviations(np.random.default_rng(1).standard_normal(len(owner), np.float32), size, owner)
+    np.testing.assert_allclose(np.bincount(owner, size * made), 0, atol=1e-4)
+    expected = 1 / size - 1 / (1.5 * length[owner])
+    assert np.abs(made[expected < 1e-9]).max() < 1e-6
+    several = expected > 1e-9
+    assert np.mean(made[several] ** 2 / expected[several]) == pytest.approx(1, abs=0.03)
 
 
 def test_noise_wanders_along_a_track() -> None:

@@ -21,7 +21,7 @@ from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS
 from partigan.data.sparse_rows import full, short
 from partigan.data.spectra import KINDS, ROLES, SPECTRA, of_strips
-from partigan.data.sticks import BREAK_DIGITS, CONTEXTS, SLICES, Sticks, broken, edges_of, inside, parted
+from partigan.data.sticks import CONTEXTS, PRECISION, SLICES, Sticks, broken, edges_of, inside, parted
 from partigan.data.transforms.transform import Transform, wrong_shapes
 from partigan.errors import PartiganError
 from partigan.randomness import rng_for
@@ -138,12 +138,12 @@ class ClusterShares(Transform):
         self.breaks = edges_of(sample.x[: len(frame), : PIXELS[0]].long(), self.sticks(frame))
 
     def sticks(self, frame: Tensor) -> Sticks:
-        """Small clusters; the fourth number of a frame is the pattern, the fifth the charge."""
-        return Sticks(frame[:, 3].long(), frame[:, 4], self.breaks, least_charge(self.edges))
+        """Small clusters of frames, see `Sticks.of`."""
+        return Sticks.of(frame, self.breaks, least_charge(self.edges))
 
     def state(self) -> dict[str, Any]:
-        """The counts as `sparse_rows`, the breaks with as many digits as they have."""
-        breaks = [[round(x, BREAK_DIGITS) for x in row] for row in self.breaks.tolist()]
+        """The counts as `sparse_rows`, the breaks as whole numbers of steps between their edges."""
+        breaks = (self.breaks.double() * PRECISION).round().long().diff().tolist()
         return {"counts": [short(row) for row in self.counts.long().cpu().numpy()], "breaks": breaks}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -152,7 +152,10 @@ class ClusterShares(Transform):
         self.edges = _edges(self.counts)
 
     def _read(self, name: str, value: Any) -> Tensor:
-        """A table of counts from its rows, other constants as they are."""
+        """Tables of counts and breaks from what `state` gives."""
+        if name == "breaks":
+            steps = super()._read(name, value).double()
+            return (pad(steps.cumsum(-1), (1, 0)) / PRECISION).to(self.breaks) if steps.dim() else steps
         if name != "counts" or not isinstance(value, list) or not all(isinstance(row, list) for row in value):
             return super()._read(name, value)
         try:

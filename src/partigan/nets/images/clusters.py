@@ -31,6 +31,7 @@ from partigan.nets.images.strips import Given, geometry
 
 COLUMNS_OF = 10  # numbers of a cluster in the condition of a map: class + 1, and `Drawn` from u on
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class SparseGenerator(Generator):
@@ -76,8 +77,11 @@ class SparseGenerator(Generator):
         frames = condition.split(list(FRAMES), dim=1)
         known = along_strip(frames[1], self.strip.off(whole), BEYOND)
         shared, level = self.strip.shared(whole, frames[1])
-        track, more = torch.arange(len(known), device=known.device)[:, None], frames[1][:, 11]
-        given = Given(kind_of(frames[1])[:, None], track.expand(-1, WINDOW), more, level)
+        track = torch.arange(len(known), device=known.device)[:, None].expand(-1, WINDOW)
+        more, every = frames[1][:, 11], frames[1][:, 7] * frames[1][:, 4]
+        hits = known[:, BEYOND:-BEYOND, 0].sum(1) + more
+        deviation = self.strip.turn(whole) * (1 / hits - 1 / every).clamp_min(0).sqrt()
+        given = Given(kind_of(frames[1])[:, None], track, more, track, level, deviation)
         strip = self.strip(known, steps.unflatten(1, (-1, ALL_NOISE)), shared[:, None], given)
         made = (self.small(small, frames[0]), strip.transpose(2, 3).flatten(2))
         return torch.cat(made, dim=2).flatten(1)
@@ -211,7 +215,7 @@ class Events(Generator):
         columns = (sensors[map], drawn.u[chosen], drawn.v[chosen], drawn.phase[chosen], drawn.long[chosen])
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
         hit, share = network(torch.from_numpy(_normal(rngs, map, network.noise)), frame).unbind(1)
-        of = Sticks(frame[:, 3].long(), frame[:, 4], self.generator.breaks, least_charge(self.generator.edges))
+        of = Sticks.of(frame, self.generator.breaks, least_charge(self.generator.edges))
         charge = broken(share, of)[0].numpy().astype(np.int64)
         which, pixel = np.nonzero(hit.numpy())
         return chosen[which], *np.divmod(pixel, SMALL[1]), charge[which, pixel]
@@ -256,7 +260,15 @@ class Events(Generator):
         kind = kind_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
         shared, level = network.shared(whole, frame)
-        given = Given(kind, of[None, BEYOND:-BEYOND], more, level)
+        part, owner = parts(track, along, length)
+        turn = network.turn(turns)[anchor[owner] + np.arange(len(owner)) - np.searchsorted(owner, owner)].numpy()
+        size = np.bincount(part, (along >= 0) & (along < length[track])) * drawn.dense[chosen][owner]
+        parted = (
+            torch.from_numpy(part)[None, BEYOND:-BEYOND],
+            level[owner],
+            torch.from_numpy(deviations(turn, size, owner)),
+        )
+        given = Given(kind, of[None, BEYOND:-BEYOND], more, *parted)
         shared = shared[of]
         some = np.flatnonzero((length > WINDOW)[track])
         change = between(turns, anchor[track[some]], along[some].clip(0, length[track[some]] - 1)) - whole[track[some]]
@@ -278,6 +290,27 @@ def lined_up(length: Ints) -> tuple[Ints, Ints]:
     steps[0] += BEYOND
     track = np.repeat(np.arange(len(length)), steps)
     return track, np.arange(-BEYOND, len(track) - BEYOND) - begin[track]
+
+
+def parts(track: Ints, along: Ints, length: Ints) -> tuple[Ints, Ints]:
+    """Parts of tracks of at most `WINDOW` pixels: number of that of each pixel, and the track of each part."""
+    number = -(-length // WINDOW)
+    part = np.cumsum(number) - number
+    inside = along.clip(0, length[track] - 1)
+    return part[track] + inside * number[track] // length[track], np.repeat(np.arange(len(length)), number)
+
+
+def deviations(turn: NDArray[np.float32], size: Floats, owner: Ints) -> NDArray[np.float32]:
+    """Deviations of the means of parts from that of all hits of their track, see `Given`.
+
+    Args:
+        turn: normal, ``(parts,)``.
+        size: hits, ``(parts,)``.
+        owner: track of each, from 0, rising.
+    """
+    mean = turn / np.sqrt(size)
+    whole, every = (np.bincount(owner, each) for each in (size * mean, size))
+    return (mean - (whole / every)[owner]).astype(np.float32)
 
 
 def between(noise: Tensor, first: Ints, along: Ints) -> Tensor:

@@ -20,7 +20,7 @@ from partigan.data.clusters import PATTERNS, SMALL, STRIP
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
-from partigan.data.sticks import BREAK_OF, BREAKS, CONTEXTS, SLICES, Sticks, broken
+from partigan.data.sticks import BREAKS, CONTEXTS, LAYER, SLICES, Sticks, broken
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
 from partigan.nets.images.strips import (
     FAR,
@@ -33,17 +33,17 @@ from partigan.nets.images.strips import (
     reaching,
     roomy,
     softened,
-    whole,
 )
 
 SLOPE = 0.2
 GRID = 128  # places of the share at which a critic knows the charge
 BEYOND = 2  # pixels of a strip before and after what is wanted: convolutions of a `Strip`
-CELLS, FARTHEST, MEMORY = 128, 5.0, 150  # of the distribution of shares: cells, see `_bent`, steps
+CELLS, FARTHEST, MEMORY = 64, 5.0, 150  # of the distribution of shares: cells, see `_bent`, steps
 LARGEST, WIDTHS = 4.0, (-3.0, 0.5)  # absolute mean of a pixel, and logarithm of its width: none lies far out
 PRIOR = 50.0  # hits of each spectrum that are spread as those of all
 LOADS = (10.0, 14.0, 20.0, 32.0)  # ADU a hit: edges of small clusters whose shares are uniform by themselves
 LINEAR = 50.0  # ADU: unit of charges as critics see them
+RARE, BURST = 2.5, 24.0  # of the noise of steps: beyond this (one in 160) pixels across are hit together
 STEP_NOISE = 4  # noise of each pixel along a strip
 ALL_NOISE = STEP_NOISE + 2 * STRIP  # and two values for every pixel across it
 
@@ -57,7 +57,8 @@ class Shares(nn.Module):
     """Shares of hits from what a network gives for pixels.
 
     Shares of real hits are uniform in each spectrum. Those of generated ones are made so by their own distribution,
-    which is counted during training over the last `MEMORY` steps or so, in cells that are finest in its tails. No value
+    which is counted during training over the last `MEMORY` steps or so, and once more, over all of `passes`, for
+    averaged weights (`partigan.training.players.Players.recounted`); in cells that are finest in its tails. No value
     lies beyond the cells: these would all have one share, and the largest charge. A share is at most what the largest
     of as many hits has, since of n hits one in n is larger than all others.
 
@@ -67,7 +68,8 @@ class Shares(nn.Module):
 
     counts: Tensor
     prior: Tensor
-    passes = MEMORY
+    passes = 1000  # of 256 tracks: cells in the tails of a spectrum have some hundreds of hits
+    kept = 1 - 1 / MEMORY
 
     def __init__(self, spectra: int) -> None:
         super().__init__()
@@ -77,8 +79,9 @@ class Shares(nn.Module):
         self.register_buffer("counts", self.prior.repeat(spectra, 1))
 
     def recount(self) -> None:
-        """Forget the distribution; `partigan.training.players.Players.recounted` counts that of averaged weights."""
+        """Forget the distribution; nothing of what is seen from now on is forgotten."""
         self.counts.copy_(self.prior)
+        self.kept = 1.0
 
     def forward(self, mean: Tensor, width: Tensor, noise: Tensor, hit: Tensor, spectrum: Tensor) -> Tensor:
         """Shares, 0 without hit; all are shaped alike.
@@ -95,7 +98,7 @@ class Shares(nn.Module):
         cell = place.detach().long().clamp_max(CELLS - 1)
         if self.training:
             seen = torch.bincount((spectrum * CELLS + cell)[hit > 0], minlength=self.counts.numel())
-            self.counts.lerp_(MEMORY * seen.reshape(self.counts.shape) + self.prior, 1 / MEMORY)
+            self.counts.mul_(self.kept).add_(seen.reshape(self.counts.shape) + (1 - self.kept) * self.prior)
         of_all = self.counts.sum(0)
         edges = functional.pad((self.counts + PRIOR * of_all / of_all.sum()).cumsum(1), (1, 0))
         total = edges[:, -1:]
@@ -116,14 +119,15 @@ class Place(nn.Module):
         super().__init__()
         self.sensor = nn.Embedding(len(SENSORS), features)
         nn.init.normal_(self.sensor.weight, std=0.1)
-        self.across = nn.Linear(7, features)
+        self.across = nn.Linear(8, features)
 
     def forward(self, place: Tensor) -> Tensor:
         """Features ``(batch, features)`` of sensor, column and row ``(batch, 3)``."""
         u, v = 2 * place[:, 1] / COLUMNS - 1, 2 * place[:, 2] / ROWS - 1
-        late = (place[:, 2] >= PITCH_CHANGES).to(place)
-        along = torch.stack((u, 2 * u**2 - 1, v, 2 * v**2 - 1, 4 * v**3 - 3 * v, late, late * v), dim=1)
-        return self.sensor(place[:, 0].long()) + self.across(along)  # type: ignore[no-any-return]
+        sensor, late = place[:, 0].long(), (place[:, 2] >= PITCH_CHANGES).to(place)
+        layer = 2 * LAYER.to(place)[sensor] - 1
+        along = torch.stack((u, 2 * u**2 - 1, v, 2 * v**2 - 1, 4 * v**3 - 3 * v, late, late * v, layer), dim=1)
+        return self.sensor(sensor) + self.across(along)  # type: ignore[no-any-return]
 
 
 class Charges(nn.Module):
@@ -202,15 +206,15 @@ class Patch(nn.Module):
         self.register_buffer("hit", torch.from_numpy(PATTERNS).float(), persistent=False)
         self.frames = Patterns(hidden)
         self.first, self.second = nn.Linear(noise, hidden), nn.Linear(hidden, hidden)
-        self.last, self.finish = nn.Linear(hidden, 2 * self.pixels), Shares(BREAKS * (len(LOADS) + 1))
+        self.last, self.finish = nn.Linear(hidden, 2 * self.pixels), Shares(2 * BREAKS * (len(LOADS) + 1))
 
     def forward(self, noise: Tensor, frame: Tensor) -> Tensor:
         """Hit and share ``(batch, 2, pixels)``; frames: sensor, column, row, pattern and charge."""
         whole, own = noise[:, : self.values], noise[:, self.values :]
         h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
         mean, width = self.last(functional.leaky_relu(self.second(h), SLOPE)).chunk(2, dim=1)
-        pattern = frame[:, 3].long()
-        hit, number = self.hit[pattern], BREAK_OF.to(frame.device)[pattern]
+        sticks = Sticks.of(frame, frame.new_zeros(0), THRESHOLD)
+        hit, number = self.hit[sticks.pattern], sticks.breaks()
         taken = (number >= 0).to(noise)
         load = torch.bucketize(frame[:, 4] / hit.sum(1).clamp_min(1), torch.tensor(LOADS, device=frame.device))[:, None]
         share = self.finish(mean, width, own, taken, number.clamp_min(0) * (len(LOADS) + 1) + load)
@@ -246,7 +250,7 @@ class PatchCritic(nn.Module):
     def forward(self, x: Tensor, frame: Tensor) -> Tensor:
         """Score ``(batch, 1)`` of what `Patch` gives."""
         hit, share = x.unbind(1)
-        charge = broken(share, Sticks(frame[:, 3].long(), frame[:, 4], self.breaks, self.least))[1]
+        charge = broken(share, Sticks.of(frame, self.breaks, self.least))[1]
         charge = torch.stack(scaled(charge), dim=1) * hit[:, None]
         h = functional.leaky_relu(self.first(torch.cat((x, charge), dim=1).flatten(1)) + self.frames(frame), SLOPE)
         return self.last(functional.leaky_relu(self.second(h), SLOPE))  # type: ignore[no-any-return]
@@ -290,19 +294,27 @@ class Strip(nn.Module):
         self.frames, self.whole = Lines(hidden), nn.Linear(noise, hidden)
         self.first = Along(GEOMETRY + STEP_NOISE, hidden, 3)
         self.second = Along(hidden, hidden, 3)
-        self.last, self.finish = nn.Linear(hidden, 3 * STRIP), Shares(SPECTRA)
+        self.last, self.finish = nn.Linear(hidden, 3 * STRIP + 1), Shares(SPECTRA)
         self.mean = nn.Linear(hidden, 1)
-        self.room, self.focus = nn.Parameter(torch.tensor(0.25)), nn.Parameter(torch.tensor(2.0))
+        self.room, self.focus = nn.Parameter(torch.tensor(0.25)), nn.Parameter(torch.tensor(14.0))
+        nn.init.normal_(self.last.weight, std=0.01)  # at first the line and the noise alone decide
+        nn.init.zeros_(self.last.bias)
 
     def off(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels that tracks are off both ends of their lines, which lie at half pixels: uniform, ``(tracks, 1)``."""
         low, high = (self.room * torch.special.erf(noise[:, :2] / 2**0.5)).split(1, dim=1)
         return low, high
 
+    @staticmethod
+    def turn(noise: Tensor) -> Tensor:
+        """The noise of parts of tracks that their mean charges deviate by, ``(parts,)``."""
+        return noise[:, 2]
+
     def shared(self, noise: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """Features of whole tracks ``(tracks, hidden)``, and `Given.level`; frame: see `Lines`."""
         about = self.frames(frame)
-        return about + self.whole(noise), self.mean(functional.leaky_relu(about, SLOPE))[:, 0]
+        level = 2 * (frame[:, 8:9] / 20).log() + self.mean(functional.leaky_relu(about, SLOPE))
+        return about + self.whole(noise), level[:, 0]
 
     def forward(self, known: Tensor, noise: Tensor, shared: Tensor, given: Given) -> Tensor:
         """Hit and share ``(batch, 2, STRIP, pixels)``; all as in `pixels`."""
@@ -327,17 +339,18 @@ class Strip(nn.Module):
         inside = known[:, :, :1]
         h = self.first(inside * torch.cat((known, noise[:, :, :STEP_NOISE]), dim=2)) + shared
         h = self.second(inside[:, 1:-1] * functional.leaky_relu(h, SLOPE))
-        logit, mean, width = _first_across(self.last(functional.leaky_relu(h, SLOPE))).chunk(3, dim=1)
+        made = _first_across(self.last(functional.leaky_relu(h, SLOPE)))
+        logit, mean, width, together = made.split([STRIP, STRIP, STRIP, 1], dim=1)
+        gate = gate + BURST * (1 + together).relu() * (noise[:, None, BEYOND:-BEYOND, 0] - RARE).relu()
         known = _first_across(known[:, BEYOND:-BEYOND])
         away = torch.arange(-SIDE, SIDE + 1, device=known.device)[:, None] - known[:, 3:4] / 2
         logit = torch.where(roomy(known), logit - self.focus * away**2 + gate, -FAR / 10)
-        complete = whole(known, given)
-        there, limit = chosen(reaching(logit.detach(), known, given, complete), known, given)
+        there, limit = chosen(reaching(logit.detach(), known, given), known, given)
         hit = there.to(logit)
         if logit.requires_grad:
             soft = softened(logit, limit, there, known, given)
             hit = hit + (soft - soft.detach())
-        mean = mean + levelled(mean + width.clamp(*WIDTHS).exp() * own, there.to(own), known, given, complete)
+        mean = mean + levelled(mean + width.clamp(*WIDTHS).exp() * own, there.to(own), given)
         spectrum = of_tracks(there.sum(1), given.kind.expand(given.track.shape), known[:, 1:3].any(1))
         return Pixels(hit, spectrum[:, None].expand_as(hit), mean, width, own)
 

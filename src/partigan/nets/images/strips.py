@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from partigan.data.clusters import EDGE, OUTSIDE, STRIP, WINDOW
+from partigan.data.clusters import EDGE, STRIP
 
 GEOMETRY = 8  # what a network knows of a strip at each pixel along it
 SIDE = STRIP // 2
-LEVEL = WINDOW - 2 * OUTSIDE  # pixels of tracks that training always shows as a whole
 FAR = 1e6  # more than any two logits differ by
+RISE = 0.8  # of the logarithm of the charge of a track's pixel with what its share is made of, about
+HIGHEST = 20.0  # of these
+FARTHEST = 0.9  # that a part of a track deviates from its mean
 
 
 class Pixels(NamedTuple):
@@ -43,13 +45,17 @@ class Given(NamedTuple):
         kind: see `partigan.data.spectra.kind_of`, ``(batch, pixels or 1)``.
         track: number of the track of each pixel along, from 0, rising, ``(batch, pixels)``.
         more: hits of each track beyond one for each pixel along it, about, ``(tracks,)``.
-        level: mean of what the shares of the hits of each track are made of, ``(tracks,)``.
+        part: number of the part of a track, of at most `WINDOW` pixels, from 0, rising, ``(batch, pixels)``.
+        level: mean of what the shares of the hits of its track are made of, see `levelled`, ``(parts,)``.
+        deviation: of that of the part from it, in standard deviations of these, ``(parts,)``.
     """
 
     kind: Tensor
     track: Tensor
     more: Tensor
+    part: Tensor
     level: Tensor
+    deviation: Tensor
 
 
 def geometry(
@@ -97,19 +103,19 @@ def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     return there, limit
 
 
-def reaching(logit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Tensor:
+def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
     """Logits of which, in the first and in the last column that a track has, the largest one is the largest across.
 
-    Parts of tracks may end before these columns; they are left alone.
+    Parts of tracks may end before these columns; those of which not both ends are there are left alone.
 
     Args:
         logit: ``(batch, STRIP, pixels)``.
         known: `geometry`, ``(batch, 8, pixels)``.
         given: the tracks.
-        complete: from `whole`.
     """
+    ends = known.new_zeros(len(given.more)).index_add(0, given.track.flatten(), known[:, 1:3].sum(1).flatten())
     track, none = given.track.flatten(), logit.new_full((len(given.more),), -torch.inf)
-    free = complete[given.track] & (known[:, 0] > 0)
+    free = (ends == 2)[given.track] & (known[:, 0] > 0)
     for column in (-known[:, 6], known[:, 7]):
         across = (column.long() + SIDE).clamp(0, STRIP - 1)[:, None]
         best = torch.where(free & (column.abs() <= SIDE), logit.gather(1, across)[:, 0], -torch.inf)
@@ -120,33 +126,28 @@ def reaching(logit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Te
     return logit
 
 
-def whole(known: Tensor, given: Given) -> Tensor:
-    """Of which tracks both ends are there, ``(tracks,)``; arguments: see `chosen`."""
-    ends = known.new_zeros(len(given.more)).index_add(0, given.track.flatten(), known[:, 1:3].sum(1).flatten())
-    return ends == 2
-
-
-def levelled(value: Tensor, hit: Tensor, known: Tensor, given: Given, complete: Tensor) -> Tensor:
-    """What has to be added to values of the pixels of short tracks, so that the mean of their hits is as given.
+def levelled(value: Tensor, hit: Tensor, given: Given) -> Tensor:
+    """What has to be added to values of the pixels of tracks, so that the mean of their hits is as given.
 
     The mean charge of a track is told. Charges that did not know of each other would have means that scatter more.
+    Charges rise with the values about as an exponential does, of which the mean is taken.
 
     Args:
         value: ``(batch, STRIP, pixels)``.
         hit: 0 or 1, ``(batch, STRIP, pixels)``.
-        known: `geometry`, ``(batch, 8, pixels)``.
         given: the tracks.
-        complete: from `whole`.
 
     Returns:
-        ``(batch, 1, pixels)``, 0 in tracks that are longer or are not seen as a whole.
+        ``(batch, 1, pixels)``.
     """
-    track, none = given.track.flatten(), value.new_zeros(len(given.more))
-    length, number, total = (
-        none.index_add(0, track, each.flatten()) for each in (known[:, 0], hit.sum(1), (value * hit).sum(1))
+    none, there = value.new_zeros(len(given.level)), (RISE * value.clamp(-HIGHEST, HIGHEST)).exp() * hit
+    number, total, square = (
+        none.index_add(0, given.part.flatten(), each.sum(1).flatten()) for each in (hit, there, there.detach() ** 2)
     )
-    short = complete & (length <= LEVEL)
-    return torch.where(short, given.level - total / number.clamp_min(1), 0.0)[given.track][:, None]
+    mean = total / number.clamp_min(1)
+    spread = (square * number / total.detach() ** 2 - 1).clamp_min(0).sqrt()
+    change = given.level + ((given.deviation * spread).clamp(-FARTHEST, FARTHEST).log1p() - mean.log()) / RISE
+    return change[given.part][:, None]
 
 
 def roomy(known: Tensor) -> Tensor:
