@@ -261,14 +261,12 @@ class Events(Generator):
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
         shared, level = network.shared(whole, frame)
         part, owner = parts(track, along, length)
-        turn = network.turn(turns)[anchor[owner] + np.arange(len(owner)) - np.searchsorted(owner, owner)].numpy()
+        within = np.arange(len(owner)) - np.searchsorted(owner, owner)
+        turn = network.turn(turns)[anchor[owner] + within].numpy()
         size = np.bincount(part, (along >= 0) & (along < length[track])) * drawn.dense[chosen][owner]
-        parted = (
-            torch.from_numpy(part)[None, BEYOND:-BEYOND],
-            level[owner],
-            torch.from_numpy(deviations(turn, size, owner)),
-        )
-        given = Given(kind, of[None, BEYOND:-BEYOND], more, *parted)
+        deviation = torch.from_numpy(deviations(turn, size, owner))
+        row = [each[None, BEYOND:-BEYOND] for each in (of, torch.from_numpy(part))]
+        given = Given(kind, row[0], more, row[1], level[owner], deviation)
         shared = shared[of]
         some = np.flatnonzero((length > WINDOW)[track])
         change = between(turns, anchor[track[some]], along[some].clip(0, length[track[some]] - 1)) - whole[track[some]]
