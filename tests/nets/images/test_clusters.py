@@ -17,7 +17,7 @@ from partigan.data.spectra import SPECTRA, of_strips
 from partigan.data.transforms.hitmaps import ClusterShares
 from partigan.errors import PartiganError
 from partigan.nets.images.clusters import Events, MapHits, SparseCritic, SparseGenerator, packed, unpacked
-from partigan.nets.images.patches import Shares
+from partigan.nets.images.shares import Shares
 from partigan.nets.images.strips import Given, geometry, ranking
 from partigan.nets.images.strips import connected as joined
 from partigan.observables.hitmaps import connected
