@@ -50,9 +50,9 @@ class Shares(nn.Module):
         """Shares, 0 without hit; all are shaped alike.
 
         Args:
-            mean: of what the share comes from.
-            width: its logarithm.
-            noise: normal.
+            mean: of the normal number that the share comes from.
+            width: logarithm of the standard deviation of that.
+            noise: standard normal.
             hit: 1 or 0.
             spectrum: number of the spectrum of each.
         """

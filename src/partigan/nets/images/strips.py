@@ -26,9 +26,9 @@ class Pixels(NamedTuple):
     Attributes:
         hit: 0 or 1, with the gradient of a sigmoid.
         spectrum: see `partigan.data.spectra`.
-        mean: of the share.
-        width: its logarithm.
-        noise: normal, for the share.
+        mean: of the normal number that the share comes from.
+        width: logarithm of the standard deviation of that.
+        noise: standard normal, for the share.
     """
 
     hit: Tensor
