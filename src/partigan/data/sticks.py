@@ -18,7 +18,7 @@ from torch import Tensor
 from partigan.data.cluster_tables import SHAPE_OF
 from partigan.data.clusters import PATTERNS
 from partigan.data.hitmaps import MAXIMUM
-from partigan.data.pxd import SENSORS
+from partigan.data.pxd import LAYER_OF
 
 REST = torch.tensor([0, 1, 3, 5, 8, 11, 14, 18, 23, 29, 37, 48, 65, 100, 150, 220, 260, 300, 350, 420, 500])
 """ADU: lower edges of the charge that is left."""
@@ -44,7 +44,7 @@ def _breaks() -> tuple[Tensor, Tensor, int]:
 
 BREAK_OF, LEFT, BREAKS = _breaks()
 """Both ``(512, 9)``: see `partigan.data.clusters.PATTERNS`."""
-LAYER = torch.tensor([sensor.layer - 1 for sensor in SENSORS])
+LAYER = torch.from_numpy(LAYER_OF - 1)
 """Of each sensor, from 0."""
 CONTEXTS = 2 * BREAKS * len(REST)
 
@@ -74,8 +74,13 @@ class Sticks(NamedTuple):
 
     def breaks(self) -> Tensor:
         """Number of the break of each pixel, below ``2 * BREAKS``, -1 without one, ``(clusters, 9)``."""
-        number = BREAK_OF.to(self.pattern.device)[self.pattern]
-        return torch.where(number < 0, number, number + BREAKS * self.layer[:, None])
+        return breaks_of(self.layer, self.pattern)
+
+
+def breaks_of(layer: Tensor, pattern: Tensor) -> Tensor:
+    """See `Sticks.breaks`; layers from 0 and patterns, ``(clusters,)`` each."""
+    number = BREAK_OF.to(pattern.device)[pattern]
+    return torch.where(number < 0, number, number + BREAKS * layer[:, None])
 
 
 def edges_of(charge: Tensor, sticks: Sticks) -> Tensor:

@@ -77,7 +77,8 @@ def test_tracks_hang_together_whatever_the_logits() -> None:
     length = torch.full_like(along, WINDOW)
     sides = (torch.full_like(along, 2), torch.full_like(along, 2))
     known = geometry((slope.expand_as(along), torch.full_like(along, 0.5), length), sides, along).mT
-    first, last = torch.randint(STRIP, (2, tracks, 1, WINDOW), generator=rng).sort(0).values
+    first = torch.randint(STRIP, (tracks, 1, WINDOW), generator=rng)
+    last = first + torch.randint(2, first.shape, generator=rng)
     across, track = torch.arange(STRIP)[:, None], torch.arange(tracks)[:, None].expand(-1, WINDOW)
     some = (across >= first) & (across <= last)
     there = joined(some, known, track)
@@ -86,7 +87,7 @@ def test_tracks_hang_together_whatever_the_logits() -> None:
     number, _ = connected(*(each.numpy() for each in _hits(there, line)))
     assert number == tracks
     plain, _ = connected(*(each.numpy() for each in _hits(some, line)))
-    assert plain > 1.5 * tracks
+    assert plain > 2 * tracks
     straight = ((across == 2) | (across == 3)).expand_as(some)
     flat = geometry((torch.zeros_like(along), torch.full_like(along, 0.5), length), sides, along).mT
     assert torch.equal(joined(straight, flat, track), straight)

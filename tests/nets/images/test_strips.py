@@ -38,13 +38,12 @@ def test_tracks_in_a_row_are_as_alone() -> None:
     track, along = (torch.from_numpy(each) for each in lined_up(np.array(lengths)))
     slope, phase, length, *sides = (frame[track, number] for number in (5, 6, 4, 9, 10))
     known = geometry((slope, phase, length), (sides[0], sides[1]), along, (off[0][track, 0], off[1][track, 0]))
-    own, at = noise[track, along + 2 + BEYOND], (track, along + 2)
-    kind = kind_of(frame)[track][None, BEYOND:-BEYOND]
-    track = track[None, BEYOND:-BEYOND]
-    given = given._replace(kind=kind, track=track, part=track)
-    row = strip.pixels(known[None], own[None], shared[at[0][1:-1]][None], given)
+    own = noise[track, along + 2 + BEYOND]
+    wanted = track[None, BEYOND:-BEYOND]
+    given = given._replace(kind=kind_of(frame)[wanted], track=wanted, part=wanted)
+    row = strip.pixels(known[None], own[None], shared[track[1:-1]][None], given)
     there = (along >= 0) & (along < length)
-    at = at[0][there], at[1][there]
+    at = track[there], along[there] + 2
     for one, two in zip(alone, row, strict=True):
         torch.testing.assert_close(two[0, :, there[BEYOND:-BEYOND]], one.movedim(1, 0)[:, *at])
 

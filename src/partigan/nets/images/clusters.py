@@ -245,7 +245,9 @@ class Events(Generator):
             drawn.above[chosen],
         )
         frame = torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
-        anchors = np.where(length > WINDOW, -(-length // WINDOW) + 1, 1)
+        part, owner = parts(track, along, length)
+        several = np.bincount(owner)
+        anchors = np.where(several > 1, several + 1, 1)  # of the noise that wanders; each part has one of them
         anchor = np.cumsum(anchors) - anchors
         turns = torch.from_numpy(_normal(rngs, np.repeat(map, anchors), network.noise))
         whole = turns[anchor]
@@ -260,7 +262,6 @@ class Events(Generator):
         kind = kind_of(frame)[of][None, BEYOND:-BEYOND]
         more = torch.from_numpy(np.rint(drawn.dense[chosen] * length) - length)
         shared, level = network.shared(whole, frame)
-        part, owner = parts(track, along, length)
         within = np.arange(len(owner)) - np.searchsorted(owner, owner)
         turn = network.turn(turns)[anchor[owner] + within].numpy()
         size = np.bincount(part, (along >= 0) & (along < length[track])) * drawn.dense[chosen][owner]
@@ -268,7 +269,7 @@ class Events(Generator):
         row = [each[None, BEYOND:-BEYOND] for each in (of, torch.from_numpy(part))]
         given = Given(kind, row[0], more, row[1], level[owner], deviation)
         shared = shared[of]
-        some = np.flatnonzero((length > WINDOW)[track])
+        some = np.flatnonzero((several > 1)[track])
         change = between(turns, anchor[track[some]], along[some].clip(0, length[track[some]] - 1)) - whole[track[some]]
         shared[some] += functional.linear(change, network.whole.weight)
         made = network.pixels(known[None], noise[None], shared[None, 1:-1], given)

@@ -20,7 +20,7 @@ from partigan.data.clusters import PATTERNS, SMALL, STRIP
 from partigan.data.hitmaps import MAXIMUM, THRESHOLD
 from partigan.data.pxd import COLUMNS, ROWS, SENSORS
 from partigan.data.spectra import PITCH_CHANGES, SPECTRA, of_tracks
-from partigan.data.sticks import BREAKS, CONTEXTS, LAYER, SLICES, Sticks, broken
+from partigan.data.sticks import BREAKS, CONTEXTS, LAYER, SLICES, Sticks, breaks_of, broken
 from partigan.data.transforms.hitmaps import ClusterShares, charges_of, least_charge
 from partigan.nets.images.shares import WIDTHS, Shares
 from partigan.nets.images.strips import (
@@ -151,8 +151,8 @@ class Patch(nn.Module):
         whole, own = noise[:, : self.values], noise[:, self.values :]
         h = functional.leaky_relu(self.first(whole) + self.frames(frame), SLOPE)
         mean, width = self.last(functional.leaky_relu(self.second(h), SLOPE)).chunk(2, dim=1)
-        sticks = Sticks.of(frame, frame.new_zeros(0), THRESHOLD)
-        hit, number = self.hit[sticks.pattern], sticks.breaks()
+        layer, pattern = LAYER.to(frame.device)[frame[:, 0].long()], frame[:, 3].long()
+        hit, number = self.hit[pattern], breaks_of(layer, pattern)
         taken = (number >= 0).to(noise)
         load = torch.bucketize(frame[:, 4] / hit.sum(1).clamp_min(1), torch.tensor(LOADS, device=frame.device))[:, None]
         share = self.finish(mean, width, own, taken, number.clamp_min(0) * (len(LOADS) + 1) + load)

@@ -98,8 +98,8 @@ def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     extra = beside.new_zeros(len(given.more)).index_add(0, given.track.flatten(), beside) - given.more.clamp_min(0)
     limit = ranked.limit(given.more - extra.clamp_min(0))[given.track][:, None]
     again = (extra > 0)[given.track]  # some have joined others
-    fewer = [each.movedim(1, 0)[:, again][None] for each in (ranked.joined > limit, known)]
-    there.movedim(1, 0)[:, again] = connected(fewer[0], fewer[1], given.track[again][None])[0]
+    joined, frames = (each.movedim(1, 0)[:, again][None] for each in (ranked.joined, known))
+    there.movedim(1, 0)[:, again] = connected(joined > limit[:, 0][again], frames, given.track[again][None])[0]
     return there, limit
 
 
