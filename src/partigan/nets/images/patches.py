@@ -264,8 +264,8 @@ class Strip(nn.Module):
 
         Beyond the ends of a track are zeros; so one pixel between two tracks is enough.
 
-        Every pixel along the track has at least one hit across it, and several without a gap, and touches those of the
-        pixel before; there are none beyond its ends. As many as are asked for are hit, those of the largest logits.
+        Every pixel along the track has at least one hit across it, and all hits of a track hang together; there are
+        none beyond its ends. As many as are asked for are hit, those of the largest logits.
 
         Args:
             known: `geometry`, ``(batch, pixels, 8)``.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
-from itertools import accumulate
 from typing import NamedTuple
 
 import torch
@@ -87,20 +85,68 @@ def geometry(
 def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     """Which pixels of strips are hit, ``(batch, STRIP, pixels)``, and what their logits exceed, ``(batch, 1, pixels)``.
 
+    At each pixel along, that of the largest logit is hit, and what lies between it and that of the pixel before. Others
+    are those of the largest logits, until as many are hit as should be; each touches another one of the track.
+
     Args:
         logit: ``(batch, STRIP, pixels)``, from `reaching`.
-        known: `geometry`, ``(batch, 8, pixels)``.
+        known: `geometry`, ``(batch, 8, pixels)``; tracks in a row have a pixel of none between them.
         given: the tracks, and how many hits.
     """
-    ranked = ranking(logit, known, given)
-    there = connected(ranked.joined > ranked.limit(given.more)[given.track][:, None], known, given.track)
-    beside = (there.sum(1) - known[:, 0]).flatten()
-    extra = beside.new_zeros(len(given.more)).index_add(0, given.track.flatten(), beside) - given.more.clamp_min(0)
-    limit = ranked.limit(given.more - extra.clamp_min(0))[given.track][:, None]
-    again = (extra > 0)[given.track]  # some have joined others
-    joined, frames = (each.movedim(1, 0)[:, again][None] for each in (ranked.joined, known))
-    there.movedim(1, 0)[:, again] = connected(joined > limit[:, 0][again], frames, given.track[again][None])[0]
-    return there, limit
+    across, largest = torch.arange(STRIP, device=logit.device)[:, None], _largest(logit)
+    step = torch.round(known[:, 4:5, 1:] - known[:, 3:4].diff() / 2)  # of the strip
+    inside = known[:, :1] > 0
+    before = torch.where(inside[:, :, :-1], largest[:, :, :-1] - step, largest[:, :, 1:])
+    between = (across > before) & (across < largest[:, :, 1:]) | (across < before) & (across > largest[:, :, 1:])
+    added = functional.pad(between, (1, 0)) & inside
+    sure = (across == largest) & inside | added
+    free, track = roomy(known) & ~sure & inside, given.track[:, None].expand(sure.shape)
+    more = given.more - torch.bincount(track[added], minlength=len(given.more))
+    value = hanging(logit, sure, free, step)
+    limit = limits(value[free], track[free], more)[given.track][:, None]
+    return sure | free & (value > limit), limit
+
+
+def hanging(logit: Tensor, sure: Tensor, free: Tensor, step: Tensor) -> Tensor:
+    """The least logit on the best way to each pixel from one that is hit in any case, over sides and corners.
+
+    Args:
+        logit: ``(batch, STRIP, pixels)``.
+        sure: which are hit in any case, at least one at each pixel along.
+        free: which others can be.
+        step: columns by which strips move from a pixel to the next, ``(batch, 1, pixels - 1)``.
+    """
+    value = start = torch.where(sure, FAR, -FAR).to(logit)
+    up, down = step > 0, step < 0
+    for _ in range(STRIP - 1):  # so that each pixel has a way across
+        wide = functional.pad(value, (0, 0, 2, 2), value=-FAR)
+        wide = torch.maximum(torch.maximum(wide[:, :-2], wide[:, 2:]), wide[:, 1:-1])
+        low, same, high = wide[:, :-2], wide[:, 1:-1], wide[:, 2:]
+        best = same.clone()
+        for mine, other, more, less in ((slice(1, None), slice(-1), up, down), (slice(-1), slice(1, None), down, up)):
+            beside = torch.where(more, high[:, :, other], torch.where(less, low[:, :, other], same[:, :, other]))
+            best[:, :, mine] = torch.maximum(best[:, :, mine], beside)
+        value = torch.where(free, torch.minimum(logit, best - 1e-3), start)  # of equal ones the nearer
+    return value
+
+
+def limits(value: Tensor, track: Tensor, more: Tensor) -> Tensor:
+    """What has to be exceeded by as many values of each track as wanted, ``(tracks,)``.
+
+    Args:
+        value: ``(pixels,)``.
+        track: number of that of each, ``(pixels,)``.
+        more: how many are wanted, ``(tracks,)``.
+    """
+    order = (track * FAR - value.double()).argsort()
+    track, value = track[order], value[order]
+    first = torch.searchsorted(track, torch.arange(len(more) + 1, device=track.device))
+    number = first.diff()
+    more = torch.minimum(more.long().clamp_min(0), number)
+    padded = functional.pad(value, (1, 1))
+    low, high = (padded[(first[:-1] + more + step).clamp_max(len(value) + 1)] for step in (1, 0))
+    low = torch.where(more < number, low, high - 1)
+    return torch.where(more > 0, (low + high) / 2, FAR)
 
 
 def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
@@ -156,56 +202,6 @@ def roomy(known: Tensor) -> Tensor:
     return (off >= -known[:, 6:7]) & (off <= known[:, 7:8])
 
 
-class Ranked(NamedTuple):
-    """What pixels count with that could be hit beside the largest logit across, sorted.
-
-    Attributes:
-        joined: ``(batch, STRIP, pixels)``, falls on both sides of the largest logit, where it is infinite.
-        value: those of the pixels that count, track by track, falling.
-        first: where each track begins in ``value``, and its end, ``(tracks + 1,)``.
-        most: more than any.
-    """
-
-    joined: Tensor
-    value: Tensor
-    first: Tensor
-    most: Tensor
-
-    def limit(self, more: Tensor) -> Tensor:
-        """What has to be exceeded by as many of each track as wanted, ``(tracks,)``."""
-        number = self.first.diff()
-        more = torch.minimum(more.long().clamp_min(0), number)
-        padded = functional.pad(self.value, (1, 1))
-        low, high = (padded[(self.first[:-1] + more + step).clamp_max(len(self.value) + 1)] for step in (1, 0))
-        low = torch.where(more < number, low, high - 1)
-        return torch.where(more > 0, (low + high) / 2, self.most)
-
-
-def ranking(logit: Tensor, known: Tensor, given: Given) -> Ranked:
-    """Sort the pixels of tracks that have hits beside one for each pixel along.
-
-    Since hits have no gaps, a pixel counts with the least logit between it and the largest one across.
-
-    Args:
-        logit: ``(batch, STRIP, pixels)``.
-        known: `geometry`, ``(batch, 8, pixels)``.
-        given: the tracks, and how many hits.
-    """
-    across, largest = torch.arange(STRIP, device=logit.device)[:, None], _largest(logit)
-    up = list(accumulate(torch.where(across > largest, logit, torch.inf).unbind(1), torch.minimum))
-    down = list(accumulate(torch.where(across < largest, logit, torch.inf).flip(1).unbind(1), torch.minimum))[::-1]
-    some = ((given.more.long() > 0)[given.track] & (known[:, 0] > 0))[:, None]
-    counted = (across != largest) & roomy(known) & some
-    track = given.track[:, None].expand(logit.shape)[counted]
-    least = torch.stack([torch.minimum(*both) for both in zip(up, down, strict=True)], dim=1)  # cummin takes longer
-    joined = least - 1e-3 * (across - largest).abs()  # of equal ones the nearer
-    value = joined[counted]
-    order = (track * FAR - value.double()).argsort()
-    track, value = track[order], value[order]
-    first = torch.searchsorted(track, torch.arange(len(given.more) + 1, device=track.device))
-    return Ranked(joined, value, first, logit.amax() + 1)
-
-
 def _largest(logit: Tensor) -> Tensor:
     """Which pixel across has the largest logit, ``(batch, 1, pixels)``; argmax takes ten times as long."""
     first, *others = logit.unbind(1)
@@ -213,27 +209,6 @@ def _largest(logit: Tensor) -> Tensor:
     for number, each in enumerate(others, 1):
         largest, most = torch.where(each > most, number, largest), torch.maximum(each, most)
     return largest[:, None]
-
-
-def connected(there: Tensor, known: Tensor, track: Tensor) -> Tensor:
-    """Which pixels of strips are hit, so that all of a track touch each other, ``(batch, STRIP, pixels)``.
-
-    Where hits do not touch those at the pixel before, what lies between is hit, too.
-
-    Args:
-        there: hits without gaps across, at least one at each pixel along, ``(batch, STRIP, pixels)``.
-        known: `geometry`, ``(batch, 8, pixels)``.
-        track: number of the track of each pixel along, ``(batch, pixels)``.
-    """
-    across = torch.arange(STRIP, device=there.device)[:, None]
-    low = reduce(torch.minimum, torch.where(there, across, STRIP).split(1, 1))  # amin takes ten times as long
-    high = reduce(torch.maximum, torch.where(there, across, -1).split(1, 1))
-    step = torch.round(known[:, 4:5, 1:] - known[:, 3:4].diff() / 2)  # of the strip
-    before = low[:, :, :-1] - step, high[:, :, :-1] - step
-    between = (across > before[1]) & (across < low[:, :, 1:]) | (across < before[0]) & (across > high[:, :, 1:])
-    inside = known[:, :1] > 0
-    follows = inside[:, :, :-1] & (track[:, 1:] == track[:, :-1])[:, None]
-    return (there | functional.pad(between & follows, (1, 0))) & inside
 
 
 def softened(logit: Tensor, limit: Tensor, there: Tensor, known: Tensor, given: Given) -> Tensor:
@@ -245,7 +220,7 @@ def softened(logit: Tensor, limit: Tensor, there: Tensor, known: Tensor, given: 
     Args:
         logit: ``(tracks, STRIP, pixels)``.
         limit: what hits exceed, see `chosen`.
-        there: from `connected`.
+        there: from `chosen`.
         known: `geometry`, ``(tracks, 8, pixels)``.
         given: the tracks.
     """
