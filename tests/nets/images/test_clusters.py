@@ -108,6 +108,28 @@ def test_tracks_hang_together_whatever_the_logits(logits: tuple[Tensor, Tensor, 
     above = (logit > limit) & roomy(known) & (known[:, :1] > 0)
     assert (there & ~above).float().mean() < 0.2  # ways, and the largest of some pixels
     assert (above & ~there).any()  # touch nothing
+    plain, _ = connected(
+        *(each.numpy() for each in _hits(above.movedim(1, 0).reshape(STRIP, -1, WINDOW).movedim(0, 1), line))
+    )
+    assert plain > 1.5 * len(length)
+
+
+def test_tracks_have_as_many_hits_as_asked_for() -> None:
+    """Where those that follow one another touch by themselves; one after another, or side by side."""
+    tracks, rng = 60, torch.Generator().manual_seed(1)
+    along = torch.arange(WINDOW).expand(tracks, -1).float()
+    length, middle = torch.randint(4, WINDOW, (tracks, 1), generator=rng), torch.full_like(along, 0.5)
+    sides = (torch.full_like(along, 2), torch.full_like(along, 2))
+    known = geometry((torch.zeros_like(along), middle, length.expand_as(along)), sides, along).mT
+    logit = torch.randn(tracks, STRIP, WINDOW, generator=rng) + torch.tensor([0.0, 0, 9, 0, 0])[:, None]
+    more = (torch.rand(tracks, generator=rng) * 4.2 * length[:, 0]).floor()
+    more[:9] = 0
+    track = torch.arange(tracks)[:, None].expand(-1, WINDOW)
+    flat = [each.movedim(1, 0).flatten(1)[None] for each in (logit, known)]
+    for x, frames, of in ((logit, known, track), (*flat, track.reshape(1, -1))):
+        there, _ = chosen(x, frames, Given(torch.zeros(1, 1), of, more, of, more, more))
+        seen = there.sum(1).reshape(tracks, -1).sum(1)
+        assert torch.equal(seen, torch.minimum(length[:, 0] + more, STRIP * length[:, 0]).long())
 
 
 def test_straight_tracks_stay_as_they_are() -> None:

@@ -100,11 +100,13 @@ def chosen(logit: Tensor, known: Tensor, given: Given) -> tuple[Tensor, Tensor]:
     between = (across > before) & (across < largest[:, :, 1:]) | (across < before) & (across > largest[:, :, 1:])
     added = functional.pad(between, (1, 0)) & inside
     sure = (across == largest) & inside | added
-    free, track = roomy(known) & ~sure & inside, given.track[:, None].expand(sure.shape)
+    track = given.track[:, None].expand(sure.shape)
     more = given.more - torch.bincount(track[added], minlength=len(given.more))
+    free = roomy(known) & ~sure & (inside & (more > 0)[given.track][:, None])
     value = hanging(logit, sure, free, step)
-    limit = limits(value[free], track[free], more)[given.track][:, None]
-    return sure | free & (value > limit), limit
+    taken, limit = largest_of(value[free], track[free], more)
+    sure[free] = taken
+    return sure, limit[given.track][:, None]
 
 
 def hanging(logit: Tensor, sure: Tensor, free: Tensor, step: Tensor) -> Tensor:
@@ -130,15 +132,15 @@ def hanging(logit: Tensor, sure: Tensor, free: Tensor, step: Tensor) -> Tensor:
     return value
 
 
-def limits(value: Tensor, track: Tensor, more: Tensor) -> Tensor:
-    """What has to be exceeded by as many values of each track as wanted, ``(tracks,)``.
+def largest_of(value: Tensor, track: Tensor, more: Tensor) -> tuple[Tensor, Tensor]:
+    """Which values of each track are the largest, as many as wanted, ``(pixels,)``; what they exceed, ``(tracks,)``.
 
     Args:
         value: ``(pixels,)``.
         track: number of that of each, ``(pixels,)``.
         more: how many are wanted, ``(tracks,)``.
     """
-    order = (track * FAR - value.double()).argsort()
+    order = (track * FAR - value.double()).argsort(stable=True)
     track, value = track[order], value[order]
     first = torch.searchsorted(track, torch.arange(len(more) + 1, device=track.device))
     number = first.diff()
@@ -146,7 +148,10 @@ def limits(value: Tensor, track: Tensor, more: Tensor) -> Tensor:
     padded = functional.pad(value, (1, 1))
     low, high = (padded[(first[:-1] + more + step).clamp_max(len(value) + 1)] for step in (1, 0))
     low = torch.where(more < number, low, high - 1)
-    return torch.where(more > 0, (low + high) / 2, FAR)
+    place = torch.arange(len(value), device=track.device) - first[track]
+    taken = torch.empty_like(track, dtype=torch.bool)
+    taken[order] = place < more[track]  # of equal ones as many, too
+    return taken, torch.where(more > 0, (low + high) / 2, FAR)
 
 
 def reaching(logit: Tensor, known: Tensor, given: Given) -> Tensor:
